@@ -1,0 +1,1 @@
+"""The pipeline: one command a DVC stage, and the parts that the commands are made of."""

@@ -1,0 +1,1 @@
+"""What every variant shares: the game and the engine that plays it."""

@@ -1,0 +1,77 @@
+"""The game: two players and the rules between them. The engine asks a variant for nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from stages.adversarial.roles import ImageShape, Judgement, Network, Objective, Regularizer
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A scalar to minimise, and named scalars to plot."""
+
+    loss: Tensor
+    scalars: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Game(nn.Module):
+    """The standard game; images are (batch, channels, height, width) in [-1, 1], labels (batch,).
+
+    `generator` and `discriminator` hold all that each player learns. A variant with rules of its own
+    overrides methods here; it never touches the engine.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        regularizer: Regularizer,
+        image_shape: ImageShape,
+        classes: int,
+    ) -> None:
+        super().__init__()
+        self.generator = network.generator(image_shape, classes)
+        self.discriminator = network.discriminator(image_shape, classes)
+        self.objective = objective
+        self.regularizer = regularizer
+
+    def begin(self, progress: float) -> None:
+        """Called before every step with the share of training done, in [0, 1): growth, decays."""
+
+    def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+        """The discriminator's loss on one batch and as many fakes; no gradient reaches the generator."""
+        with torch.no_grad():
+            fake = self.generator(self.generator.latent(labels), labels)
+        real = real.requires_grad_(self.regularizer.real_gradient)
+        fake = fake.requires_grad_(self.regularizer.fake_gradient)
+        discriminate = partial(self._logits, labels=labels)
+        real_logits, fake_logits = discriminate(real), discriminate(fake)
+        loss = self.objective.discriminator_loss(real_logits, fake_logits)
+        penalty = self.regularizer.penalty(
+            Judgement(discriminate, real, fake, real_logits, fake_logits)
+        )
+        scalars = {
+            "discriminator_loss": loss,
+            "penalty": penalty,
+            "real_logits": real_logits.mean(),
+            "fake_logits": fake_logits.mean(),
+        }
+        return Losses(loss + penalty, scalars)
+
+    def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+        """The generator's loss on as many new fakes as the batch has images."""
+        fake = self.generator(self.generator.latent(labels), labels)
+        real_logits = self._logits(real, labels) if self.objective.relativistic else None
+        loss = self.objective.generator_loss(real_logits, self._logits(fake, labels))
+        return Losses(loss, {"generator_loss": loss})
+
+    def after_discriminator_step(self) -> None:
+        """Called after every step of the discriminator: weight clipping, say."""
+
+    def _logits(self, images: Tensor, labels: Tensor) -> Tensor:
+        return self.discriminator(images, labels).float()  # losses are float32 under autocast too

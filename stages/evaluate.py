@@ -1,0 +1,112 @@
+"""Score one variant's samples: data/samples/<variant> -> data/scores/<variant>, metrics/<variant>/scores.{json,csv}."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
+from stages.scoring.fid import Gaussian, features_to_gaussian, gaussians_to_fid
+from stages.scoring.inception_score import logits_to_inception_score
+from stages.support.command import run_stage
+from stages.support.device import prepare
+from stages.support.errors import StageError
+from stages.support.files import (
+    CLASSIFIER,
+    METRICS,
+    MODELS,
+    REFERENCE,
+    SAMPLES,
+    SCORES,
+    read_array,
+    read_json,
+    sha256,
+    write_csv,
+    write_json,
+)
+from stages.support.params import Evaluate, Params
+from stages.tracking.journal import Journal
+
+
+def main(params: Params, name: str) -> None:
+    """Score the samples against test images, and the snapshots of training against validation images."""
+    params.variant(name)
+    device = prepare(params, params.evaluate.seed)
+    model_hash = sha256(MODELS / name / "generator.safetensors")
+    with Journal.join(params.tracking, name, model_hash) as journal:
+        classifier = load_classifier(CLASSIFIER, device)
+        images, labels = read_samples(SAMPLES / name)
+        features, logits = images_to_features(classifier, images, device)
+        scores = score(features, logits, params.evaluate)
+        if labels is not None:
+            scores["label_accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
+        curve = score_snapshots(classifier, name, params.evaluate, device)
+
+        write_csv(METRICS / name / "scores.csv", list(curve[0]), curve)
+        write_json(METRICS / name / "scores.json", scores)
+        write_json(
+            SCORES / name / "evaluation.json",
+            {"scores": scores, "images": curve[-1]["images"], "model_sha256": model_hash, "parameters": read_json(MODELS / name / "config.json")["parameters"]},
+        )
+        journal.metrics(curve[-1]["images"], {key: value for key, value in scores.items() if isinstance(value, float)})
+        for row in curve:
+            journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
+    print(f"evaluate: {name}: FID {scores['fid']:.2f} (floor {scores['fid_floor']:.2f})", end=", ")
+    print(f"inception score {scores['inception_score']:.2f} (real {scores['inception_score_real']:.2f})")
+
+
+def read_samples(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """uint8 images (count, channels, height, width), and labels (count,) where the variant is conditional."""
+    images = read_array(folder / "images.npy")
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise StageError(
+            f"{folder}/images.npy: expected uint8 (count, channels, height, width), "
+            f"got {images.dtype} {images.shape}"
+        )
+    labels = folder / "labels.npy"
+    return images, read_array(labels) if labels.exists() else None
+
+
+def score(features: np.ndarray, logits: np.ndarray, options: Evaluate) -> dict[str, Any]:
+    """FID and inception score beside what real images reach, and the share of each class."""
+    real = read_json(REFERENCE / "real.json")
+    test = features_to_gaussian(read_array(REFERENCE / "test_features.npy"))
+    mean, std = logits_to_inception_score(logits, options.inception_splits, options.seed)
+    shares = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
+    return {
+        "fid": gaussians_to_fid(features_to_gaussian(features), test),
+        "fid_floor": real["fid"],
+        "inception_score": mean,
+        "inception_score_std": std,
+        "inception_score_real": real["inception_score"],
+        "sample_count": len(features),
+        "class_share": {str(digit): float(share) for digit, share in enumerate(shares)},
+    }
+
+
+def score_snapshots(
+    classifier: FeatureNetwork, name: str, options: Evaluate, device: torch.device
+) -> list[dict[str, Any]]:
+    """Scores along training, against validation images: one row a snapshot."""
+    snapshots = load_file(MODELS / name / "snapshots.safetensors")
+    validation: Gaussian = features_to_gaussian(read_array(REFERENCE / "validation_features.npy"))
+    rows = []
+    for seen, samples in zip(snapshots["images_seen"], snapshots["samples"], strict=True):
+        features, logits = images_to_features(classifier, samples, device)
+        splits = min(options.inception_splits, len(samples))
+        rows.append(
+            {
+                "images": int(seen),
+                "fid": gaussians_to_fid(features_to_gaussian(features), validation),
+                "inception_score": logits_to_inception_score(logits, splits, options.seed)[0],
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "variant")

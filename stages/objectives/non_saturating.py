@@ -1,0 +1,18 @@
+"""Non-saturating logistic loss: the generator maximises log D(G(z)) (Goodfellow et al., 2014, section 3)."""
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from stages.adversarial import roles
+
+
+class Objective(roles.Objective):
+    """Logits are those of a classifier of real against fake."""
+
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """-E log D(x) - E log(1 - D(G(z)))."""
+        return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+    def generator_loss(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
+        """-E log D(G(z))."""
+        return softplus(-fake_logits).mean()

@@ -1,0 +1,1 @@
+"""Ways of taming the discriminator: one a file, found by its name."""

@@ -1,0 +1,95 @@
+"""Compare all variants: data/scores, data/samples -> metrics/summary.csv, metrics/report."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from stages.support.command import run_stage
+from stages.support.files import METRICS, SAMPLES, SCORES, read_array, read_json, write_bytes
+from stages.support.params import Params
+from stages.tracking.journal import Journal
+
+SAMPLES_A_ROW = 20
+
+
+def main(params: Params) -> None:
+    """Rank the variants of params.yaml by FID; what an earlier one left behind is not looked at."""
+    evaluations = {name: read_json(SCORES / name / "evaluation.json") for name in params.variants}
+    summary = summarise(evaluations)
+    text = summary.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_bytes(METRICS / "summary.csv", text.encode())
+    write_bytes(METRICS / "report" / "samples.png", draw_samples(summary))
+    write_bytes(METRICS / "report" / "scores.png", draw_scores(summary))
+    for name, evaluation in evaluations.items():
+        restore_run(params, name, evaluation)
+    print(summary.to_string(index=False, float_format="{:.3g}".format))
+
+
+def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
+    """One row a variant, the lowest FID first."""
+    rows = [
+        {
+            "variant": name,
+            **{key: value for key, value in evaluation["scores"].items() if key != "class_share"},
+            "smallest_class_share": min(evaluation["scores"]["class_share"].values()),
+            **{f"{player}_parameters": count for player, count in evaluation["parameters"].items()},
+        }
+        for name, evaluation in evaluations.items()
+    ]
+    summary = pd.DataFrame(rows).sort_values(["fid", "variant"], ignore_index=True)
+    summary.insert(0, "rank", summary["fid"].rank(method="min").astype(int))
+    return summary
+
+
+def draw_samples(summary: pd.DataFrame) -> bytes:
+    """PNG: a row of samples a variant, the best first."""
+    figure = Figure(figsize=(10, 0.72 * len(summary)), layout="constrained")
+    axes = figure.subplots(len(summary), squeeze=False)[:, 0]
+    for axis, (_, row) in zip(axes, summary.iterrows(), strict=True):
+        images = read_array(SAMPLES / row["variant"] / "images.npy")[:SAMPLES_A_ROW]
+        strip = np.concatenate(list(images), axis=2).transpose(1, 2, 0)
+        axis.imshow(strip.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(f"{row['variant']}: FID {row['fid']:.2f}", fontsize=8, loc="left", pad=2)
+        axis.axis("off")
+    return _png(figure)
+
+
+def draw_scores(summary: pd.DataFrame) -> bytes:
+    """PNG: FID with its floor on a logarithmic axis, and inception score beside real images'."""
+    figure = Figure(figsize=(9, 1.2 + 0.35 * len(summary)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    left.barh(summary["variant"], summary["fid"], color="tab:blue")
+    left.axvline(summary["fid_floor"].iloc[0], color="black", linestyle="--", label="real against real")
+    left.set(xscale="log", xlabel="FID (lower is better)")
+    right.barh(
+        summary["variant"], summary["inception_score"], xerr=summary["inception_score_std"], color="tab:orange"
+    )
+    right.axvline(summary["inception_score_real"].iloc[0], color="black", linestyle="--", label="real test images")
+    right.set(xlabel="inception score (higher is better)")
+    left.invert_yaxis()
+    for axis in (left, right):
+        axis.legend(fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def restore_run(params: Params, name: str, evaluation: Any) -> None:
+    """Give the model a run in MLflow where the store knows none: its stages came from the cache."""
+    parameters = params.variants[name].model_dump() | {"budget": params.budget}
+    scores = {key: value for key, value in evaluation["scores"].items() if isinstance(value, float)}
+    with Journal.join(params.tracking, name, evaluation["model_sha256"], parameters) as journal:
+        journal.metrics(evaluation["images"], scores)
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__)

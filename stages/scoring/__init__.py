@@ -1,0 +1,1 @@
+"""Pure steps from images to features to scores."""

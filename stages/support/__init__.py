@@ -1,0 +1,1 @@
+"""Small helpers that results depend on: parameters, files, devices."""

@@ -1,0 +1,25 @@
+"""The device that a stage computes on, set up so that a second run gives the same bits."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from stages.support.errors import ParameterError
+from stages.support.params import Params
+
+
+def prepare(params: Params, seed: int) -> torch.device:
+    """Choose the device, fix thread count and algorithms, seed torch.
+
+    Raises ParameterError where `device: cuda` is asked for and there is no such device.
+    """
+    if params.device == "cuda" and not torch.cuda.is_available():
+        raise ParameterError("params.yaml: device: 'cuda' is not allowed: no CUDA device is found here")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
+    use_cuda = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_cuda else "cpu")

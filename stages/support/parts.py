@@ -1,0 +1,52 @@
+"""The parts that a variant is made of: found by their names, built from their options."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from stages.support.errors import ParameterError
+from stages.support.params import PARAMS_FILE, Params, PartChoice, Variant, allowed, validate
+
+FOLDERS = {"network": "networks", "objective": "objectives", "regularizer": "regularizers"}
+
+
+class BrokenPart(Exception):
+    """A part's file exists but cannot be imported, or defines no class of its role."""
+
+
+def build_parts(name: str, variant: Variant) -> dict[str, Any]:
+    """Network, objective and regularizer of a variant, by role.
+
+    Raises ParameterError for an unknown part or option, BrokenPart where a file cannot be imported.
+    """
+    where = f"{PARAMS_FILE}: variants.{name}"
+    return {role: build_part(role, getattr(variant, role), f"{where}.{role}") for role in FOLDERS}
+
+
+def build_part(role: str, choice: PartChoice, where: str) -> Any:
+    """The part that a choice names, with its options; raises as `build_parts` does."""
+    folder = FOLDERS[role]
+    files = (Path(__file__).parent.parent / folder).glob("[!_]*.py")
+    names = {file.stem for file in files}
+    if choice.name not in names:
+        raise ParameterError(f"{where}.name: unknown {role} {choice.name!r}{allowed(choice.name, names)}")
+    try:
+        model = getattr(import_module(f"stages.{folder}.{choice.name}"), role.capitalize())
+    except Exception as error:
+        raise BrokenPart(f"stages/{folder}/{choice.name}.py: {error!r}") from error
+    return validate(model, choice.model_dump(), where)
+
+
+def check(params: Params) -> None:
+    """Check the options of every variant's parts; raises ParameterError.
+
+    A broken file is passed over here: it breaks the variants that use it, when they train.
+    """
+    for name, variant in params.variants.items():
+        for role in FOLDERS:
+            try:
+                build_part(role, getattr(variant, role), f"{PARAMS_FILE}: variants.{name}.{role}")
+            except BrokenPart:
+                continue

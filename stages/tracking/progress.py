@@ -1,0 +1,51 @@
+"""A progress bar on a terminal; elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 30
+
+
+class Progress:
+    """Counts training images: rate, time left and the latest losses."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name = name
+        self.total = total
+        self.started = self.last_line = time.monotonic()
+        self.is_terminal = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=total,
+            desc=name,
+            unit="img",
+            unit_scale=True,
+            dynamic_ncols=True,
+            disable=not self.is_terminal,
+        )
+
+    def update(self, seen: int, scalars: Mapping[str, float]) -> None:
+        """So many images are done; show these numbers."""
+        if self.is_terminal:
+            self.bar.set_postfix({key: f"{value:.3g}" for key, value in scalars.items()}, refresh=False)
+            self.bar.update(seen - self.bar.n)
+            return
+        now = time.monotonic()
+        if now - self.last_line < SECONDS_BETWEEN_LINES and seen < self.total:
+            return
+        self.last_line = now
+        rate = seen / max(now - self.started, 1e-9)
+        numbers = " ".join(f"{key}={value:.3g}" for key, value in scalars.items())
+        left = max(0, self.total - seen) / rate
+        print(
+            f"{self.name}: {seen}/{self.total} images, {rate:.0f}/s, {left:.0f} s left, {numbers}",
+            flush=True,
+        )
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.close()

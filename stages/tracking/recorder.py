@@ -1,0 +1,238 @@
+"""Record journals in MLflow: `follow FOLDER` while a stage writes one, `sync` for those left behind.
+
+The store is MLFLOW_TRACKING_URI, else mlflow.db and mlartifacts/ in the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from stages.tracking.journal import EVENTS, root
+
+POLL_SECONDS = 0.5
+LONGEST_PARAM = 6000  # characters, MLflow's limit
+PARAMS_A_BATCH = 100  # MLflow's limit
+METRICS_A_BATCH = 1000  # MLflow's limit
+MODEL_TAG = "reprogan.model_sha256"
+
+
+class Recording:
+    """Turns one journal's events into calls of MLflow."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.client: MlflowClient
+        self.experiment_id = ""
+        self.run_id: str | None = None
+        self.joined = False  # whether the run was there before, and its status is not ours to set
+
+    def apply(self, events: list[dict[str, Any]]) -> None:
+        """Record events in order, runs of metrics in one call."""
+        metrics: list[Metric] = []
+        for event in events:
+            if event["event"] == "metrics":
+                for key, value in event["values"].items():
+                    metrics.append(Metric(key, value, event["time"], event["step"]))
+                continue
+            self._log_metrics(metrics)
+            metrics = []
+            if event["event"] in ("store", "run", "join"):
+                getattr(self, f"_on_{event['event']}")(event)
+            elif self.run_id is not None:
+                getattr(self, f"_on_{event['event']}")(self.run_id, event)
+        self._log_metrics(metrics)
+
+    def _on_store(self, event: dict[str, Any]) -> None:
+        self.client, self.experiment_id = open_store(event["experiment"])
+
+    def _on_run(self, event: dict[str, Any]) -> None:
+        forget_partial_run(self.client, self.folder)
+        environment = event["environment"]
+        tags = {"reprogan.variant": event["name"], **_git_tags()}
+        for variable in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+            if variable in environment:
+                tags[variable.lower().replace("_", ".", 1)] = environment[variable]
+        self._create(event, event["parameters"], tags)
+
+    def _on_join(self, event: dict[str, Any]) -> None:
+        found = self.client.search_runs(
+            [self.experiment_id],
+            f"tags.`{MODEL_TAG}` = '{event['model_sha256']}'",
+            order_by=["attributes.start_time DESC"],
+            max_results=1,
+        )
+        if found:
+            self.run_id, self.joined = found[0].info.run_id, True
+        elif event["parameters"] is not None:
+            tags = {
+                "reprogan.variant": event["name"],
+                "reprogan.restored": "true",
+                MODEL_TAG: event["model_sha256"],
+            }
+            self._create(event, event["parameters"], tags)
+
+    def _create(self, event: dict[str, Any], parameters: dict[str, Any], tags: dict[str, str]) -> None:
+        run = self.client.create_run(self.experiment_id, event["time"], tags, run_name=event["name"])
+        self.run_id = run.info.run_id
+        (self.folder / "run_id").write_text(self.run_id)
+        params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in parameters.items()]
+        for start in range(0, len(params), PARAMS_A_BATCH):
+            self.client.log_batch(self.run_id, params=params[start : start + PARAMS_A_BATCH])
+
+    def _log_metrics(self, metrics: list[Metric]) -> None:
+        if self.run_id is not None:
+            for start in range(0, len(metrics), METRICS_A_BATCH):
+                self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+
+    def _on_tags(self, run_id: str, event: dict[str, Any]) -> None:
+        self.client.log_batch(run_id, tags=[RunTag(*item) for item in event["tags"].items()])
+
+    def _on_image(self, run_id: str, event: dict[str, Any]) -> None:
+        from PIL import Image
+
+        with Image.open(self.folder / event["file"]) as picture:
+            self.client.log_image(run_id, picture, key=event["name"], step=event["step"])
+
+    def _on_dataset(self, run_id: str, event: dict[str, Any]) -> None:
+        dataset = Dataset(
+            name=event["path"],
+            digest=_dvc_digest(event["path"]),
+            source_type="dvc",
+            source=json.dumps({"path": event["path"]}),
+            profile=json.dumps({"num_rows": event["rows"]}),
+        )
+        tags = [InputTag("mlflow.data.context", "training")]
+        self.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+    def _on_model(self, run_id: str, event: dict[str, Any]) -> None:
+        from stages.tracking.served_model import log_model
+
+        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+            log_model(self.folder / "model", event["image_shape"])
+        self.client.set_tag(run_id, MODEL_TAG, event["sha256"])
+
+    def _on_end(self, run_id: str, event: dict[str, Any]) -> None:
+        if not self.joined:
+            self.client.set_terminated(run_id, event["status"], event["time"])
+
+
+def open_store(experiment: str) -> tuple[MlflowClient, str]:
+    """A client of the store, and the experiment's id; both are made where they are missing."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    (root() / ".cache").mkdir(exist_ok=True)
+    # two first runs at once would both create the tables, or the experiment
+    with FileLock(root() / ".cache" / "mlflow.lock"):
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+        if found:
+            return client, found.experiment_id
+        # a place of our own for a store of our own; a server decides for itself
+        location = (root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+        return client, client.create_experiment(experiment, artifact_location=location)
+
+
+def forget_partial_run(client: MlflowClient, folder: Path) -> None:
+    """Delete the run that an earlier, broken-off recording of this journal left behind."""
+    marker = folder / "run_id"
+    if marker.exists():
+        with contextlib.suppress(mlflow.MlflowException):
+            client.delete_run(marker.read_text())
+
+
+def _git_tags() -> dict[str, str]:
+    run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {"mlflow.source.git.commit": run.stdout.strip()} if run.returncode == 0 else {}
+
+
+def _dvc_digest(path: str) -> str:
+    """DVC's hash of an output, from dvc.lock."""
+    from ruamel.yaml import YAML
+
+    with contextlib.suppress(OSError, KeyError):
+        lock = YAML(typ="safe").load(Path("dvc.lock"))
+        for stage in lock["stages"].values():
+            for out in stage.get("outs", []):
+                if out["path"] == path:
+                    return str(out["md5"])[:36]
+    return "unknown"
+
+
+def follow(folder: Path) -> None:
+    """Record a journal while it is written, until its end or its writer's."""
+    recording = Recording(folder)
+    for events in _events(folder, writer=os.getppid()):
+        recording.apply(events)
+
+
+def _events(folder: Path, writer: int) -> Iterator[list[dict[str, Any]]]:
+    with (folder / EVENTS).open(encoding="utf-8") as file:
+        rest = ""
+        while True:
+            alive = os.getppid() == writer
+            *lines, rest = (rest + file.read()).split("\n")
+            events = [json.loads(line) for line in lines]
+            if events:
+                yield events
+                if events[-1]["event"] == "end":
+                    return
+            if not alive:
+                yield [{"event": "end", "status": "KILLED", "time": int(time.time() * 1000)}]
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def sync() -> None:
+    """Record every journal that was left behind, oldest first; each is removed once it is recorded."""
+    folders = sorted(path.parent for path in (root() / ".cache" / "tracking").glob(f"*/{EVENTS}"))
+    for folder in folders:
+        lines = (folder / EVENTS).read_text(encoding="utf-8").splitlines()
+        events = [json.loads(line) for line in lines]
+        if events[-1]["event"] != "end":
+            events.append({"event": "end", "status": "KILLED", "time": events[-1]["time"]})
+        Recording(folder).apply(events)
+        shutil.rmtree(folder)
+        print(f"recorded {folder.name}")
+    print(f"{len(folders)} journals recorded")
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("follow").add_argument("folder", type=Path)
+    commands.add_parser("sync")
+    arguments = parser.parse_args()
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    try:
+        if arguments.command == "follow":
+            follow(arguments.folder)
+        else:
+            sync()
+    except Exception as error:
+        logging.getLogger().exception("recording failed")
+        print(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
