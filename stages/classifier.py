@@ -34,7 +34,7 @@ def main(params: Params) -> None:
             features=options.feature_size,
             classes=train.classes,
         )
-        network = FeatureNetwork(**config).to(device, memory_format=torch.channels_last)
+        network = FeatureNetwork(**config).to(device).to(memory_format=torch.channels_last)
         fit(network, train, options, getattr(options.images, params.budget), device, journal)
         accuracies = {
             "validation_accuracy": accuracy(network, validation, device),
@@ -67,16 +67,14 @@ def fit(
         network.parameters(), options.learning_rate, weight_decay=options.weight_decay, fused=True
     )
     steps = math.ceil(images / batches.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.learning_rate, total_steps=max(steps, 3)
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=max(steps, 3))
     progress = Progress("classifier", steps * batches.batch_size)
     read_every = max(1, steps // 50)
     for step in range(1, steps + 1):
         batch, labels = batches.next()
         loss = cross_entropy(network(shift(batch, options.shift_pixels)), labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         if step % read_every == 0 or step == steps:

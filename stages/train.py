@@ -30,7 +30,7 @@ GRID = 64  # images in a grid of samples
 
 
 def main(params: Params, name: str) -> None:
-    """Train under the budget; keep both players, the generator as averaged, and what its samples were like on the way."""
+    """Train under the budget; keep both players (the generator averaged) and samples from along the way."""
     variant = params.variant(name)
     parts = build_parts(name, variant)
     device = prepare(params, variant.seed)

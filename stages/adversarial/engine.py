@@ -20,7 +20,8 @@ class Engine:
 
     def __init__(self, game: Game, images: Tensor, labels: Tensor, variant: Variant) -> None:
         self.device = images.device
-        self.game = game.to(self.device).train()
+        # channels last is faster on CPU and GPU alike (README, architecture)
+        self.game = game.to(self.device).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(game.generator).requires_grad_(False)  # what is sampled and scored
         self.batches = Batches(images, labels, variant.batch_size)
         self.critic_steps = variant.critic_steps
@@ -67,7 +68,7 @@ class Engine:
 
     def _descend(self, optimizer: Optimizer, losses: Losses) -> None:
         optimizer.zero_grad(set_to_none=True)
-        losses.loss.backward()  # type: ignore[no-untyped-call]
+        losses.loss.backward()
         optimizer.step()
         for name, value in losses.scalars.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach()
@@ -76,9 +77,7 @@ class Engine:
     @torch.no_grad()
     def _update_average(self) -> None:
         """Exponential moving average of weights and batch statistics (Yazici et al., 2019)."""
-        pairs = zip(
-            self.average.state_dict().values(), self.game.generator.state_dict().values(), strict=True
-        )
+        pairs = zip(self.average.state_dict().values(), self.game.generator.state_dict().values(), strict=True)
         smooth, current = [], []
         for averaged, latest in pairs:
             if averaged.is_floating_point():

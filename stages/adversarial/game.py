@@ -39,6 +39,7 @@ class Game(nn.Module):
         self.discriminator = network.discriminator(image_shape, classes)
         self.objective = objective
         self.regularizer = regularizer
+        self.round_index = 0  # of the discriminator
 
     def begin(self, progress: float) -> None:
         """Called before every step with the share of training done, in [0, 1): growth, decays."""
@@ -47,14 +48,17 @@ class Game(nn.Module):
         """The discriminator's loss on one batch and as many fakes; no gradient reaches the generator."""
         with torch.no_grad():
             fake = self.generator(self.generator.latent(labels), labels)
-        real = real.requires_grad_(self.regularizer.real_gradient)
-        fake = fake.requires_grad_(self.regularizer.fake_gradient)
+        is_due = self.regularizer.is_due(self.round_index)
+        self.round_index += 1
+        real = real.requires_grad_(is_due and self.regularizer.real_gradient)
+        fake = fake.requires_grad_(is_due and self.regularizer.fake_gradient)
         discriminate = partial(self._logits, labels=labels)
         real_logits, fake_logits = discriminate(real), discriminate(fake)
         loss = self.objective.discriminator_loss(real_logits, fake_logits)
-        penalty = self.regularizer.penalty(
-            Judgement(discriminate, real, fake, real_logits, fake_logits)
-        )
+        penalty = loss.new_zeros(())
+        if is_due:
+            judgement = Judgement(discriminate, real, fake, real_logits, fake_logits)
+            penalty = self.regularizer.penalty(judgement)
         scalars = {
             "discriminator_loss": loss,
             "penalty": penalty,

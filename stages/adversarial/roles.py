@@ -91,6 +91,10 @@ class Regularizer(Part):
     real_gradient: ClassVar[bool] = False  # whether real_logits must be differentiable in `real`
     fake_gradient: ClassVar[bool] = False
 
+    def is_due(self, round_index: int) -> bool:
+        """Whether this round of the discriminator is penalised; rounds count from 0."""
+        return True
+
     @abstractmethod
     def penalty(self, judgement: Judgement) -> Tensor:
         """Scalar, weight included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from torch import Tensor, nn
@@ -34,19 +35,16 @@ class Generator(roles.Generator):
     def __init__(self, options: Network, image_shape: ImageShape) -> None:
         super().__init__()
         self.latent_size = options.latent_size
-        channels, height, width = image_shape
-        halvings = _halvings(height, width)
-        deepest = options.base_channels * 2 ** (halvings - 1)
-        self.start_shape = (deepest, height >> halvings, width >> halvings)
-        start = deepest * self.start_shape[1] * self.start_shape[2]
-        self.start = nn.Linear(options.latent_size, start, bias=False)
-        layers: list[nn.Module] = [nn.BatchNorm2d(deepest), nn.ReLU()]
-        for halving in range(halvings - 1, 0, -1):
-            depth = options.base_channels * 2 ** (halving - 1)
-            layers += [nn.ConvTranspose2d(depth * 2, depth, 4, stride=2, padding=1, bias=False)]
-            layers += [nn.BatchNorm2d(depth), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(options.base_channels, channels, 4, stride=2, padding=1)]
-        self.layers = nn.Sequential(*layers, nn.Tanh())
+        channels, *size = image_shape
+        sizes = _sizes(*size)
+        depths = [options.base_channels * 2**halving for halving in range(len(sizes) - 1)]
+        self.start_shape = (depths[-1], *sizes[-1])
+        self.start = nn.Linear(options.latent_size, math.prod(self.start_shape), bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(depths[-1]), nn.ReLU()]
+        for depth, shallower, larger in zip(depths[:0:-1], depths[-2::-1], sizes[-2:0:-1], strict=True):
+            layers += [_doubling(depth, shallower, larger, bias=False)]
+            layers += [nn.BatchNorm2d(shallower), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, _doubling(depths[0], channels, sizes[0], bias=True), nn.Tanh())
         self.apply(_initialise)
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
@@ -59,17 +57,16 @@ class Discriminator(nn.Module):
 
     def __init__(self, options: Network, image_shape: ImageShape) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        halvings = _halvings(height, width)
+        channels, *size = image_shape
+        sizes = _sizes(*size)
         layers: list[nn.Module] = []
-        for halving in range(halvings):
+        for halving in range(len(sizes) - 1):
             depth = options.base_channels * 2**halving
             norm = _norm(options.discriminator_norm, depth) if halving else []
             layers += [nn.Conv2d(channels, depth, 4, stride=2, padding=1, bias=not norm)]
             layers += [*norm, nn.LeakyReLU(0.2)]
             channels = depth
-        end = channels * (height >> halvings) * (width >> halvings)
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(end, 1))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * math.prod(sizes[-1]), 1))
         self.apply(_initialise)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -77,14 +74,20 @@ class Discriminator(nn.Module):
         return self.layers(images)
 
 
-def _halvings(height: int, width: int) -> int:
-    """How often the image can be halved until a side is odd or no longer than 4: 28 → 7, 64 → 4."""
-    halvings = 0
-    while min(height, width) > 4 and height % 2 == 0 and width % 2 == 0:
-        height, width, halvings = height // 2, width // 2, halvings + 1
-    if not halvings:
-        raise StageError(f"images of {height}×{width} cannot be halved; pad them to an even size")
-    return halvings
+def _sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """The image's size halved until a side is at most 4: 28, 14, 7, 3 or 64, 32, 16, 8, 4."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) > 4:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    if len(sizes) == 1:
+        raise StageError(f"images of {height}×{width} pixels are too small: dcgan needs more than 4 a side")
+    return sizes
+
+
+def _doubling(depth: int, shallower: int, larger: tuple[int, int], bias: bool) -> nn.ConvTranspose2d:
+    """Transposed convolution to a size that may be odd, which takes an extra row or column."""
+    extra = (larger[0] % 2, larger[1] % 2)
+    return nn.ConvTranspose2d(depth, shallower, 4, stride=2, padding=1, output_padding=extra, bias=bias)
 
 
 def _norm(kind: str, depth: int) -> list[nn.Module]:

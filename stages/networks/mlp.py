@@ -1,4 +1,4 @@
-"""Fully connected networks (Goodfellow et al., 2014), conditional where labels are embedded (Mirza and Osindero, 2014)."""
+"""Fully connected networks (Goodfellow et al., 2014); conditional with embedded labels (Mirza and Osindero, 2014)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fréchet inception distance: how far apart two sets of features are, each taken as a Gaussian (Heusel et al., 2017)."""
+"""Fréchet inception distance: how far apart two sets of features lie, each as a Gaussian (Heusel et al., 2017)."""
 
 from __future__ import annotations
 

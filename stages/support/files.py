@@ -35,8 +35,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide outputs from a group
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide outputs from a group
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -77,9 +77,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(
-            f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in columns
-        )
+        writer.writerow(f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in columns)
     write_bytes(path, buffer.getvalue().encode())
 
 

@@ -69,5 +69,3 @@ def grid_png(images: np.ndarray, columns: int, scale: int = 2) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
-
-

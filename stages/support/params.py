@@ -171,9 +171,7 @@ class Params(Strict):
     sample: Sample
     evaluate: Evaluate
     tracking: Tracking
-    variants: Annotated[
-        dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)
-    ]
+    variants: Annotated[dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _samples_can_be_split(self) -> Self:

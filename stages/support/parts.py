@@ -12,14 +12,14 @@ from stages.support.params import PARAMS_FILE, Params, PartChoice, Variant, allo
 FOLDERS = {"network": "networks", "objective": "objectives", "regularizer": "regularizers"}
 
 
-class BrokenPart(Exception):
+class BrokenPartError(Exception):
     """A part's file exists but cannot be imported, or defines no class of its role."""
 
 
 def build_parts(name: str, variant: Variant) -> dict[str, Any]:
     """Network, objective and regularizer of a variant, by role.
 
-    Raises ParameterError for an unknown part or option, BrokenPart where a file cannot be imported.
+    Raises ParameterError for an unknown part or option, BrokenPartError where a file cannot be imported.
     """
     where = f"{PARAMS_FILE}: variants.{name}"
     return {role: build_part(role, getattr(variant, role), f"{where}.{role}") for role in FOLDERS}
@@ -35,7 +35,7 @@ def build_part(role: str, choice: PartChoice, where: str) -> Any:
     try:
         model = getattr(import_module(f"stages.{folder}.{choice.name}"), role.capitalize())
     except Exception as error:
-        raise BrokenPart(f"stages/{folder}/{choice.name}.py: {error!r}") from error
+        raise BrokenPartError(f"stages/{folder}/{choice.name}.py: {error!r}") from error
     return validate(model, choice.model_dump(), where)
 
 
@@ -48,5 +48,5 @@ def check(params: Params) -> None:
         for role in FOLDERS:
             try:
                 build_part(role, getattr(variant, role), f"{PARAMS_FILE}: variants.{name}.{role}")
-            except BrokenPart:
+            except BrokenPartError:
                 continue

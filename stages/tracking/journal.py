@@ -144,17 +144,16 @@ class Journal:
         if recorded:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
-        why = "MLflow is not installed" if self._recorder is None else self._last_words()
+        why = "MLflow is not installed" if self._recorder is None else self._last_words(self.folder)
         print(
             f"tracking: not recorded in MLflow yet ({why}); to record it later: "
             "python -m stages.tracking.recorder sync",
             file=sys.stderr,
         )
 
-    def _last_words(self) -> str:
-        assert self.folder is not None
+    def _last_words(self, folder: Path) -> str:
         try:
-            lines = (self.folder / "recorder.log").read_text(errors="replace").strip().splitlines()
+            lines = (folder / "recorder.log").read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
         return lines[-1][:200] if lines else f"the store did not answer in {self.wait_seconds} s"

@@ -1,4 +1,4 @@
-"""A trained generator as an MLflow model: rows of seed and label to images. Built from code and safetensors, no pickle."""
+"""A trained generator as an MLflow model: rows of seed and label to images. Code and safetensors, no pickle."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ class ServedGenerator(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> np.ndarray:
         """uint8 images (rows, channels, height, width) from the columns seed and label."""
-        images = [
-            self.generator.sample(torch.tensor([int(row.label)]), seed=int(row.seed))
-            for row in model_input.itertuples()
-        ]
+        rows = zip(model_input["seed"].tolist(), model_input["label"].tolist(), strict=True)
+        images = [self.generator.sample(torch.tensor([label]), seed=seed) for seed, label in rows]
         return to_uint8(torch.cat(images)).numpy()
 
 

@@ -1,0 +1,33 @@
+# make repro: the environment, then the whole pipeline. make test: the same environment, all checks.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: repro test lint ui lock clean
+
+repro: $(BIN)/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(BIN)/.installed
+	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
+
+$(BIN)/.installed: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	touch $@
+
+# resolve the newest versions that pyproject.toml allows, for all platforms; needs the command uv
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean:
+	rm -rf .venv .cache mlflow.db mlartifacts

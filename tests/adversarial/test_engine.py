@@ -1,0 +1,143 @@
+"""The alternating loop: who moves when, what the average is, what the curves mean, that seeds decide all."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stages.adversarial.engine import Engine
+from stages.adversarial.game import Game, Losses
+from stages.support.params import Variant, load
+from stages.support.parts import build_parts
+
+SHAPE = (1, 28, 28)
+
+
+def variant(**changes: Any) -> Variant:
+    return load().variants["dcgan"].model_copy(update={"batch_size": 4} | changes)
+
+
+def engine(chosen: Variant, seed: int = 0, kind: type[Game] = Game) -> Engine:
+    torch.manual_seed(seed)
+    game = kind(**build_parts("dcgan", chosen), image_shape=SHAPE, classes=10)
+    return Engine(game, torch.randint(0, 256, (16, *SHAPE), dtype=torch.uint8), torch.arange(16) % 10, chosen)
+
+
+class Spy(Game):
+    """Writes down what the engine asks for, and that nobody's gradients leak."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.calls: list[Any] = []
+
+    def begin(self, progress: float) -> None:
+        self.calls.append(("begin", progress))
+
+    def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+        before = [parameter.detach().clone() for parameter in self.generator.parameters()]
+        losses = super().discriminator_loss(real, labels)
+        gradients = torch.autograd.grad(
+            losses.loss, list(self.generator.parameters()), retain_graph=True, allow_unused=True
+        )
+        assert all(gradient is None for gradient in gradients), "fakes are not detached"
+        assert all(torch.equal(old, new) for old, new in zip(before, self.generator.parameters(), strict=True))
+        self.calls.append("discriminator")
+        return losses
+
+    def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+        assert not any(parameter.requires_grad for parameter in self.discriminator.parameters())
+        self.calls.append("generator")
+        return super().generator_loss(real, labels)
+
+    def after_discriminator_step(self) -> None:
+        self.calls.append("after")
+
+
+def test_critic_steps_come_before_each_generator_step() -> None:
+    playing = engine(variant(critic_steps=2), kind=Spy)
+    assert list(playing.play(8)) == [4, 8]
+    turn = ["discriminator", "after", "discriminator", "after", "generator"]
+    assert playing.game.calls == [("begin", 0.0), *turn, ("begin", 0.5), *turn]
+
+
+def test_the_last_step_is_whole() -> None:
+    assert list(engine(variant()).play(9)) == [4, 8, 12]
+
+
+def test_average_follows_by_its_half_life() -> None:
+    playing = engine(variant(ema_halflife_images=4))  # one batch: half the way each step
+    before = copy.deepcopy(playing.average.state_dict())
+    playing.step()
+    after = playing.game.generator.state_dict()
+    for key, averaged in playing.average.state_dict().items():
+        if averaged.is_floating_point():
+            assert torch.allclose(averaged, (before[key] + after[key]) / 2, atol=1e-6), key
+        else:
+            assert torch.equal(averaged, after[key]), key
+
+
+def test_same_seed_same_bits_and_another_seed_others() -> None:
+    weights = {}
+    for attempt, seed in {"first": 0, "again": 0, "other": 1}.items():
+        playing = engine(variant(), seed)
+        list(playing.play(12))
+        weights[attempt] = torch.cat([value.flatten() for value in playing.average.parameters()])
+    assert torch.equal(weights["first"], weights["again"])
+    assert not torch.equal(weights["first"], weights["other"])
+
+
+def test_watching_does_not_change_the_result() -> None:
+    weights = []
+    for watch in (False, True):
+        playing = engine(variant())
+        for _ in playing.play(12):
+            if watch:
+                playing.read_scalars()
+                playing.average.sample(torch.zeros(3, dtype=torch.int64), seed=5)
+        weights.append(torch.cat([value.flatten() for value in playing.average.parameters()]))
+    assert torch.equal(*weights)
+
+
+def test_scalars_are_means_since_the_last_reading() -> None:
+    class Counting(Game):
+        count = 0.0
+
+        def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+            self.count += 1
+            losses = super().generator_loss(real, labels)
+            return Losses(losses.loss, {"count": torch.tensor(self.count)})
+
+    playing = engine(variant(), kind=Counting)
+    for _ in range(3):
+        playing.step()
+    assert playing.read_scalars()["count"] == 2  # mean of 1, 2, 3
+    playing.step()
+    assert playing.read_scalars()["count"] == 4
+    assert playing.read_scalars() == {}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_weights_stay_float32_under_either_precision(precision: str) -> None:
+    playing = engine(variant(precision=precision))
+    playing.step()
+    assert {parameter.dtype for parameter in playing.game.parameters()} == {torch.float32}
+    assert all(value == value for value in playing.read_scalars().values())
+
+
+def test_a_generator_learns_a_data_set_of_one_image() -> None:
+    """The whole loop pulls in the right direction: samples approach the only image there is."""
+    chosen = variant(batch_size=16, ema_halflife_images=64)
+    playing = engine(chosen)
+    target = torch.full(SHAPE, -1.0)
+    target[:, 8:20, 8:20] = 1.0
+    playing.batches.images = ((target + 1) * 127.5).to(torch.uint8).expand(64, *SHAPE).contiguous()
+    playing.batches.labels = torch.zeros(64, dtype=torch.int64)
+    labels = torch.zeros(16, dtype=torch.int64)
+    before = (playing.average.sample(labels, seed=0) - target).abs().mean().item()
+    list(playing.play(16 * 150))
+    after = (playing.average.sample(labels, seed=0) - target).abs().mean().item()
+    assert after < before / 3

@@ -1,0 +1,57 @@
+"""Writing: whole or not at all, and the same bytes for the same content."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.support.errors import StageError
+from stages.support.files import read_array, read_json, write_array, write_bytes, write_csv, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "file"
+    write_bytes(path, b"old")
+
+    def disk_full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [child.name for child in path.parent.iterdir()] == ["file"]
+
+
+def test_json_has_one_form_and_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": 1, "a": 2.5})
+    assert (tmp_path / "a").read_text() == '{\n  "a": 2.5,\n  "b": 1\n}\n'
+    assert read_json(tmp_path / "a") == {"a": 2.5, "b": 1}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b", float("nan"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_arrays_come_back_and_pickles_do_not(tmp_path: Path) -> None:
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    write_array(tmp_path / "a.npy", array)
+    assert np.array_equal(read_array(tmp_path / "a.npy"), array)
+    np.save(tmp_path / "b.npy", np.array([{"an": "object"}], dtype=object), allow_pickle=True)
+    with pytest.raises(StageError, match=r"b\.npy"):
+        read_array(tmp_path / "b.npy")
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_array(tmp_path / "c.npy", np.array([{"an": "object"}], dtype=object))
+
+
+def test_csv_rounds_floats_and_keeps_integers(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ["images", "loss"], [{"images": 1234567, "loss": 1 / 3}])
+    assert (tmp_path / "a.csv").read_text() == "images,loss\n1234567,0.333333\n"
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    for read in (read_array, read_json):
+        with pytest.raises(StageError, match="nowhere"):
+            read(tmp_path / "nowhere")

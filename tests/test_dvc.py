@@ -1,0 +1,142 @@
+"""dvc.yaml is complete, and dvc.lock true of the code beside it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+
+from stages.support.params import load
+from stages.support.parts import FOLDERS
+from tests.conftest import ROOT, clone_repository, run
+
+# Modules that a stage imports but does not depend on, with the reason why an edit cannot change an output.
+EXEMPT = {
+    "stages.tracking": "observers: they receive numbers and give none back",
+    "stages.support.command": "turns errors into lines; it computes nothing",
+    "stages.support.errors": "names of errors",
+    "stages.support.params": "can only refuse: no model has a default or converts (tests/support/test_params.py)",
+}
+
+
+def pipeline() -> dict[str, Any]:
+    """Every stage by name, as DVC resolves dvc.yaml."""
+    return {stage.addressing: stage for stage in Repo(ROOT).index.stages}
+
+
+STAGES = pipeline()
+
+
+def module_file(module: str) -> Path | None:
+    """The file of a module of ours; None for what is not ours, a package or a name inside a module."""
+    file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return file if module.startswith("stages.") and file.exists() else None
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every module of ours that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module or ""]
+        else:
+            continue
+        yield from (name for name in names if module_file(name))
+
+
+def is_exempt(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in EXEMPT)
+
+
+def closure(modules: list[str]) -> set[Path]:
+    """Files of modules and of all they import, directly or not, save what is exempt."""
+    files: set[Path] = set()
+    while modules:
+        module = modules.pop()
+        file = module_file(module)
+        assert file, f"{module} does not exist"
+        if file not in files and not is_exempt(module):
+            files.add(file)
+            modules += imported(file)
+    return files
+
+
+def modules_of(stage: Any) -> list[str]:
+    """The command's module, and the parts that it finds by the names in params.yaml."""
+    python, flag, module, *arguments = stage.cmd.split()
+    assert (python, flag) == ("python", "-m")
+    roles = {"stages.train": list(FOLDERS), "stages.sample": ["network"]}.get(module, [])
+    parts = [
+        f"stages.{FOLDERS[role]}.{getattr(load(ROOT / 'params.yaml').variants[arguments[0]], role).name}"
+        for role in roles
+    ]
+    return [module, *parts]
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_declared_deps_are_the_imports_of_the_code(name: str) -> None:
+    declared: set[Path] = set()
+    for dependency in STAGES[name].deps:
+        path = ROOT / str(dependency)
+        if path.is_relative_to(ROOT / "stages"):
+            declared |= {path} if path.suffix else set(path.glob("*.py")) - {path / "__init__.py"}
+    assert declared == closure(modules_of(STAGES[name]))
+
+
+def test_package_files_hold_a_docstring_and_nothing_else() -> None:
+    for file in (ROOT / "stages").rglob("__init__.py"):
+        tree = ast.parse(file.read_text())
+        assert len(tree.body) == 1, file
+        assert ast.get_docstring(tree), file
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_declared_params_are_the_ones_the_code_reads(name: str) -> None:
+    """Names read as `params.x` anywhere in the stage's code, against what dvc.yaml declares."""
+    stage = STAGES[name]
+    read = set()
+    for file in closure(modules_of(stage)):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
+                read.add(node.attr)
+    declared = {key.split(".")[0] for dependency in stage.deps for key in getattr(dependency, "params", [])}
+    read -= {"tracking", "variant"}  # observers'; a method
+    assert read <= declared | {"variants"}, "read but not declared"
+    assert declared <= read | {"variants"}, "declared but not read"
+    if name.startswith("train@"):
+        assert f"variants.{name.removeprefix('train@')}" in {
+            key for d in stage.deps for key in getattr(d, "params", [])
+        }
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean clone: no data, no models, no cache."""
+    return clone_repository(tmp_path_factory.mktemp("clean") / "reprogan")
+
+
+def test_the_lock_is_true(clone: Path) -> None:
+    done = run("dvc", "repro", "--dry", "--allow-missing", cwd=clone)
+    assert "Running stage" not in done.stdout + done.stderr
+    assert "ERROR" not in done.stdout + done.stderr
+
+
+def test_the_lock_test_sees_a_changed_parameter(clone: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    run("git", "clone", "--quiet", str(clone), str(changed), cwd=tmp_path)
+    params = changed / "params.yaml"
+    params.write_text(params.read_text().replace("budget: quick", "budget: full"))
+    done = run("dvc", "repro", "--dry", "--allow-missing", cwd=changed, check=False)
+    assert "Running stage 'classifier'" in done.stdout
+
+
+def test_no_registry_host_and_no_path_of_a_machine_in_the_lock_file() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    assert "--index" not in text

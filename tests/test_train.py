@@ -1,0 +1,104 @@
+"""Train: what is written, when it is measured, and what a diverged training says."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from stages import sample, train
+from stages.support.errors import StageError
+from stages.support.files import PROCESSED, read_array, read_json, write_array
+from stages.support.params import Params, load
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Two dozen coloured images of 12 × 12 to train on for a few steps, untracked."""
+    params = load()
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (24, 3, 12, 12), np.uint8)
+    write_array(PROCESSED / "train" / "images.npy", images)
+    write_array(PROCESSED / "train" / "labels.npy", np.arange(24) % 4)
+    changes = {
+        "budget": "smoke",
+        "curves": params.curves.model_copy(update={"points": 3, "snapshots": 2, "snapshot_images": 5}),
+        "sample": params.sample.model_copy(update={"count": 11}),
+        "tracking": params.tracking.model_copy(update={"enabled": False}),
+        "variants": {
+            name: variant.model_copy(
+                update={"batch_size": 8, "images": variant.images.model_copy(update={"smoke": 40})}
+            )
+            for name, variant in params.variants.items()
+        },
+    }
+    return params.model_copy(update=changes)
+
+
+def test_a_run_leaves_models_curves_and_snapshots(params: Params) -> None:
+    train.main(params, "dcgan")
+    with Path("metrics/dcgan/losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["images"]) for row in rows] == [16, 32, 40]  # first step at or past each third of 40
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    snapshots = load_file("models/dcgan/snapshots.safetensors")
+    assert snapshots["images_seen"].tolist() == [24, 40]
+    assert snapshots["samples"].shape == (2, 5, 3, 12, 12)
+    assert snapshots["samples"].dtype == np.uint8
+    config = read_json(Path("models/dcgan/config.json"))
+    assert (config["image_shape"], config["classes"]) == ([3, 12, 12], 4)
+    weights = load_file("models/dcgan/generator.safetensors")
+    learned = sum(value.size for key, value in weights.items() if "running" not in key and "num_" not in key)
+    assert config["parameters"]["generator"] == learned
+
+
+def test_the_last_snapshot_is_what_the_saved_generator_draws(params: Params) -> None:
+    train.main(params, "cgan")
+    drawing = params.sample.model_copy(update={"count": 5, "seed": params.curves.seed})
+    sample.main(params.model_copy(update={"sample": drawing}), "cgan")
+    images = read_array(Path("data/samples/cgan/images.npy"))
+    assert np.array_equal(images, load_file("models/cgan/snapshots.safetensors")["samples"][-1])
+
+
+@pytest.mark.parametrize(("name", "conditional"), [("cgan", True), ("mlp", False)])
+def test_labels_are_written_where_conditional(params: Params, name: str, conditional: bool) -> None:
+    train.main(params, name)
+    sample.main(params, name)
+    folder = Path("data/samples") / name
+    images = read_array(folder / "images.npy")
+    assert (images.shape, images.dtype) == ((11, 3, 12, 12), np.uint8)
+    assert (folder / "labels.npy").exists() == conditional
+    if conditional:
+        assert read_array(folder / "labels.npy").tolist() == [index % 4 for index in range(11)]
+
+
+def test_two_trainings_write_the_same_bytes(params: Params) -> None:
+    written = []
+    for _ in range(2):
+        train.main(params, "wgan_gp")
+        files = [*Path("models/wgan_gp").iterdir(), Path("metrics/wgan_gp/losses.csv")]
+        written.append({path.name: path.read_bytes() for path in files})
+    assert len(written[0]) == 5
+    assert written[0] == written[1]
+
+
+def test_a_diverged_training_says_when_and_what_to_try(params: Params) -> None:
+    variant = params.variants["wgan_gp"]
+    wild = variant.regularizer.model_copy(update={"weight": 1e30})
+    variants = params.variants | {"wgan_gp": variant.model_copy(update={"regularizer": wild})}
+    with pytest.raises(StageError, match=r"wgan_gp diverged within \d+ images: .*; try") as error:
+        train.main(params.model_copy(update={"variants": variants}), "wgan_gp")
+    assert "\n" not in str(error.value)
+    assert not Path("models/wgan_gp").exists()
+
+
+def test_a_model_that_does_not_fit_its_config_is_refused(params: Params) -> None:
+    train.main(params, "mlp")
+    weights = Path("models/mlp/generator.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(StageError, match=r"generator\.safetensors"):
+        sample.main(params, "mlp")

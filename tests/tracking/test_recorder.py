@@ -1,0 +1,171 @@
+"""Journals in a real MLflow store: live, late, joined, restored, and with the store away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from safetensors.torch import save
+
+from stages.sample import load_generator
+from stages.support.files import write_bytes, write_json
+from stages.support.images import grid_png, to_uint8
+from stages.support.params import Tracking, load
+from stages.support.parts import build_part
+from stages.tracking import recorder
+from stages.tracking.journal import Journal, flatten
+from tests.conftest import ROOT
+
+HASH = "a" * 64
+
+
+@pytest.fixture
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
+    """Tracking into a store of the test's own; stages run from another folder, as in a temporary copy."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repository"))
+    monkeypatch.setenv("DVC_STAGE", "train@x")
+    monkeypatch.setenv("DVC_EXP_NAME", "odd-name")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    return load(ROOT / "params.yaml").tracking
+
+
+def client(tmp_path: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}")
+
+
+def runs(tmp_path: Path) -> list[Any]:
+    store = client(tmp_path)
+    experiment = store.get_experiment_by_name("reprogan")
+    return store.search_runs([experiment.experiment_id], order_by=["attributes.start_time"]) if experiment else []
+
+
+def model_files(folder: Path) -> Mapping[str, bytes]:
+    """A small conditional generator's files, written to a folder too."""
+    network: dict[str, Any] = {
+        "name": "mlp",
+        "latent_size": 3,
+        "generator_widths": [4],
+        "discriminator_widths": [4],
+        "generator_slope": 0.0,
+        "discriminator_slope": 0.2,
+        "batch_norm": "none",
+        "dropout": 0.0,
+        "label_embedding_size": 2,
+    }
+    from stages.support.params import PartChoice
+
+    built = build_part("network", PartChoice(**network), "test")
+    torch.manual_seed(0)
+    write_json(folder / "config.json", {"network": network, "image_shape": [1, 5, 5], "classes": 10})
+    write_bytes(folder / "generator.safetensors", save(built.generator((1, 5, 5), 10).state_dict()))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def record_training(tracking: Tracking, folder: Path) -> None:
+    parameters = {"network": {"name": "mlp", "widths": [1, 2]}, "seed": 0}
+    with Journal.open(tracking, "x", parameters) as journal:
+        journal.dataset("data/processed/train", 55000)
+        for step in (10, 20):
+            journal.metrics(step, {"generator_loss": step / 10})
+            journal.image("samples", step, grid_png(np.full((4, 1, 5, 5), step, np.uint8), columns=2))
+        journal.model(model_files(folder), (1, 5, 5), HASH)
+
+
+def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Path) -> None:
+    record_training(tracking, tmp_path / "model")
+    (run,) = runs(tmp_path)
+    assert run.info.run_name == "x"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"network.name": "mlp", "network.widths": "[1, 2]", "seed": "0"}
+    tags = run.data.tags
+    assert (tags["dvc.stage"], tags["dvc.exp_name"]) == ("train@x", "odd-name")
+    assert tags[recorder.MODEL_TAG] == HASH
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "generator_loss")
+    assert [(point.step, point.value) for point in curve] == [(10, 1.0), (20, 2.0)]
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.name == "data/processed/train"
+    pictures = sorted((tmp_path / "repository/mlartifacts").rglob("*.png"))
+    assert len(pictures) == 2
+    assert not list((tmp_path / "repository/.cache/tracking").iterdir())  # recorded journals are removed
+
+
+def test_the_logged_model_draws_what_the_generator_draws(tracking: Tracking, tmp_path: Path) -> None:
+    record_training(tracking, tmp_path / "model")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}")
+    (logged,) = mlflow.search_logged_models(output_format="list")
+    model = mlflow.pyfunc.load_model(logged.model_uri)
+    assert model.metadata.signature.inputs.input_names() == ["seed", "label"]
+    assert model.metadata.saved_input_example_info is not None
+    images = model.predict(pd.DataFrame({"seed": [7, 8], "label": [3, 3]}))
+    generator = load_generator(tmp_path / "model", torch.device("cpu"))
+    expected = to_uint8(generator.sample(torch.tensor([3]), seed=7)).numpy()
+    assert images.shape == (2, 1, 5, 5)
+    assert np.array_equal(images[:1], expected)
+    assert not list((tmp_path / "repository/mlartifacts").rglob("*.pkl"))
+
+
+def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp_path: Path) -> None:
+    for _ in range(2):
+        record_training(tracking, tmp_path / "model")
+    with Journal.join(tracking, "x", HASH) as journal:
+        journal.metrics(20, {"fid": 1.5})
+    with Journal.join(tracking, "x", "b" * 64) as journal:  # nobody's model: nothing to add to
+        journal.metrics(20, {"fid": 9.0})
+    first, second = runs(tmp_path)
+    assert "fid" not in first.data.metrics
+    assert second.data.metrics["fid"] == 1.5
+    assert second.info.status == "FINISHED"
+
+
+def test_a_model_from_the_cache_gets_a_run_marked_restored_once(tracking: Tracking, tmp_path: Path) -> None:
+    for _ in range(2):
+        with Journal.join(tracking, "x", HASH, {"seed": 0}) as journal:
+            journal.metrics(20, {"fid": 1.5})
+    (run,) = runs(tmp_path)
+    assert run.data.tags["reprogan.restored"] == "true"
+    assert run.data.metrics == {"fid": 1.5}
+
+
+def test_a_failed_training_is_a_failed_run(tracking: Tracking, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), Journal.open(tracking, "x", {}):
+        raise RuntimeError("diverged")
+    assert [run.info.status for run in runs(tmp_path)] == ["FAILED"]
+
+
+def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/nowhere/mlflow.db")
+    record_training(tracking, tmp_path / "model")
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "python -m stages.tracking.recorder sync" in said
+    assert runs(tmp_path) == []
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    for _ in range(2):  # the second finds nothing left to do
+        recorder.sync()
+    (run,) = runs(tmp_path)
+    assert run.data.metrics["generator_loss"] == 2.0
+    assert run.data.tags[recorder.MODEL_TAG] == HASH
+
+
+def test_tracking_switched_off_leaves_no_trace(tracking: Tracking, tmp_path: Path) -> None:
+    with Journal.open(tracking.model_copy(update={"enabled": False}), "x", {}) as journal:
+        journal.metrics(1, {"loss": 1.0})
+        journal.image("samples", 1, b"")
+    assert list((tmp_path / "repository").iterdir()) == []
+
+
+def test_flatten_joins_names_with_dots() -> None:
+    assert flatten({"a": {"b": {"c": 1}}, "d": [2]}) == {"a.b.c": 1, "d": [2]}
