@@ -26,7 +26,8 @@ def main(params: Params) -> None:
     options = params.classifier
     device = prepare(params, options.seed)
     train, validation, test = (read_split(name) for name in ("train", "validation", "test"))
-    with Journal.open(params.tracking, "classifier", params.classifier.model_dump()) as journal:
+    with Journal(params.tracking, "classifier") as journal:
+        journal.begin_run("classifier", options.model_dump() | {"budget": params.budget, "device": device.type})
         journal.dataset("data/processed/train", len(train.images))
         config = dict(
             zip(("channels", "height", "width"), train.image_shape, strict=True),

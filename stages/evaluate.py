@@ -37,7 +37,8 @@ def main(params: Params, name: str) -> None:
     params.variant(name)
     device = prepare(params, params.evaluate.seed)
     model_hash = sha256(MODELS / name / "generator.safetensors")
-    with Journal.join(params.tracking, name, model_hash) as journal:
+    with Journal(params.tracking, f"evaluate-{name}") as journal:
+        journal.join_run(name, model_hash)
         classifier = load_classifier(CLASSIFIER, device)
         images, labels = read_samples(SAMPLES / name)
         features, logits = images_to_features(classifier, images, device)

@@ -52,11 +52,11 @@ def read_idx(path: Path) -> np.ndarray:
         content = path.read_bytes()
     except OSError as error:
         raise StageError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+    header = 4 + 4 * content[3] if len(content) > 3 else 4
+    if len(content) < header or content[:3] != b"\x00\x00\x08":
         raise StageError(f"{path}: not an IDX file of bytes")
-    header = 4 + 4 * content[3]
     shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
-    if len(shape) != content[3] or len(content) != header + np.prod(shape, dtype=np.int64):
+    if len(content) != header + np.prod(shape, dtype=np.int64):
         raise StageError(f"{path}: its header says {shape}, its length {len(content)} does not fit")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 

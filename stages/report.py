@@ -25,8 +25,7 @@ def main(params: Params) -> None:
     write_bytes(METRICS / "summary.csv", text.encode())
     write_bytes(METRICS / "report" / "samples.png", draw_samples(summary))
     write_bytes(METRICS / "report" / "scores.png", draw_scores(summary))
-    for name, evaluation in evaluations.items():
-        restore_run(params, name, evaluation)
+    restore_runs(params, evaluations)
     print(summary.to_string(index=False, float_format="{:.3g}".format))
 
 
@@ -81,12 +80,14 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def restore_run(params: Params, name: str, evaluation: Any) -> None:
-    """Give the model a run in MLflow where the store knows none: its stages came from the cache."""
-    parameters = params.variants[name].model_dump() | {"budget": params.budget}
-    scores = {key: value for key, value in evaluation["scores"].items() if isinstance(value, float)}
-    with Journal.join(params.tracking, name, evaluation["model_sha256"], parameters) as journal:
-        journal.metrics(evaluation["images"], scores)
+def restore_runs(params: Params, evaluations: dict[str, Any]) -> None:
+    """Give each model a run in MLflow where the store knows none: its stages came from the cache."""
+    with Journal(params.tracking, "report") as journal:
+        for name, evaluation in evaluations.items():
+            parameters = params.variants[name].model_dump() | {"budget": params.budget}
+            scores = {key: value for key, value in evaluation["scores"].items() if isinstance(value, float)}
+            journal.join_run(name, evaluation["model_sha256"], parameters)
+            journal.metrics(evaluation["images"], scores)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ def main(params: Params, name: str) -> None:
         "parameters": {player: _count(getattr(game, player)) for player in ("generator", "discriminator")},
     }
     resolved = {"budget": params.budget, "device": device.type, "threads": params.threads}
-    with Journal.open(params.tracking, name, variant.model_dump() | resolved | {"images": total}) as journal:
+    with Journal(params.tracking, name) as journal:
+        journal.begin_run(name, variant.model_dump() | resolved | {"images": total})
         journal.dataset("data/processed/train", len(images))
         rows, snapshots = play(engine, name, total, params, journal)
         save_run(name, game, engine.average, config, rows, snapshots, journal)
@@ -79,7 +80,7 @@ def play(
             journal.image("samples", seen, grid_png(samples[:GRID].numpy(), columns=8))
     progress.close()
     seen_at, images = zip(*kept, strict=True)
-    return rows, {"images_seen": torch.tensor(seen_at), "samples": torch.stack(images)}
+    return rows, {"images_seen": torch.tensor(seen_at), "samples": torch.stack(images).contiguous()}
 
 
 def save_run(

@@ -88,7 +88,7 @@ def test_two_trainings_write_the_same_bytes(params: Params) -> None:
 
 def test_a_diverged_training_says_when_and_what_to_try(params: Params) -> None:
     variant = params.variants["wgan_gp"]
-    wild = variant.regularizer.model_copy(update={"weight": 1e30})
+    wild = variant.regularizer.model_copy(update={"weight": 1e300})
     variants = params.variants | {"wgan_gp": variant.model_copy(update={"regularizer": wild})}
     with pytest.raises(StageError, match=r"wgan_gp diverged within \d+ images: .*; try") as error:
         train.main(params.model_copy(update={"variants": variants}), "wgan_gp")

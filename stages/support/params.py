@@ -225,6 +225,9 @@ def _first_line(error: ValidationError, model: type[BaseModel], data: Any, where
         case "extra_forbidden":
             siblings = _fields_at(model, first["loc"][:-1])
             return f"{place}: unknown key{allowed(location[-1], siblings)}"
+        case "union_tag_invalid":
+            tags, known = first["ctx"], first["ctx"]["expected_tags"].replace("'", "")
+            return f"{place}.name: {tags['tag']!r} is not allowed{allowed(tags['tag'], known.split(', '))}"
         case "missing":
             return f"{place}: missing; every parameter stands in params.yaml"
         case "model_type" | "dict_type":

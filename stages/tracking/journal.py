@@ -30,48 +30,40 @@ def root() -> Path:
 
 
 class Journal:
-    """One run's events. Every method is harmless: what cannot be written is reported once, and given up."""
+    """What happens in a stage, for one run or several.
 
-    def __init__(self, folder: Path | None, tracking: Tracking) -> None:
-        self.folder = folder  # None: nothing is tracked
+    Every method is harmless: what cannot be written is reported once, and given up. The events belong to the
+    run begun or joined last.
+    """
+
+    def __init__(self, tracking: Tracking, name: str) -> None:
         self.wait_seconds = tracking.wait_seconds
+        self.folder: Path | None = None  # None: nothing is tracked
         self._recorder: subprocess.Popen[bytes] | None = None
+        if not tracking.enabled:
+            return
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        self.folder = root() / ".cache" / "tracking" / f"{stamp}-{name}-{uuid.uuid4().hex[:8]}"
+        try:
+            self.folder.mkdir(parents=True)
+            self._write("store", experiment=tracking.experiment)
+            self._spawn_recorder()
+        except OSError as error:
+            self._give_up(error)
 
-    @classmethod
-    def open(cls, tracking: Tracking, name: str, parameters: Mapping[str, Any]) -> Self:
-        """Start a run, `parameters` flattened to dotted names."""
-        journal = cls._start(tracking, name)
+    def begin_run(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Begin a run, its parameters flattened to dotted names."""
         environment = {key: value for key, value in os.environ.items() if key.startswith("DVC_")}
-        journal._write("run", name=name, parameters=flatten(parameters), environment=environment)
-        return journal
+        self._write("run", name=name, parameters=flatten(parameters), environment=environment)
 
-    @classmethod
-    def join(cls, tracking: Tracking, name: str, model_sha256: str, otherwise: Mapping[str, Any] | None = None) -> Self:
-        """Add to the run that trained the model of that hash.
+    def join_run(self, name: str, model_sha256: str, otherwise: Mapping[str, Any] | None = None) -> None:
+        """Go on in the run that trained the model of that hash.
 
         Where the store knows none, `otherwise` gives the parameters of a run to add, marked restored; without
         it nothing is recorded.
         """
-        journal = cls._start(tracking, f"{name}-join")
         parameters = None if otherwise is None else flatten(otherwise)
-        journal._write("join", name=name, model_sha256=model_sha256, parameters=parameters)
-        return journal
-
-    @classmethod
-    def _start(cls, tracking: Tracking, name: str) -> Self:
-        if not tracking.enabled:
-            return cls(None, tracking)
-        stamp = time.strftime("%Y%m%dT%H%M%S")
-        folder = root() / ".cache" / "tracking" / f"{stamp}-{name}-{uuid.uuid4().hex[:8]}"
-        journal = cls(folder, tracking)
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            journal._give_up(error)
-            return journal
-        journal._write("store", experiment=tracking.experiment)
-        journal._spawn_recorder()
-        return journal
+        self._write("join", name=name, model_sha256=model_sha256, parameters=parameters)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers at a step (training images seen, say)."""
@@ -141,6 +133,7 @@ class Journal:
             recorded = self._recorder is not None and self._recorder.wait(self.wait_seconds) == 0
         except subprocess.TimeoutExpired:
             recorded = False
+            self._recorder.kill()  # type: ignore[union-attr]
         if recorded:
             shutil.rmtree(self.folder, ignore_errors=True)
             return

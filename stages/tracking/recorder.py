@@ -20,6 +20,7 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the journal is the better retry
 
 import mlflow
 from filelock import FileLock
@@ -28,7 +29,7 @@ from mlflow.tracking import MlflowClient
 
 from stages.tracking.journal import EVENTS, root
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 LONGEST_PARAM = 6000  # characters, MLflow's limit
 PARAMS_A_BATCH = 100  # MLflow's limit
 METRICS_A_BATCH = 1000  # MLflow's limit
@@ -74,6 +75,9 @@ class Recording:
         self._create(event, event["parameters"], tags)
 
     def _on_join(self, event: dict[str, Any]) -> None:
+        if self.run_id is not None:
+            self._on_end(self.run_id, {"status": "FINISHED", "time": event["time"]})
+        self.run_id, self.joined = None, False
         found = self.client.search_runs(
             [self.experiment_id],
             f"tags.`{MODEL_TAG}` = '{event['model_sha256']}'",

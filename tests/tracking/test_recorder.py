@@ -74,7 +74,8 @@ def model_files(folder: Path) -> Mapping[str, bytes]:
 
 def record_training(tracking: Tracking, folder: Path) -> None:
     parameters = {"network": {"name": "mlp", "widths": [1, 2]}, "seed": 0}
-    with Journal.open(tracking, "x", parameters) as journal:
+    with Journal(tracking, "x") as journal:
+        journal.begin_run("x", parameters)
         journal.dataset("data/processed/train", 55000)
         for step in (10, 20):
             journal.metrics(step, {"generator_loss": step / 10})
@@ -103,7 +104,8 @@ def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Pat
 def test_the_logged_model_draws_what_the_generator_draws(tracking: Tracking, tmp_path: Path) -> None:
     record_training(tracking, tmp_path / "model")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}")
-    (logged,) = mlflow.search_logged_models(output_format="list")
+    (run,) = runs(tmp_path)
+    (logged,) = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
     model = mlflow.pyfunc.load_model(logged.model_uri)
     assert model.metadata.signature.inputs.input_names() == ["seed", "label"]
     assert model.metadata.saved_input_example_info is not None
@@ -118,9 +120,10 @@ def test_the_logged_model_draws_what_the_generator_draws(tracking: Tracking, tmp
 def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp_path: Path) -> None:
     for _ in range(2):
         record_training(tracking, tmp_path / "model")
-    with Journal.join(tracking, "x", HASH) as journal:
+    with Journal(tracking, "evaluate") as journal:
+        journal.join_run("x", HASH)
         journal.metrics(20, {"fid": 1.5})
-    with Journal.join(tracking, "x", "b" * 64) as journal:  # nobody's model: nothing to add to
+        journal.join_run("y", "b" * 64)  # nobody's model: nothing to add to
         journal.metrics(20, {"fid": 9.0})
     first, second = runs(tmp_path)
     assert "fid" not in first.data.metrics
@@ -128,25 +131,33 @@ def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp
     assert second.info.status == "FINISHED"
 
 
-def test_a_model_from_the_cache_gets_a_run_marked_restored_once(tracking: Tracking, tmp_path: Path) -> None:
+def test_models_from_the_cache_get_a_run_marked_restored_once(tracking: Tracking, tmp_path: Path) -> None:
     for _ in range(2):
-        with Journal.join(tracking, "x", HASH, {"seed": 0}) as journal:
-            journal.metrics(20, {"fid": 1.5})
-    (run,) = runs(tmp_path)
-    assert run.data.tags["reprogan.restored"] == "true"
-    assert run.data.metrics == {"fid": 1.5}
+        with Journal(tracking, "report") as journal:
+            for name, sha256, fid in (("x", HASH, 1.5), ("y", "b" * 64, 2.5)):
+                journal.join_run(name, sha256, {"seed": 0})
+                journal.metrics(20, {"fid": fid})
+    found = runs(tmp_path)
+    assert [run.data.tags["reprogan.restored"] for run in found] == ["true", "true"]
+    assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
+    assert sorted(run.data.metrics["fid"] for run in found) == [1.5, 2.5]
 
 
 def test_a_failed_training_is_a_failed_run(tracking: Tracking, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), Journal.open(tracking, "x", {}):
-        raise RuntimeError("diverged")
+    def diverge() -> None:
+        with Journal(tracking, "x") as journal:
+            journal.begin_run("x", {})
+            raise RuntimeError("diverged")
+
+    with pytest.raises(RuntimeError, match="diverged"):
+        diverge()
     assert [run.info.status for run in runs(tmp_path)] == ["FAILED"]
 
 
 def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/nowhere/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
     record_training(tracking, tmp_path / "model")
     said = capfd.readouterr().err
     assert said.count("\n") == 1
@@ -161,7 +172,8 @@ def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
 
 
 def test_tracking_switched_off_leaves_no_trace(tracking: Tracking, tmp_path: Path) -> None:
-    with Journal.open(tracking.model_copy(update={"enabled": False}), "x", {}) as journal:
+    with Journal(tracking.model_copy(update={"enabled": False}), "x") as journal:
+        journal.begin_run("x", {})
         journal.metrics(1, {"loss": 1.0})
         journal.image("samples", 1, b"")
     assert list((tmp_path / "repository").iterdir()) == []
