@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
@@ -17,6 +16,7 @@ from stages.support.device import prepare
 from stages.support.files import CLASSIFIER, METRICS, write_bytes, write_json
 from stages.support.images import Split, read_split
 from stages.support.params import Classifier, Params
+from stages.support.weights import weights_to_bytes
 from stages.tracking.journal import Journal
 from stages.tracking.progress import Progress
 
@@ -41,8 +41,7 @@ def main(params: Params) -> None:
             "validation_accuracy": accuracy(network, validation, device),
             "test_accuracy": accuracy(network, test, device),
         }
-        weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-        write_bytes(CLASSIFIER / "weights.safetensors", save(weights))
+        write_bytes(CLASSIFIER / "weights.safetensors", weights_to_bytes(network))
         write_json(CLASSIFIER / "config.json", config)
         write_json(METRICS / "classifier.json", accuracies)
         journal.metrics(0, accuracies)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file
 
 from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
 from stages.scoring.fid import Gaussian, features_to_gaussian, gaussians_to_fid
@@ -29,6 +28,7 @@ from stages.support.files import (
     write_json,
 )
 from stages.support.params import Evaluate, Params
+from stages.support.weights import read_tensors
 from stages.tracking.journal import Journal
 
 
@@ -49,15 +49,8 @@ def main(params: Params, name: str) -> None:
 
         write_csv(METRICS / name / "scores.csv", list(curve[0]), curve)
         write_json(METRICS / name / "scores.json", scores)
-        write_json(
-            SCORES / name / "evaluation.json",
-            {
-                "scores": scores,
-                "images": curve[-1]["images"],
-                "model_sha256": model_hash,
-                "parameters": read_json(MODELS / name / "config.json")["parameters"],
-            },
-        )
+        run = read_json(MODELS / name / "config.json")
+        write_json(SCORES / name / "evaluation.json", {"scores": scores, "run": run, "model_sha256": model_hash})
         journal.metrics(curve[-1]["images"], {key: value for key, value in scores.items() if isinstance(value, float)})
         for row in curve:
             journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
@@ -79,11 +72,15 @@ def read_samples(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
 def score(features: np.ndarray, logits: np.ndarray, options: Evaluate) -> dict[str, Any]:
     """FID and inception score beside what real images reach, and the share of each class."""
     real = read_json(REFERENCE / "real.json")
-    test = features_to_gaussian(read_array(REFERENCE / "test_features.npy"))
+    samples = features_to_gaussian(features)
+    test, validation = (
+        features_to_gaussian(read_array(REFERENCE / f"{split}_features.npy")) for split in ("test", "validation")
+    )
     mean, std = logits_to_inception_score(logits, options.inception_splits, options.seed)
     shares = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
     return {
-        "fid": gaussians_to_fid(features_to_gaussian(features), test),
+        "fid": gaussians_to_fid(samples, test),
+        "validation_fid": gaussians_to_fid(samples, validation),  # the one to choose settings by
         "fid_floor": real["fid"],
         "inception_score": mean,
         "inception_score_std": std,
@@ -97,16 +94,18 @@ def score_snapshots(
     classifier: FeatureNetwork, name: str, options: Evaluate, device: torch.device
 ) -> list[dict[str, Any]]:
     """Scores along training, against validation images: one row a snapshot."""
-    snapshots = load_file(MODELS / name / "snapshots.safetensors")
+    snapshots = read_tensors(MODELS / name / "snapshots.safetensors")
+    floor = read_json(REFERENCE / "real.json")["snapshot_fid"]
     validation: Gaussian = features_to_gaussian(read_array(REFERENCE / "validation_features.npy"))
     rows = []
-    for seen, samples in zip(snapshots["images_seen"], snapshots["samples"], strict=True):
+    for seen, samples in zip(snapshots["images_seen"].tolist(), snapshots["samples"].numpy(), strict=True):
         features, logits = images_to_features(classifier, samples, device)
         splits = min(options.inception_splits, len(samples))
         rows.append(
             {
-                "images": int(seen),
+                "images": seen,
                 "fid": gaussians_to_fid(features_to_gaussian(features), validation),
+                "fid_floor": floor,
                 "inception_score": logits_to_inception_score(logits, splits, options.seed)[0],
             }
         )

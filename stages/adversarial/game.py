@@ -1,14 +1,20 @@
-"""The game: two players and the rules between them. The engine asks a variant for nothing else."""
+"""The game: two players and the rules between them. The engine asks a variant for nothing else.
+
+A file in stages/games/ defines a class Game (a subclass of `Rules` here): the options of a game, and how to build it.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from stages.adversarial.roles import ImageShape, Judgement, Network, Objective, Regularizer
+from stages.adversarial.network import ImageShape, Network
+from stages.adversarial.roles import Judgement, Objective, Regularizer
+from stages.support.params import Part
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,8 @@ class Game(nn.Module):
             fake = self.generator(self.generator.latent(labels), labels)
         is_due = self.regularizer.is_due(self.round_index)
         self.round_index += 1
-        real = real.requires_grad_(is_due and self.regularizer.real_gradient)
-        fake = fake.requires_grad_(is_due and self.regularizer.fake_gradient)
+        real = real.detach().requires_grad_(is_due and self.regularizer.real_gradient)
+        fake = fake.detach().requires_grad_(is_due and self.regularizer.fake_gradient)
         discriminate = partial(self._logits, labels=labels)
         real_logits, fake_logits = discriminate(real), discriminate(fake)
         loss = self.objective.discriminator_loss(real_logits, fake_logits)
@@ -75,7 +81,18 @@ class Game(nn.Module):
         return Losses(loss, {"generator_loss": loss})
 
     def after_discriminator_step(self) -> None:
-        """Called after every step of the discriminator: weight clipping, say."""
+        """Called after every step of the discriminator."""
+        self.regularizer.after_discriminator_step(self.discriminator)
 
     def _logits(self, images: Tensor, labels: Tensor) -> Tensor:
         return self.discriminator(images, labels).float()  # losses are float32 under autocast too
+
+
+class Rules(Part):
+    """Options of a game, and how to build it from the other parts."""
+
+    @abstractmethod
+    def build(
+        self, network: Network, objective: Objective, regularizer: Regularizer, image_shape: ImageShape, classes: int
+    ) -> Game:
+        """A new game, its players freshly initialised from torch's random numbers."""

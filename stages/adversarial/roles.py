@@ -1,7 +1,8 @@
-"""The three roles that the parts of a variant play, as contracts.
+"""The contracts of objectives and regularizers.
 
-A part's file defines one class under its role's name (Network, Objective, Regularizer), whose fields are
-the options that params.yaml must give it.
+A file in stages/objectives/ or stages/regularizers/ defines one class under its role's name (Objective,
+Regularizer), whose fields are the options that params.yaml must give it. Parts have no state: what changes in
+the course of training belongs to the game.
 """
 
 from __future__ import annotations
@@ -15,49 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from stages.support.params import Part
-
-ImageShape = tuple[int, int, int]  # (channels, height, width)
-
-
-class Generator(nn.Module):
-    """Latents (batch, latent_size) ~ N(0, I), and labels (batch,) where conditional, to images in [-1, 1]."""
-
-    latent_size: int
-    conditional: bool = False
-
-    def latent(self, labels: Tensor) -> Tensor:
-        """One latent a label, from torch's own random numbers, on the labels' device."""
-        return torch.randn(len(labels), self.latent_size, device=labels.device)
-
-    @torch.no_grad()
-    def sample(self, labels: Tensor, *, seed: int, batch_size: int = 500) -> Tensor:
-        """Images (count, channels, height, width) in [-1, 1], one a label (count,).
-
-        The latents are drawn on the CPU, so that a seed names the same images on every device. The state
-        of torch's random numbers and of the module is left as it was.
-        """
-        device = labels.device
-        was_training = self.training
-        self.eval()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            latents = torch.randn(len(labels), self.latent_size).to(device)
-            batches = zip(latents.split(batch_size), labels.split(batch_size), strict=True)
-            images = torch.cat([self(latent, batch) for latent, batch in batches])
-        self.train(was_training)
-        return images
-
-
-class Network(Part):
-    """A generator and a discriminator that fit each other."""
-
-    @abstractmethod
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """A generator of images of that shape."""
-
-    @abstractmethod
-    def discriminator(self, image_shape: ImageShape, classes: int) -> nn.Module:
-        """Images and labels to logits of any shape: one an image, or a map."""
 
 
 class Objective(Part):
@@ -98,6 +56,9 @@ class Regularizer(Part):
     @abstractmethod
     def penalty(self, judgement: Judgement) -> Tensor:
         """Scalar, weight included."""
+
+    def after_discriminator_step(self, discriminator: nn.Module) -> None:
+        """Called after every step of the discriminator: to clip its weights, say."""
 
 
 def input_gradient(logits: Tensor, images: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from stages.adversarial import roles
-from stages.adversarial.roles import ImageShape
+from stages.adversarial import network
+from stages.adversarial.network import ImageShape
 from stages.support.errors import StageError
 from stages.support.params import Positive
 
 
-class Network(roles.Network):
+class Network(network.Network):
     """Channels double whenever the image halves, from `base_channels` at half its size."""
 
     latent_size: Positive
@@ -29,7 +29,7 @@ class Network(roles.Network):
         return Discriminator(self, image_shape)
 
 
-class Generator(roles.Generator):
+class Generator(network.Generator):
     """A linear layer to the smallest size, then transposed convolutions of stride 2."""
 
     def __init__(self, options: Network, image_shape: ImageShape) -> None:

@@ -9,15 +9,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from stages.adversarial import roles
-from stages.adversarial.roles import ImageShape
+from stages.adversarial import network
+from stages.adversarial.network import ImageShape
 from stages.support.params import Positive
 
 Widths = Annotated[list[Positive], Field(min_length=1)]
 Slope = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Network(roles.Network):
+class Network(network.Network):
     """Hidden widths of both players, and what stands between the linear layers."""
 
     latent_size: Positive
@@ -38,7 +38,7 @@ class Network(roles.Network):
         return Discriminator(self, image_shape, classes)
 
 
-class Generator(roles.Generator):
+class Generator(network.Generator):
     """Latent, with the label's embedding where conditional, to an image."""
 
     def __init__(self, options: Network, image_shape: ImageShape, classes: int) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stages.support.files import read_json
 from stages.support.images import to_float
+from stages.support.weights import read_weights
 
 
 class FeatureNetwork(nn.Module):
@@ -46,10 +46,10 @@ def _convolution(channels: int, depth: int, stride: int) -> list[nn.Module]:
 
 
 def load_classifier(folder: Path, device: torch.device) -> FeatureNetwork:
-    """The trained network of a classifier's folder, ready to evaluate."""
+    """The trained network of a classifier's folder, ready to evaluate; raises StageError where files do not fit."""
     network = FeatureNetwork(**read_json(folder / "config.json"))
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
-    return network.to(device).to(memory_format=torch.channels_last).eval()
+    read_weights(network, folder / "weights.safetensors", device)
+    return network
 
 
 @torch.inference_mode()

@@ -22,6 +22,11 @@ class Batches:
         self.order = torch.empty(0, dtype=torch.int64)
         self.cursor = 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where the images are, and batches come."""
+        return self.images.device
+
     def next(self) -> tuple[Tensor, Tensor]:
         """Images in [-1, 1] and labels."""
         if self.cursor + self.batch_size > len(self.order):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 
 from stages.support.errors import StageError
-from stages.support.params import load
-from stages.support.parts import check
+from stages.support.params import Params, load
+from stages.support.parts import BrokenPartError, build_parts
 
 
 def run_stage(main: Callable[..., None], description: str | None, *arguments: str) -> None:
@@ -19,8 +20,24 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
     values = vars(parser.parse_args())
     try:
         params = load()
-        check(params)
+        check_parts(params)
         main(params, *values.values())
     except StageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder without permission
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(StageError.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # as shells count it
+
+
+def check_parts(params: Params) -> None:
+    """Check the options of every variant's parts; raises ParameterError.
+
+    A broken file is passed over here: it breaks the variants that use it, when they train.
+    """
+    for name, variant in params.variants.items():
+        with contextlib.suppress(BrokenPartError):
+            build_parts(name, variant)

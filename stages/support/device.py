@@ -20,6 +20,9 @@ def prepare(params: Params, seed: int) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True)
+    # filling fresh memory costs time, and guards only broken code
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     torch.manual_seed(seed)
     use_cuda = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if use_cuda else "cpu")

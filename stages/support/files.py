@@ -58,9 +58,18 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys; NaN and infinity are refused."""
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    """Write JSON with sorted keys and floats of nine significant digits; NaN and infinity are refused."""
+    text = json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n"
     write_bytes(path, text.encode())
+
+
+def _rounded(value: Any) -> Any:
+    # the last digits of a float64 depend on the linear algebra library's threads
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(path: Path) -> Any:
@@ -72,16 +81,21 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, floats with six significant digits."""
+    """Write rows as CSV, floats with six significant digits; what a row lacks stays empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in columns)
+        writer.writerow(
+            f"{value:.6g}" if isinstance(value, float) else value for value in (row.get(name, "") for name in columns)
+        )
     write_bytes(path, buffer.getvalue().encode())
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's content, as hexadecimal digits; raises StageError where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read: {error}") from None

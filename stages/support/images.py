@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
 import numpy as np
@@ -37,8 +36,8 @@ def read_split(name: str) -> Split:
     split = Split(read_array(folder / "images.npy"), read_array(folder / "labels.npy"))
     if split.images.dtype != np.uint8 or split.images.ndim != 4:
         raise StageError(f"{folder}/images.npy: expected uint8 (count, channels, height, width)")
-    if split.labels.shape != split.images.shape[:1]:
-        raise StageError(f"{folder}/labels.npy: expected one label an image")
+    if split.labels.shape != split.images.shape[:1] or split.labels.dtype != np.int64 or not len(split.labels):
+        raise StageError(f"{folder}/labels.npy: expected int64, one label an image, at least one")
     return split
 
 
@@ -50,22 +49,3 @@ def to_float(images: Tensor) -> Tensor:
 def to_uint8(images: Tensor) -> Tensor:
     """Float -1..1 to uint8 0..255, rounded to the nearest level."""
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def grid_png(images: np.ndarray, columns: int, scale: int = 2) -> bytes:
-    """PNG bytes of uint8 images (count, 1 or 3, height, width) in rows, left to right."""
-    from PIL import Image
-
-    count, channels, height, width = images.shape
-    rows = -(-count // columns)
-    gap = 1
-    sheet = np.zeros((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), np.uint8)
-    for index, image in enumerate(images):
-        top = gap + (index // columns) * (height + gap)
-        left = gap + (index % columns) * (width + gap)
-        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    picture = Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet)
-    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

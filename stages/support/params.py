@@ -1,6 +1,7 @@
 """Parameters: params.yaml, read once, checked whole and strictly before any work starts.
 
-No model here has a default and none converts a value: what a stage gets is what the file says, or an error.
+No model here has a default and none converts a value (but whole numbers to floats): what a stage gets is what
+the file says, or an error.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ RESERVED_NAMES = {"classifier", "report"}  # models/classifier and metrics/repor
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+BatchSize = Annotated[int, Field(ge=2, le=65536)]  # batch norm needs two
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -76,14 +78,16 @@ class Part(Strict):
 class Variant(Strict):
     """One GAN: its parts, optimisers and lengths. Lengths and half-lives count training images."""
 
+    game: PartChoice
     network: PartChoice
     objective: PartChoice
     regularizer: PartChoice
     generator_optimizer: Optimizer
     discriminator_optimizer: Optimizer
-    batch_size: Annotated[int, Field(ge=2, le=65536)]  # batch norm needs two
+    batch_size: BatchSize
     critic_steps: Annotated[int, Field(ge=1, le=100)]
     ema_halflife_images: Positive
+    ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     precision: Literal["float32", "bfloat16"]
     seed: Seed
     images: ByBudget
@@ -110,7 +114,7 @@ class Classifier(Strict):
 
     width: Positive
     feature_size: Positive
-    batch_size: Positive
+    batch_size: BatchSize
     learning_rate: Rate
     weight_decay: NonNegative
     shift_pixels: Annotated[int, Field(ge=0, le=8)]
@@ -187,7 +191,7 @@ class Params(Strict):
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
-    """Read and check the whole file, save the options of the parts: those `parts.check` checks.
+    """Read and check the whole file, save the options of the parts: `command.check_parts` checks those.
 
     Raises ParameterError with one line that names the key, the value and what is allowed.
     """
@@ -217,7 +221,7 @@ def validate(model: type[Model], data: Any, where: str) -> Model:
 def _first_line(error: ValidationError, model: type[BaseModel], data: Any, where: str) -> str:
     """One line from pydantic's first complaint: where, which value, what is allowed."""
     first = error.errors()[0]
-    location = [str(step) for step in first["loc"] if step not in ("[key]", "adam", "rmsprop")]
+    location = _steps_in_file(first["loc"], data)
     # inside a file the keys follow a colon; inside a key they follow a dot
     joint = "." if ": " in where else ": "
     place = where + joint + ".".join(location) if location else where
@@ -234,6 +238,17 @@ def _first_line(error: ValidationError, model: type[BaseModel], data: Any, where
             return f"{place}: {_short(first['input'])} is not allowed: expected a mapping of keys"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{place}: {_short(first['input'])} is not allowed: {message}"
+
+
+def _steps_in_file(location: tuple[int | str, ...], data: Any) -> list[str]:
+    """Pydantic's location without the marks that stand for no key: a union's tag, "[key]"."""
+    steps = []
+    for index, step in enumerate(location):
+        is_there = step in data if isinstance(data, dict) else isinstance(data, list)
+        if is_there or (index == len(location) - 1 and step != "[key]"):
+            steps.append(str(step))
+            data = data[step] if is_there and data else None
+    return steps
 
 
 def _short(value: Any) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.support.errors import ParameterError
-from stages.support.params import PARAMS_FILE, Params, PartChoice, Variant, allowed, validate
+from stages.support.params import PARAMS_FILE, PartChoice, Variant, allowed, validate
 
-FOLDERS = {"network": "networks", "objective": "objectives", "regularizer": "regularizers"}
+FOLDERS = {"game": "games", "network": "networks", "objective": "objectives", "regularizer": "regularizers"}
 
 
 class BrokenPartError(Exception):
@@ -17,7 +17,7 @@ class BrokenPartError(Exception):
 
 
 def build_parts(name: str, variant: Variant) -> dict[str, Any]:
-    """Network, objective and regularizer of a variant, by role.
+    """Game, network, objective and regularizer of a variant, by role.
 
     Raises ParameterError for an unknown part or option, BrokenPartError where a file cannot be imported.
     """
@@ -37,16 +37,3 @@ def build_part(role: str, choice: PartChoice, where: str) -> Any:
     except Exception as error:
         raise BrokenPartError(f"stages/{folder}/{choice.name}.py: {error!r}") from error
     return validate(model, choice.model_dump(), where)
-
-
-def check(params: Params) -> None:
-    """Check the options of every variant's parts; raises ParameterError.
-
-    A broken file is passed over here: it breaks the variants that use it, when they train.
-    """
-    for name, variant in params.variants.items():
-        for role in FOLDERS:
-            try:
-                build_part(role, getattr(variant, role), f"{PARAMS_FILE}: variants.{name}.{role}")
-            except BrokenPartError:
-                continue

@@ -1,7 +1,7 @@
 """The journal: what a stage did, written line by line to files, for another process to record in MLflow.
 
-The stage itself never imports MLflow: a store that is slow, locked or away costs a training nothing, and a
-journal that could not be recorded stays under .cache/tracking to be recorded later.
+The stage itself never imports MLflow: a store that is slow, locked or away cannot break a training and costs it
+one bounded wait at the end; a journal that could not be recorded stays under .cache/tracking for later.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+from filelock import FileLock
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.support.grids import grid_png
 from stages.support.params import Tracking
 
 EVENTS = "events.jsonl"
+LOG = "recorder.log"
+LOCK = "lock"
 
 
 def root() -> Path:
@@ -40,12 +48,15 @@ class Journal:
         self.wait_seconds = tracking.wait_seconds
         self.folder: Path | None = None  # None: nothing is tracked
         self._recorder: subprocess.Popen[bytes] | None = None
+        self._lock: FileLock | None = None  # held while the stage lives: `sync` keeps off
         if not tracking.enabled:
             return
         stamp = time.strftime("%Y%m%dT%H%M%S")
         self.folder = root() / ".cache" / "tracking" / f"{stamp}-{name}-{uuid.uuid4().hex[:8]}"
         try:
             self.folder.mkdir(parents=True)
+            self._lock = FileLock(self.folder / LOCK)
+            self._lock.acquire()
             self._write("store", experiment=tracking.experiment)
             self._spawn_recorder()
         except OSError as error:
@@ -53,14 +64,17 @@ class Journal:
 
     def begin_run(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Begin a run, its parameters flattened to dotted names."""
-        environment = {key: value for key, value in os.environ.items() if key.startswith("DVC_")}
-        self._write("run", name=name, parameters=flatten(parameters), environment=environment)
+        tags = {"reprogan.variant": name, "mlflow.source.git.commit": _git_commit()}
+        for variable in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+            if variable in os.environ:
+                tags[variable.lower().replace("_", ".", 1)] = os.environ[variable]
+        self._write("run", name=name, parameters=flatten(parameters), tags=tags)
 
     def join_run(self, name: str, model_sha256: str, otherwise: Mapping[str, Any] | None = None) -> None:
         """Go on in the run that trained the model of that hash.
 
-        Where the store knows none, `otherwise` gives the parameters of a run to add, marked restored; without
-        it nothing is recorded.
+        Where `otherwise` is given, the events that follow are for a new run with those parameters, marked
+        restored, that is added only if the store knows none with that model.
         """
         parameters = None if otherwise is None else flatten(otherwise)
         self._write("join", name=name, model_sha256=model_sha256, parameters=parameters)
@@ -69,24 +83,21 @@ class Journal:
         """Numbers at a step (training images seen, say)."""
         self._write("metrics", step=step, values=dict(values))
 
-    def image(self, name: str, step: int, png: bytes) -> None:
-        """A picture at a step."""
-        self._attach(f"{name}-{step:010d}.png", png)
-        self._write("image", name=name, step=step, file=f"{name}-{step:010d}.png")
+    def images(self, name: str, step: int, images: np.ndarray) -> None:
+        """A grid of uint8 images (count, channels, height, width) at a step."""
+        file = f"{name}-{step:010d}.png"
+        self._attach(file, grid_png(images, columns=8))
+        self._write("image", name=name, step=step, file=file)
 
     def dataset(self, path: str, rows: int) -> None:
         """The data that the run learns from: an output of DVC, by its path."""
-        self._write("dataset", path=path, rows=rows)
+        self._write("dataset", path=path, rows=rows, digest=_dvc_digest(path))
 
-    def model(self, files: Mapping[str, bytes], image_shape: tuple[int, ...], sha256: str) -> None:
-        """The trained model: its files by name, and the hash of its weights."""
-        for name, content in files.items():
-            self._attach(f"model/{name}", content)
+    def model(self, files: Sequence[Path], image_shape: Sequence[int], sha256: str) -> None:
+        """The trained model: its files, and the hash of its weights."""
+        for file in files:
+            self._attach(f"model/{file.name}", file.read_bytes())
         self._write("model", image_shape=list(image_shape), sha256=sha256)
-
-    def tags(self, **tags: str) -> None:
-        """Tags of the run."""
-        self._write("tags", tags=tags)
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +113,7 @@ class Journal:
     def _write(self, event: str, **content: Any) -> None:
         if self.folder is None:
             return
-        line = json.dumps({"event": event, "time": int(time.time() * 1000), **content})
+        line = json.dumps({"event": event, "time": int(time.time() * 1000), **content}, default=str)
         try:
             with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
@@ -121,19 +132,24 @@ class Journal:
     def _spawn_recorder(self) -> None:
         if self.folder is None or importlib.util.find_spec("mlflow") is None:
             return
-        command = [sys.executable, "-m", "stages.tracking.recorder", "follow", str(self.folder)]
-        log = (self.folder / "recorder.log").open("wb")
-        self._recorder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
+        command = [sys.executable, "-m", "stages.tracking.recorder", "follow", str(self.folder), str(os.getpid())]
+        with (self.folder / LOG).open("wb") as log:
+            # a session of its own: Ctrl-C is for the stage, which then tells the recorder how it ended
+            self._recorder = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
 
     def _wait(self) -> None:
-        if self.folder is None:
+        """Let the recorder catch up; say so, once, where it could not."""
+        if self.folder is None or self._lock is None:
             return
-        try:
-            recorded = self._recorder is not None and self._recorder.wait(self.wait_seconds) == 0
-        except subprocess.TimeoutExpired:
-            recorded = False
-            self._recorder.kill()  # type: ignore[union-attr]
+        recorded = False
+        if self._recorder is not None:
+            try:
+                recorded = self._recorder.wait(self.wait_seconds) == 0
+            except subprocess.TimeoutExpired:
+                self._recorder.kill()
+        self._lock.release()
         if recorded:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
@@ -146,14 +162,32 @@ class Journal:
 
     def _last_words(self, folder: Path) -> str:
         try:
-            lines = (folder / "recorder.log").read_text(errors="replace").strip().splitlines()
+            lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
         return lines[-1][:200] if lines else f"the store did not answer in {self.wait_seconds} s"
 
     def _give_up(self, error: OSError) -> None:
         print(f"tracking: given up for this run: {error}", file=sys.stderr)
+        if self._recorder is not None:
+            self._recorder.kill()
         self.folder = None
+
+
+def _git_commit() -> str:
+    command = ["git", "rev-parse", "HEAD"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False) if shutil.which("git") else None
+    return run.stdout.strip() if run and run.returncode == 0 else "unknown"
+
+
+def _dvc_digest(path: str) -> str:
+    """DVC's hash of an output, from dvc.lock."""
+    try:
+        lock = YAML(typ="safe").load(Path("dvc.lock"))
+        outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+        return next((str(out["md5"]) for out in outs if out["path"] == path), "unknown")
+    except (OSError, YAMLError, KeyError, TypeError):
+        return "unknown"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,17 +19,20 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the journal is the better retry
+# a server that is away is given up soon: the journal is the better retry
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import mlflow
-from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from filelock import FileLock, Timeout
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.tracking import MlflowClient
 
-from stages.tracking.journal import EVENTS, root
+from stages.tracking.journal import EVENTS, LOCK, root
 
 POLL_SECONDS = 0.2
 LONGEST_PARAM = 6000  # characters, MLflow's limit
+LONGEST_DIGEST = 36  # characters, MLflow's limit
 PARAMS_A_BATCH = 100  # MLflow's limit
 METRICS_A_BATCH = 1000  # MLflow's limit
 MODEL_TAG = "reprogan.model_sha256"
@@ -66,13 +68,8 @@ class Recording:
         self.client, self.experiment_id = open_store(event["experiment"])
 
     def _on_run(self, event: dict[str, Any]) -> None:
-        forget_partial_run(self.client, self.folder)
-        environment = event["environment"]
-        tags = {"reprogan.variant": event["name"], **_git_tags()}
-        for variable in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
-            if variable in environment:
-                tags[variable.lower().replace("_", ".", 1)] = environment[variable]
-        self._create(event, event["parameters"], tags)
+        self._forget_partial_run()
+        self._create(event, event["parameters"], event["tags"])
 
     def _on_join(self, event: dict[str, Any]) -> None:
         if self.run_id is not None:
@@ -84,14 +81,11 @@ class Recording:
             order_by=["attributes.start_time DESC"],
             max_results=1,
         )
-        if found:
-            self.run_id, self.joined = found[0].info.run_id, True
-        elif event["parameters"] is not None:
-            tags = {
-                "reprogan.variant": event["name"],
-                "reprogan.restored": "true",
-                MODEL_TAG: event["model_sha256"],
-            }
+        if event["parameters"] is None:
+            if found:
+                self.run_id, self.joined = found[0].info.run_id, True
+        elif not found:
+            tags = {"reprogan.variant": event["name"], "reprogan.restored": "true", MODEL_TAG: event["model_sha256"]}
             self._create(event, event["parameters"], tags)
 
     def _create(self, event: dict[str, Any], parameters: dict[str, Any], tags: dict[str, str]) -> None:
@@ -107,9 +101,6 @@ class Recording:
             for start in range(0, len(metrics), METRICS_A_BATCH):
                 self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_A_BATCH])
 
-    def _on_tags(self, run_id: str, event: dict[str, Any]) -> None:
-        self.client.log_batch(run_id, tags=[RunTag(*item) for item in event["tags"].items()])
-
     def _on_image(self, run_id: str, event: dict[str, Any]) -> None:
         from PIL import Image
 
@@ -119,7 +110,7 @@ class Recording:
     def _on_dataset(self, run_id: str, event: dict[str, Any]) -> None:
         dataset = Dataset(
             name=event["path"],
-            digest=_dvc_digest(event["path"]),
+            digest=event["digest"][:LONGEST_DIGEST],
             source_type="dvc",
             source=json.dumps({"path": event["path"]}),
             profile=json.dumps({"num_rows": event["rows"]}),
@@ -134,6 +125,13 @@ class Recording:
             log_model(self.folder / "model", event["image_shape"])
         self.client.set_tag(run_id, MODEL_TAG, event["sha256"])
 
+    def _forget_partial_run(self) -> None:
+        """Delete the run that an earlier, broken-off recording of this journal left behind."""
+        marker = self.folder / "run_id"
+        if marker.exists():
+            with contextlib.suppress(mlflow.MlflowException):
+                self.client.delete_run(marker.read_text())
+
     def _on_end(self, run_id: str, event: dict[str, Any]) -> None:
         if not self.joined:
             self.client.set_terminated(run_id, event["status"], event["time"])
@@ -141,7 +139,7 @@ class Recording:
 
 def open_store(experiment: str) -> tuple[MlflowClient, str]:
     """A client of the store, and the experiment's id; both are made where they are missing."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+    uri = store_uri()
     mlflow.set_tracking_uri(uri)
     (root() / ".cache").mkdir(exist_ok=True)
     # two first runs at once would both create the tables, or the experiment
@@ -155,36 +153,17 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
         return client, client.create_experiment(experiment, artifact_location=location)
 
 
-def forget_partial_run(client: MlflowClient, folder: Path) -> None:
-    """Delete the run that an earlier, broken-off recording of this journal left behind."""
-    marker = folder / "run_id"
-    if marker.exists():
-        with contextlib.suppress(mlflow.MlflowException):
-            client.delete_run(marker.read_text())
+def store_uri() -> str:
+    """MLFLOW_TRACKING_URI, else the repository's own; a relative SQLite path starts at the repository."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    scheme, path = uri.split(":///", 1) if ":///" in uri else ("", "")
+    return f"sqlite:///{root() / path}" if scheme == "sqlite" else uri
 
 
-def _git_tags() -> dict[str, str]:
-    run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {"mlflow.source.git.commit": run.stdout.strip()} if run.returncode == 0 else {}
-
-
-def _dvc_digest(path: str) -> str:
-    """DVC's hash of an output, from dvc.lock."""
-    from ruamel.yaml import YAML
-
-    with contextlib.suppress(OSError, KeyError):
-        lock = YAML(typ="safe").load(Path("dvc.lock"))
-        for stage in lock["stages"].values():
-            for out in stage.get("outs", []):
-                if out["path"] == path:
-                    return str(out["md5"])[:36]
-    return "unknown"
-
-
-def follow(folder: Path) -> None:
+def follow(folder: Path, writer: int) -> None:
     """Record a journal while it is written, until its end or its writer's."""
     recording = Recording(folder)
-    for events in _events(folder, writer=os.getppid()):
+    for events in _events(folder, writer):
         recording.apply(events)
 
 
@@ -205,36 +184,53 @@ def _events(folder: Path, writer: int) -> Iterator[list[dict[str, Any]]]:
             time.sleep(POLL_SECONDS)
 
 
-def sync() -> None:
-    """Record every journal that was left behind, oldest first; each is removed once it is recorded."""
-    folders = sorted(path.parent for path in (root() / ".cache" / "tracking").glob(f"*/{EVENTS}"))
-    for folder in folders:
-        lines = (folder / EVENTS).read_text(encoding="utf-8").splitlines()
-        events = [json.loads(line) for line in lines]
-        if events[-1]["event"] != "end":
-            events.append({"event": "end", "status": "KILLED", "time": events[-1]["time"]})
-        Recording(folder).apply(events)
-        shutil.rmtree(folder)
-        print(f"recorded {folder.name}")
-    print(f"{len(folders)} journals recorded")
+def sync() -> int:
+    """Record every journal that was left behind, oldest first, and remove it; return how many could not be."""
+    failed = 0
+    for folder in sorted(path.parent for path in (root() / ".cache" / "tracking").glob(f"*/{EVENTS}")):
+        try:
+            with FileLock(folder / LOCK, timeout=0):
+                Recording(folder).apply(_complete_events(folder))
+                shutil.rmtree(folder)
+            print(f"recorded {folder.name}")
+        except Timeout:
+            print(f"left alone {folder.name}: its stage is running")
+        except Exception as error:
+            failed += 1
+            print(f"not recorded {folder.name}: {_one_line(error)}", file=sys.stderr)
+    return failed
+
+
+def _complete_events(folder: Path) -> list[dict[str, Any]]:
+    """A journal's events; one that was broken off gets its end."""
+    *lines, _unfinished = (folder / EVENTS).read_text(encoding="utf-8").split("\n")
+    events = [json.loads(line) for line in lines]
+    if events and events[-1]["event"] != "end":
+        events.append({"event": "end", "status": "KILLED", "time": events[-1]["time"]})
+    return events
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("follow").add_argument("folder", type=Path)
+    following = commands.add_parser("follow")
+    following.add_argument("folder", type=Path)
+    following.add_argument("writer", type=int, help="process id of the stage")
     commands.add_parser("sync")
     arguments = parser.parse_args()
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    if arguments.command == "sync":
+        sys.exit(1 if sync() else 0)
     try:
-        if arguments.command == "follow":
-            follow(arguments.folder)
-        else:
-            sync()
+        follow(arguments.folder, arguments.writer)
     except Exception as error:
         logging.getLogger().exception("recording failed")
-        print(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        print(_one_line(error), file=sys.stderr)
         sys.exit(1)
 
 

@@ -13,7 +13,7 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from stages.adversarial.roles import Generator
+from stages.adversarial.network import Generator
 from stages.sample import load_generator
 from stages.support.images import to_uint8
 
@@ -53,7 +53,7 @@ def log_model(folder: Path, image_shape: list[int]) -> None:
         code_paths=[str(Path(__file__).parent.parent)],
         signature=signature,
         input_example=pd.DataFrame({"seed": [0, 1], "label": [0, 1]}),
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
     )
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from stages.adversarial.engine import Engine
 from stages.adversarial.game import Game, Losses
-from stages.support.params import Variant, load
+from stages.support.batches import Batches
+from stages.support.params import RMSprop, Variant, load
 from stages.support.parts import build_parts
 
 SHAPE = (1, 28, 28)
@@ -23,8 +24,10 @@ def variant(**changes: Any) -> Variant:
 
 def engine(chosen: Variant, seed: int = 0, kind: type[Game] = Game) -> Engine:
     torch.manual_seed(seed)
-    game = kind(**build_parts("dcgan", chosen), image_shape=SHAPE, classes=10)
-    return Engine(game, torch.randint(0, 256, (16, *SHAPE), dtype=torch.uint8), torch.arange(16) % 10, chosen)
+    parts = {role: built for role, built in build_parts("dcgan", chosen).items() if role != "game"}
+    game = kind(**parts, image_shape=SHAPE, classes=10)
+    images = torch.randint(0, 256, (16, *SHAPE), dtype=torch.uint8)
+    return Engine(game, Batches(images, torch.arange(16) % 10, chosen.batch_size), chosen)
 
 
 class Spy(Game):
@@ -69,7 +72,7 @@ def test_the_last_step_is_whole() -> None:
 
 
 def test_average_follows_by_its_half_life() -> None:
-    playing = engine(variant(ema_halflife_images=4))  # one batch: half the way each step
+    playing = engine(variant(ema_halflife_images=4, ema_rampup=None))  # one batch: half the way each step
     before = copy.deepcopy(playing.average.state_dict())
     playing.step()
     after = playing.game.generator.state_dict()
@@ -120,12 +123,45 @@ def test_scalars_are_means_since_the_last_reading() -> None:
     assert playing.read_scalars() == {}
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_weights_stay_float32_under_either_precision(precision: str) -> None:
-    playing = engine(variant(precision=precision))
+def test_early_on_the_average_forgets_soon() -> None:
+    playing = engine(variant(ema_halflife_images=10**9, ema_rampup=1.0))
+    playing.step()  # one batch seen, so the half-life is one batch: half the way
+    latest = torch.cat([value.flatten() for value in playing.game.generator.parameters()])
+    averaged = torch.cat([value.flatten() for value in playing.average.parameters()])
+    torch.manual_seed(0)
+    first = torch.cat([value.flatten() for value in engine(variant()).game.generator.parameters()])
+    assert torch.allclose(averaged, (first + latest) / 2, atol=1e-6)
+
+
+def test_buffers_that_are_no_batch_statistics_are_copied() -> None:
+    playing = engine(variant())
+    for generator in (playing.game.generator, playing.average):
+        generator.register_buffer("alpha", torch.zeros(()))
+    playing.game.generator.alpha.fill_(0.7)  # type: ignore[operator]
     playing.step()
+    assert playing.average.alpha == playing.game.generator.alpha
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_that_of_the_layers_and_not_of_the_weights(precision: str) -> None:
+    playing = engine(variant(precision=precision))
+    seen = set()
+    for module in playing.game.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda _module, _arguments, output: seen.add(output.dtype))
+    playing.step()
+    assert seen == {getattr(torch, precision)}
     assert {parameter.dtype for parameter in playing.game.parameters()} == {torch.float32}
     assert all(value == value for value in playing.read_scalars().values())
+
+
+def test_rmsprop_is_torchs() -> None:
+    options = RMSprop(name="rmsprop", learning_rate=0.01, smoothing=0.9)
+    playing = engine(variant(generator_optimizer=options))
+    assert isinstance(playing.generator_optimizer, torch.optim.RMSprop)
+    (group,) = playing.generator_optimizer.param_groups
+    assert (group["lr"], group["alpha"]) == (0.01, 0.9)
+    assert isinstance(playing.discriminator_optimizer, torch.optim.Adam)
 
 
 def test_a_generator_learns_a_data_set_of_one_image() -> None:

@@ -19,7 +19,8 @@ def game(name: str = "cgan", **parts: dict[str, Any]) -> Game:
     torch.manual_seed(0)
     built = build_parts(name, load().variants[name])
     built |= {role: build_part(role, PartChoice(**choice), "test") for role, choice in parts.items()}
-    return Game(**built, image_shape=SHAPE, classes=10)
+    rules = built.pop("game")
+    return rules.build(**built, image_shape=SHAPE, classes=10)
 
 
 def batch(count: int = 6) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stages.adversarial.engine import Engine
-from stages.adversarial.game import Game
 from stages.networks import dcgan, mlp
+from stages.support.batches import Batches
 from stages.support.errors import StageError
 from stages.support.params import Params, load
 from stages.support.parts import build_parts
@@ -24,9 +24,10 @@ CLASSES = 7
 def test_one_step_moves_both_players(name: str, shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     variant = PARAMS.variants[name].model_copy(update={"batch_size": 4})
-    game = Game(**build_parts(name, variant), image_shape=shape, classes=CLASSES)
+    parts = build_parts(name, variant)
+    game = parts.pop("game").build(**parts, image_shape=shape, classes=CLASSES)
     images = torch.randint(0, 256, (8, *shape), dtype=torch.uint8)
-    engine = Engine(game, images, torch.arange(8) % CLASSES, variant)
+    engine = Engine(game, Batches(images, torch.arange(8) % CLASSES, 4), variant)
     before = {key: value.clone() for key, value in game.state_dict().items()}
     engine.step()
     scalars = engine.read_scalars()
@@ -60,6 +61,14 @@ def test_samples_of_a_seed_do_not_depend_on_anything_else() -> None:
     assert not torch.equal(generator.sample(labels, seed=2), first)
     assert torch.equal(torch.get_rng_state(), state)
     assert generator.training
+
+
+def test_samples_come_from_the_generators_own_latents() -> None:
+    generator = build_parts("mlp", PARAMS.variants["mlp"])["network"].generator((1, 28, 28), 10)
+    labels = torch.zeros(3, dtype=torch.int64)
+    generator.latent = lambda labels: torch.zeros(len(labels), generator.latent_size)
+    images = generator.sample(labels, seed=1)
+    assert torch.equal(images[0], images[1])
 
 
 def options(**changes: Any) -> mlp.Network:

@@ -27,7 +27,7 @@ def test_an_epoch_shows_every_image_once_with_its_label() -> None:
     assert epochs[0] != epochs[1]
 
 
-def test_a_remainder_waits_for_the_next_epoch() -> None:
+def test_a_remainder_is_left_out_of_its_epoch() -> None:
     source = batches(10, 4)
     shown = torch.cat([source.next()[1] for _ in range(2)])
     assert len(shown.unique()) == 8

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from stages.support.errors import StageError
-from stages.support.files import read_array, read_json, write_array, write_bytes, write_csv, write_json
+from stages.support.files import read_array, read_json, sha256, write_array, write_bytes, write_csv, write_json
+from stages.support.weights import read_tensors
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +52,17 @@ def test_csv_rounds_floats_and_keeps_integers(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_text() == "images,loss\n1234567,0.333333\n"
 
 
+def test_json_floats_have_nine_digits(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"x": [1 / 3, 2], "y": True})
+    assert read_json(tmp_path / "a") == {"x": [0.333333333, 2], "y": True}
+
+
+def test_what_a_row_lacks_stays_empty(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ["a", "b"], [{"a": 1}, {"b": 2}])
+    assert (tmp_path / "a.csv").read_text() == "a,b\n1,\n,2\n"
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    for read in (read_array, read_json):
+    for read in (read_array, read_json, sha256, read_tensors):
         with pytest.raises(StageError, match="nowhere"):
             read(tmp_path / "nowhere")

@@ -11,10 +11,11 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from stages.adversarial import roles
+from stages.adversarial.network import Network
+from stages.support.command import check_parts
 from stages.support.errors import ParameterError
 from stages.support.params import Strict, load
-from stages.support.parts import BrokenPartError, build_parts, check
+from stages.support.parts import BrokenPartError, build_parts
 from tests.conftest import ROOT, run
 
 
@@ -28,7 +29,7 @@ def put(data: Any, key: str, value: Any) -> None:
 def load_changed(raw: Any, folder: Path) -> None:
     path = folder / "params.yaml"
     YAML().dump(raw, path)
-    check(load(path))
+    check_parts(load(path))
 
 
 def test_what_a_stage_gets_is_what_the_file_says(raw_params: Callable[[], Any]) -> None:
@@ -43,9 +44,9 @@ def test_no_parameter_has_a_default() -> None:
     def subclasses(model: type[BaseModel]) -> set[type[BaseModel]]:
         return {model}.union(*(subclasses(child) for child in model.__subclasses__()))
 
-    check(load(ROOT / "params.yaml"))  # imports the parts
+    check_parts(load(ROOT / "params.yaml"))  # imports the parts
     models = subclasses(Strict)
-    assert roles.Network in models
+    assert Network in models
     for model in models:
         for name, field in model.model_fields.items():
             assert field.is_required(), f"{model.__module__}.{model.__name__}.{name}"
@@ -142,7 +143,7 @@ def test_a_broken_part_breaks_only_the_variants_that_use_it(monkeypatch: pytest.
 
     params = load(ROOT / "params.yaml")
     monkeypatch.delattr(dcgan, "Network")
-    check(params)
+    check_parts(params)
     build_parts("mlp", params.variants["mlp"])
     with pytest.raises(BrokenPartError, match=r"stages/networks/dcgan\.py"):
         build_parts("dcgan", params.variants["dcgan"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from safetensors.torch import save
 
 from stages.sample import load_generator
 from stages.support.files import write_bytes, write_json
-from stages.support.images import grid_png, to_uint8
+from stages.support.images import to_uint8
 from stages.support.params import Tracking, load
 from stages.support.parts import build_part
 from stages.tracking import recorder
@@ -50,7 +52,7 @@ def runs(tmp_path: Path) -> list[Any]:
     return store.search_runs([experiment.experiment_id], order_by=["attributes.start_time"]) if experiment else []
 
 
-def model_files(folder: Path) -> Mapping[str, bytes]:
+def model_files(folder: Path) -> list[Path]:
     """A small conditional generator's files, written to a folder too."""
     network: dict[str, Any] = {
         "name": "mlp",
@@ -67,9 +69,9 @@ def model_files(folder: Path) -> Mapping[str, bytes]:
 
     built = build_part("network", PartChoice(**network), "test")
     torch.manual_seed(0)
-    write_json(folder / "config.json", {"network": network, "image_shape": [1, 5, 5], "classes": 10})
+    write_json(folder / "config.json", {"variant": {"network": network}, "image_shape": [1, 5, 5], "classes": 10})
     write_bytes(folder / "generator.safetensors", save(built.generator((1, 5, 5), 10).state_dict()))
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return list(folder.iterdir())
 
 
 def record_training(tracking: Tracking, folder: Path) -> None:
@@ -79,7 +81,7 @@ def record_training(tracking: Tracking, folder: Path) -> None:
         journal.dataset("data/processed/train", 55000)
         for step in (10, 20):
             journal.metrics(step, {"generator_loss": step / 10})
-            journal.image("samples", step, grid_png(np.full((4, 1, 5, 5), step, np.uint8), columns=2))
+            journal.images("samples", step, np.full((4, 1, 5, 5), step, np.uint8))
         journal.model(model_files(folder), (1, 5, 5), HASH)
 
 
@@ -171,11 +173,49 @@ def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
     assert run.data.tags[recorder.MODEL_TAG] == HASH
 
 
+def test_sync_keeps_off_a_running_stage_and_mends_a_broken_off_journal(
+    tracking: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = (
+        "import os, sys; from stages.support.params import Tracking; from stages.tracking.journal import Journal\n"
+        "Journal._spawn_recorder = lambda self: None\n"
+        "with Journal(Tracking(enabled=True, experiment='reprogan', wait_seconds=1), 'x') as journal:\n"
+        "    journal.begin_run('x', {'seed': 0})\n"
+        "    open(journal.folder / 'events.jsonl', 'a').write('{\"event\": \"metr')\n"
+        "    print('ready', flush=True); sys.stdin.read()"
+    )
+    stage = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert stage.stdout is not None
+    assert stage.stdout.readline() == b"ready\n"
+    assert recorder.sync() == 0
+    assert "its stage is running" in capfd.readouterr().out
+    assert runs(tmp_path) == []
+    stage.kill()
+    stage.wait()
+    assert recorder.sync() == 0
+    assert [run.info.status for run in runs(tmp_path)] == ["KILLED"]
+    assert not list((tmp_path / "repository/.cache/tracking").iterdir())
+
+
+def test_a_killed_stage_leaves_a_killed_run(tracking: Tracking, tmp_path: Path) -> None:
+    script = (
+        "import os, signal; from stages.support.params import Tracking; from stages.tracking.journal import Journal\n"
+        "with Journal(Tracking(enabled=True, experiment='reprogan', wait_seconds=60), 'x') as journal:\n"
+        "    journal.begin_run('x', {'seed': 0})\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and [run.info.status for run in runs(tmp_path)] != ["KILLED"]:
+        time.sleep(0.5)
+    assert [run.info.status for run in runs(tmp_path)] == ["KILLED"]
+
+
 def test_tracking_switched_off_leaves_no_trace(tracking: Tracking, tmp_path: Path) -> None:
     with Journal(tracking.model_copy(update={"enabled": False}), "x") as journal:
         journal.begin_run("x", {})
         journal.metrics(1, {"loss": 1.0})
-        journal.image("samples", 1, b"")
+        journal.images("samples", 1, np.zeros((1, 1, 2, 2), np.uint8))
     assert list((tmp_path / "repository").iterdir()) == []
 
 

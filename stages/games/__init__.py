@@ -1,0 +1,1 @@
+"""Rules between the players: one game a file, found by its name."""

@@ -1,0 +1,34 @@
+"""Weights as safetensors: nothing is ever unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from stages.support.errors import StageError
+
+
+def weights_to_bytes(module: nn.Module) -> bytes:
+    """All parameters and buffers of a module, as the bytes of a safetensors file."""
+    return save({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; raises StageError where it is missing or broken."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+
+
+def read_weights(module: nn.Module, path: Path, device: torch.device) -> None:
+    """Load a file into a module, and put it on the device to be evaluated; raises StageError where they do not fit."""
+    try:
+        module.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        raise StageError(f"{path}: does not fit its config.json: {' '.join(str(error).split())[:300]}") from None
+    module.to(device).to(memory_format=torch.channels_last).eval()
