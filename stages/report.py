@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from stages.support.command import run_stage
 from stages.support.errors import StageError
 from stages.support.files import METRICS, SAMPLES, SCORES, read_array, read_json, write_bytes
 from stages.support.params import Params
 from stages.tracking.journal import Journal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SAMPLES_A_ROW = 20
 
@@ -59,7 +61,7 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
 
 def draw_samples(summary: pd.DataFrame) -> bytes:
     """PNG: a row of samples a variant, the best first."""
-    figure = Figure(figsize=(10, 0.72 * len(summary)), layout="constrained")
+    figure = _figure(10, 0.72 * len(summary))
     axes = figure.subplots(len(summary), squeeze=False)[:, 0]
     for axis, (_, row) in zip(axes, summary.iterrows(), strict=True):
         images = read_array(SAMPLES / row["variant"] / "images.npy")[:SAMPLES_A_ROW]
@@ -72,7 +74,7 @@ def draw_samples(summary: pd.DataFrame) -> bytes:
 
 def draw_scores(summary: pd.DataFrame) -> bytes:
     """PNG: FID with its floor on a logarithmic axis, and inception score beside real images'."""
-    figure = Figure(figsize=(9, 1.2 + 0.35 * len(summary)), layout="constrained")
+    figure = _figure(9, 1.2 + 0.35 * len(summary))
     left, right = figure.subplots(1, 2, sharey=True)
     left.barh(summary["variant"], summary["fid"], color="tab:blue")
     left.axvline(summary["fid_floor"].iloc[0], color="black", linestyle="--", label="real against real")
@@ -84,6 +86,12 @@ def draw_scores(summary: pd.DataFrame) -> bytes:
     for axis in (left, right):
         axis.legend(fontsize=8)
     return _png(figure)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure  # half a second that a refused params.yaml need not wait for
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _png(figure: Figure) -> bytes:
