@@ -64,7 +64,12 @@ class Journal:
 
     def begin_run(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Begin a run, its parameters flattened to dotted names."""
-        tags = {"reprogan.variant": name, "mlflow.source.git.commit": _git_commit()}
+        tags = {
+            "reprogan.variant": name,
+            "mlflow.source.name": Path(sys.argv[0]).name,
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.git.commit": _git_commit(),
+        }
         for variable in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
             if variable in os.environ:
                 tags[variable.lower().replace("_", ".", 1)] = os.environ[variable]

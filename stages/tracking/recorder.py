@@ -46,6 +46,7 @@ class Recording:
         self.client: MlflowClient
         self.experiment_id = ""
         self.run_id: str | None = None
+        self.run_name = ""
         self.joined = False  # whether the run was there before, and its status is not ours to set
 
     def apply(self, events: list[dict[str, Any]]) -> None:
@@ -90,7 +91,7 @@ class Recording:
 
     def _create(self, event: dict[str, Any], parameters: dict[str, Any], tags: dict[str, str]) -> None:
         run = self.client.create_run(self.experiment_id, event["time"], tags, run_name=event["name"])
-        self.run_id = run.info.run_id
+        self.run_id, self.run_name = run.info.run_id, event["name"]
         (self.folder / "run_id").write_text(self.run_id)
         params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in parameters.items()]
         for start in range(0, len(params), PARAMS_A_BATCH):
@@ -122,7 +123,7 @@ class Recording:
         from stages.tracking.served_model import log_model
 
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-            log_model(self.folder / "model", event["image_shape"])
+            log_model(self.run_name, self.folder / "model", event["image_shape"])
         self.client.set_tag(run_id, MODEL_TAG, event["sha256"])
 
     def _forget_partial_run(self) -> None:
@@ -150,7 +151,8 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
             return client, found.experiment_id
         # a place of our own for a store of our own; a server decides for itself
         location = (root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-        return client, client.create_experiment(experiment, artifact_location=location)
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI then shows training first
+        return client, client.create_experiment(experiment, artifact_location=location, tags=kind)
 
 
 def store_uri() -> str:

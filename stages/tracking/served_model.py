@@ -38,8 +38,8 @@ class ServedGenerator(PythonModel):
         return to_uint8(torch.cat(images)).numpy()
 
 
-def log_model(folder: Path, image_shape: list[int]) -> None:
-    """Log a model's folder to the active run, with signature and input example."""
+def log_model(name: str, folder: Path, image_shape: list[int]) -> None:
+    """Log a model's folder to the active run under a name, with signature and input example."""
     from importlib.metadata import version
 
     signature = ModelSignature(
@@ -47,13 +47,13 @@ def log_model(folder: Path, image_shape: list[int]) -> None:
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *image_shape))]),
     )
     mlflow.pyfunc.log_model(
-        name="generator",
+        name=name,
         python_model=__file__,
         artifacts={"model": str(folder)},
         code_paths=[str(Path(__file__).parent.parent)],
         signature=signature,
         input_example=pd.DataFrame({"seed": [0, 1], "label": [0, 1]}),
-        pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
+        pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in REQUIREMENTS],
     )
 
 
