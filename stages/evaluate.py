@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stages.scoring.agreement import codes_to_accuracy, images_to_l1
 from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
 from stages.scoring.fid import Gaussian, features_to_gaussian, gaussians_to_fid
 from stages.scoring.inception_score import logits_to_inception_score
@@ -27,6 +28,7 @@ from stages.support.files import (
     write_csv,
     write_json,
 )
+from stages.support.images import read_split, to_float, to_outlines, to_uint8
 from stages.support.params import Evaluate, Params
 from stages.support.weights import read_tensors
 from stages.tracking.journal import Journal
@@ -40,11 +42,12 @@ def main(params: Params, name: str) -> None:
     with Journal(params.tracking, f"evaluate-{name}") as journal:
         journal.join_run(name, model_hash)
         classifier = load_classifier(CLASSIFIER, device)
-        images, labels = read_samples(SAMPLES / name)
+        images = read_images(SAMPLES / name / "images.npy")
         features, logits = images_to_features(classifier, images, device)
         scores = score(features, logits, params.evaluate)
-        if labels is not None:
-            scores["label_accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
+        scores |= score_labels(SAMPLES / name, logits.argmax(axis=1))
+        if (SAMPLES / name / "outlines.npy").exists():
+            scores |= score_translations(classifier, SAMPLES / name, images, device)
         curve = score_snapshots(classifier, name, params.evaluate, device)
 
         write_csv(METRICS / name / "scores.csv", list(curve[0]), curve)
@@ -58,15 +61,49 @@ def main(params: Params, name: str) -> None:
     print(f"inception score {scores['inception_score']:.2f} (real {scores['inception_score_real']:.2f})")
 
 
-def read_samples(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """uint8 images (count, channels, height, width), and labels (count,) where the variant is conditional."""
-    images = read_array(folder / "images.npy")
+def read_images(path: Path) -> np.ndarray:
+    """uint8 images (count, channels, height, width); raises StageError for anything else."""
+    images = read_array(path)
     if images.dtype != np.uint8 or images.ndim != 4:
-        raise StageError(
-            f"{folder}/images.npy: expected uint8 (count, channels, height, width), got {images.dtype} {images.shape}"
-        )
-    labels = folder / "labels.npy"
-    return images, read_array(labels) if labels.exists() else None
+        raise StageError(f"{path}: expected uint8 (count, channels, height, width), got {images.dtype} {images.shape}")
+    return images
+
+
+def score_labels(folder: Path, predicted: np.ndarray) -> dict[str, float]:
+    """How often the classifier sees what was asked for: the label, or the class that a code stands for."""
+    scores = {}
+    if (folder / "labels.npy").exists():
+        scores["label_accuracy"] = float(np.mean(predicted == read_array(folder / "labels.npy")))
+    if (folder / "codes.npy").exists():
+        scores["code_accuracy"] = codes_to_accuracy(read_array(folder / "codes.npy"), predicted)
+    return scores
+
+
+def score_translations(
+    classifier: FeatureNetwork, folder: Path, images: np.ndarray, device: torch.device
+) -> dict[str, float]:
+    """Translated test images beside their true pairs, both ways, and after the whole cycle.
+
+    L1 distances are means over pixels of images in [-1, 1]: 0 to 2.
+    """
+    test = read_split("test")
+    digits = test.images[: len(images)]
+    outlines = np.concatenate(
+        [to_uint8(to_outlines(to_float(batch))).numpy() for batch in torch.from_numpy(digits).split(1000)]
+    )
+    made_outlines = read_images(folder / "outlines.npy")
+    gaussians = [
+        features_to_gaussian(images_to_features(classifier, domain, device)[0]) for domain in (made_outlines, outlines)
+    ]
+    _, logits = images_to_features(classifier, digits, device)
+    return {
+        "outline_fid": gaussians_to_fid(gaussians[0], gaussians[1]),
+        "paired_l1": images_to_l1(images, digits),
+        "outline_paired_l1": images_to_l1(made_outlines, outlines),
+        "cycle_l1": images_to_l1(read_images(folder / "cycled_images.npy"), digits),
+        "outline_cycle_l1": images_to_l1(read_images(folder / "cycled_outlines.npy"), outlines),
+        "label_accuracy_before": float(np.mean(logits.argmax(axis=1) == test.labels[: len(images)])),
+    }
 
 
 def score(features: np.ndarray, logits: np.ndarray, options: Evaluate) -> dict[str, Any]:

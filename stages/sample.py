@@ -1,45 +1,95 @@
-"""Draw from one trained variant: models/<variant> -> data/samples/<variant>, metrics/<variant>/grid.png."""
+"""Draw from one trained variant: models/<variant> -> data/samples/<variant>, metrics/<variant>/pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from stages.adversarial.network import Generator
+from stages.adversarial.network import Generator, Translator
 from stages.support.command import run_stage
 from stages.support.device import prepare
 from stages.support.files import METRICS, MODELS, SAMPLES, read_json, write_array, write_bytes
 from stages.support.grids import grid_png
-from stages.support.images import to_uint8
+from stages.support.images import read_split, to_float, to_outlines, to_uint8
 from stages.support.params import Params, PartChoice
 from stages.support.parts import build_part
 from stages.support.weights import read_weights
 
-GRID_ROWS = 10
+SHOWN = 100  # images in the picture of samples
+COLUMNS = 10
 
 
 def main(params: Params, name: str) -> None:
-    """Draw `sample.count` images, of each class in turn where the variant is conditional."""
+    """Draw `sample.count` images, of each class in turn where labels count; a translator translates test images."""
     params.variant(name)
     device = prepare(params, params.sample.seed)
     generator = load_generator(MODELS / name, device)
-    labels = torch.arange(params.sample.count, device=device) % read_json(MODELS / name / "config.json")["classes"]
-    images = to_uint8(generator.sample(labels, seed=params.sample.seed)).cpu().numpy()
-    write_array(SAMPLES / name / "images.npy", images)
-    if generator.conditional:
-        write_array(SAMPLES / name / "labels.npy", labels.cpu().numpy())
-    write_bytes(METRICS / name / "grid.png", grid_png(images[: GRID_ROWS * 10], columns=10))
-    print(f"sample: {name}: {len(images)} images")
+    classes = read_json(MODELS / name / "config.json")["classes"]
+    count = params.sample.count
+    if isinstance(generator, Translator):
+        arrays, pictures = translate_test_images(generator, count, device)
+    else:
+        labels = torch.arange(count, device=device) % classes
+        images = generator.sample(labels, seed=params.sample.seed, truncation=params.sample.truncation)
+        arrays = {"images": _to_array(images)}
+        if generator.label_role != "ignored":
+            arrays["labels" if generator.label_role == "class" else "codes"] = labels.cpu().numpy()
+        pictures = {"samples": grid_png(arrays["images"][:SHOWN], COLUMNS)}
+    for title, picture in generator.pictures(classes, seed=params.sample.seed).items():
+        pictures[title] = grid_png(_to_array(picture.images), picture.columns)
+    for key, array in arrays.items():
+        write_array(SAMPLES / name / f"{key}.npy", array)
+    for title, png in pictures.items():
+        write_bytes(METRICS / name / "pictures" / f"{title}.png", png)
+    print(f"sample: {name}: {len(arrays['images'])} images")
+
+
+def translate_test_images(
+    translator: Translator, count: int, device: torch.device
+) -> tuple[dict[str, np.ndarray], dict[str, bytes]]:
+    """The first `count` test images both ways and back again, as uint8 arrays with their labels, and pictures."""
+    test = read_split("test")
+    columns: dict[str, list[np.ndarray]] = {}
+    translator.eval()
+    with torch.inference_mode():
+        for batch in torch.from_numpy(test.images[:count]).split(500):
+            digits = to_float(batch.to(device))
+            outlines = to_outlines(digits)
+            images, made_outlines = translator.translate(outlines, "digits"), translator.translate(digits, "outlines")
+            made = {
+                "images": images,
+                "outlines": made_outlines,
+                "cycled_images": translator.translate(made_outlines, "digits"),
+                "cycled_outlines": translator.translate(images, "outlines"),
+            }
+            for key, value in made.items():
+                columns.setdefault(key, []).append(_to_array(value))
+    arrays = {key: np.concatenate(parts) for key, parts in columns.items()}
+    given = torch.from_numpy(test.images[:COLUMNS])
+    rows = [given.numpy(), arrays["outlines"][:COLUMNS], arrays["cycled_images"][:COLUMNS]]
+    rows += [_to_array(to_outlines(to_float(given))), arrays["images"][:COLUMNS], arrays["cycled_outlines"][:COLUMNS]]
+    pictures = {
+        "samples": grid_png(arrays["images"][:SHOWN], COLUMNS),
+        "translations": grid_png(np.concatenate(rows), COLUMNS),  # given, translated, back; first digits, then outlines
+    }
+    return arrays | {"labels": test.labels[:count]}, pictures
 
 
 def load_generator(folder: Path, device: torch.device) -> Generator:
     """The averaged generator of a model's folder; raises StageError where its files do not fit together."""
     config = read_json(folder / "config.json")
-    network = build_part("network", PartChoice(**config["variant"]["network"]), f"{folder}/config.json: network")
-    generator: Generator = network.generator(tuple(config["image_shape"]), config["classes"])
+    chosen = {role: PartChoice(**config["variant"][role]) for role in ("game", "network")}
+    game, network = (build_part(role, choice, f"{folder}/config.json: {role}") for role, choice in chosen.items())
+    generator: Generator = game.generator(network, tuple(config["image_shape"]), config["classes"])
     read_weights(generator, folder / "generator.safetensors", device)
     return generator
+
+
+def _to_array(images: Tensor) -> np.ndarray:
+    return to_uint8(images).cpu().numpy()
 
 
 if __name__ == "__main__":

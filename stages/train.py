@@ -32,17 +32,21 @@ def main(params: Params, name: str) -> None:
     parts = build_parts(name, variant)
     device = prepare(params, variant.seed)
     train = read_split("train")
-    game = parts.pop("game").build(**parts, image_shape=train.image_shape, classes=train.classes)
-    images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
+    rules = parts.pop("game")
+    game = rules.build(**parts, image_shape=train.image_shape, classes=train.classes)
+    images = rules.training_images(torch.from_numpy(train.images)).to(device)
+    labels = torch.from_numpy(train.labels)[: len(images)].to(device)
     engine = Engine(game, Batches(images, labels, variant.batch_size), variant)
+    about = variant.model_dump(exclude={"known_for", "paper"})
     config = {
-        "variant": variant.model_dump() | {"images": getattr(variant.images, params.budget)},
+        "variant": about | {"images": getattr(variant.images, params.budget)},
         "budget": params.budget,
         "device": device.type,
         "threads": params.threads,
         "image_shape": list(train.image_shape),
         "classes": train.classes,
         "parameters": {player: _count(getattr(game, player)) for player in ("generator", "discriminator")},
+        "receptive_field": list(game.receptive_field(train.image_shape)),  # of a logit, in pixels
     }
     with Journal(params.tracking, name) as journal:
         journal.begin_run(name, config)
@@ -72,12 +76,13 @@ def play(
             journal.metrics(seen, scalars)
         if snapshots and seen >= snapshots[0]:
             snapshots = [milestone for milestone in snapshots if milestone > seen]
-            samples = to_uint8(engine.average.sample(asked, seed=params.curves.seed)).cpu()
+            images = engine.game.sample(engine.average, asked, engine.batches.images, seed=params.curves.seed)
+            samples = to_uint8(images).cpu()
             kept.append((seen, samples))
             journal.images("samples", seen, samples[:GRID].numpy())
     progress.close()
-    seen_at, images = zip(*kept, strict=True)
-    return rows, {"images_seen": torch.tensor(seen_at), "samples": torch.stack(images).contiguous()}
+    seen_at, drawn = zip(*kept, strict=True)
+    return rows, {"images_seen": torch.tensor(seen_at), "samples": torch.stack(drawn).contiguous()}
 
 
 def save_run(

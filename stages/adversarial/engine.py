@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class Engine:
         self.autocast_to_bfloat16 = variant.precision == "bfloat16"
         self.generator_optimizer = _optimizer(variant.generator_optimizer, game.generator)
         self.discriminator_optimizer = _optimizer(variant.discriminator_optimizer, game.discriminator)
+        self.decay_from = variant.learning_rate_decay_from
+        self.learning_rates = (variant.generator_optimizer.learning_rate, variant.discriminator_optimizer.learning_rate)
         self.seen = 0  # images the generator's steps were taken for
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -39,6 +41,7 @@ class Engine:
         steps = math.ceil(images / self.batches.batch_size)
         for step in range(steps):
             self.game.begin(step / steps)
+            self._set_learning_rates(step / steps)
             self.step()
             yield self.seen
 
@@ -56,8 +59,18 @@ class Engine:
         with self._autocast():
             losses = self.game.generator_loss(real.detach(), labels)
         self._descend(self.generator_optimizer, losses)
+        gradients = [weight.grad for weight in self.game.generator.parameters() if weight.grad is not None]
+        self._add({"generator_gradient": torch.stack(torch._foreach_norm(gradients)).norm()})
         self.seen += self.batches.batch_size
         self._update_average()
+
+    def _set_learning_rates(self, progress: float) -> None:
+        left = 1.0 if progress <= self.decay_from else (1 - progress) / (1 - self.decay_from)
+        for optimizer, rate in zip(
+            (self.generator_optimizer, self.discriminator_optimizer), self.learning_rates, strict=True
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * left
 
     def read_scalars(self) -> dict[str, float]:
         """Means of every plotted scalar since the last reading; the only place in a step's path that waits for it."""
@@ -73,7 +86,10 @@ class Engine:
         optimizer.zero_grad(set_to_none=True)
         losses.loss.backward()
         optimizer.step()
-        for name, value in losses.scalars.items():
+        self._add(losses.scalars)
+
+    def _add(self, scalars: Mapping[str, Tensor]) -> None:
+        for name, value in scalars.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach()
             self._counts[name] = self._counts.get(name, 0) + 1
 

@@ -6,6 +6,7 @@ A file in stages/networks/ defines a class Network, whose fields are the options
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +16,33 @@ from stages.support.params import Part
 ImageShape = tuple[int, int, int]  # (channels, height, width)
 
 
+class Picture(NamedTuple):
+    """Images (count, channels, height, width) in [-1, 1], to be shown in rows."""
+
+    images: Tensor
+    columns: int
+
+
 class Generator(nn.Module):
-    """Latents (batch, …), and labels (batch,) where conditional, to images in [-1, 1] of the data's shape.
+    """Latents (batch, …), and labels (batch,) where they count, to images in [-1, 1] of the data's shape.
 
     What changes in the course of training (a stage of growth, say) is kept in buffers: the engine's average
     takes parameters and batch statistics smoothly, and copies every other buffer.
     """
 
     latent_size: int
-    conditional: bool = False
+    label_role: Literal["ignored", "class", "code"] = "ignored"  # code: one that training gave its own meaning
 
     def latent(self, labels: Tensor) -> Tensor:
         """One latent a label, from torch's own random numbers, on the labels' device: N(0, I) here."""
         return torch.randn(len(labels), self.latent_size, device=labels.device)
 
+    def generate(self, latent: Tensor, labels: Tensor, truncation: float) -> Tensor:
+        """Images of latents drawn towards their mean: 1 leaves them alone, 0 makes them all one."""
+        return self(latent * truncation, labels)
+
     @torch.no_grad()
-    def sample(self, labels: Tensor, *, seed: int, batch_size: int = 500) -> Tensor:
+    def sample(self, labels: Tensor, *, seed: int, truncation: float = 1.0, batch_size: int = 500) -> Tensor:
         """Images (count, channels, height, width) in [-1, 1], one a label (count,).
 
         The latents are drawn on the CPU, so that a seed asks for the same images on every device. The state
@@ -43,18 +55,42 @@ class Generator(nn.Module):
             torch.manual_seed(seed)
             latents = self.latent(labels.cpu()).to(device)
             batches = zip(latents.split(batch_size), labels.split(batch_size), strict=True)
-            images = torch.cat([self(latent, batch) for latent, batch in batches])
+            images = torch.cat([self.generate(latent, batch, truncation) for latent, batch in batches])
         self.train(was_training)
         return images
+
+    def pictures(self, classes: int, *, seed: int) -> dict[str, Picture]:
+        """What to show of this generator beside plain samples, by name: nothing here."""
+        return {}
+
+
+class Translator(Generator):
+    """Two generators, from each of two domains of images to the other; its latents are images (batch, …)."""
+
+    @abstractmethod
+    def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:
+        """Images (batch, channels, height, width) in [-1, 1] of the other domain to those of `target`."""
 
 
 class Network(Part):
     """Options of a family of networks, and how to build its two players."""
+
+    kind: ClassVar[str] = "plain"  # growing, translating, autoencoding: what a game must be made for
+
+    @property
+    def generator_sees_labels(self) -> bool:
+        """Whether the generator's images depend on labels."""
+        return False
+
+    @property
+    def discriminator_sees_labels(self) -> bool:
+        """Whether the discriminator is told an image's label."""
+        return False
 
     @abstractmethod
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """A generator of images of that shape."""
 
     @abstractmethod
-    def discriminator(self, image_shape: ImageShape, classes: int) -> nn.Module:
-        """Images and labels to logits of any shape: one an image, or a map."""
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> nn.Module:
+        """Images and labels to (batch, outputs, …): the first output is the logit, more are a game's to use."""

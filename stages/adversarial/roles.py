@@ -10,12 +10,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from stages.support.params import Part
+
+
+RealTarget = Annotated[float, Field(gt=0.5, le=1)]  # below 1: label smoothing
+FakeTarget = Annotated[float, Field(ge=0, lt=0.5)]  # above 0: on both sides
 
 
 class Objective(Part):
@@ -46,6 +52,7 @@ class Judgement:
 class Regularizer(Part):
     """A penalty on the discriminator."""
 
+    objectives: ClassVar[tuple[str, ...]] = ()  # those it is made for; empty: all
     real_gradient: ClassVar[bool] = False  # whether real_logits must be differentiable in `real`
     fake_gradient: ClassVar[bool] = False
 
@@ -69,3 +76,8 @@ def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.flatten(1)
+
+
+def cross_entropy(logits: Tensor, target: float) -> Tensor:
+    """Mean binary cross entropy of logits of any shape against one target in [0, 1], stable for large logits."""
+    return target * softplus(-logits).mean() + (1 - target) * softplus(logits).mean()

@@ -29,13 +29,20 @@ class Network(network.Network):
     dropout: Annotated[float, Field(ge=0, lt=1)]  # in the discriminator
     label_embedding_size: Annotated[int, Field(ge=0)]  # 0: unconditional
 
+    @property
+    def generator_sees_labels(self) -> bool:
+        """See the contract."""
+        return self.label_embedding_size > 0
+
+    discriminator_sees_labels = generator_sees_labels
+
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
         return Generator(self, image_shape, classes)
 
-    def discriminator(self, image_shape: ImageShape, classes: int) -> Discriminator:
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
         """See the contract."""
-        return Discriminator(self, image_shape, classes)
+        return Discriminator(self, image_shape, classes, outputs)
 
 
 class Generator(network.Generator):
@@ -44,7 +51,7 @@ class Generator(network.Generator):
     def __init__(self, options: Network, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.latent_size = options.latent_size
-        self.conditional = options.label_embedding_size > 0
+        self.label_role = "class" if options.label_embedding_size else "ignored"
         self.image_shape = image_shape
         self.embedding = _embedding(options, classes)
         layers: list[nn.Module] = []
@@ -67,7 +74,7 @@ class Generator(network.Generator):
 class Discriminator(nn.Module):
     """Image, with the label's embedding where conditional, to one logit."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, classes: int) -> None:
+    def __init__(self, options: Network, image_shape: ImageShape, classes: int, outputs: int) -> None:
         super().__init__()
         self.embedding = _embedding(options, classes)
         layers: list[nn.Module] = []
@@ -76,10 +83,10 @@ class Discriminator(nn.Module):
             layers += [nn.Linear(size, width), nn.LeakyReLU(options.discriminator_slope)]
             layers += [nn.Dropout(options.dropout)] if options.dropout else []
             size = width
-        self.layers = nn.Sequential(*layers, nn.Linear(size, 1))
+        self.layers = nn.Sequential(*layers, nn.Linear(size, outputs))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """(batch, channels, height, width), (batch,) to (batch, 1)."""
+        """(batch, channels, height, width), (batch,) to (batch, outputs)."""
         pixels = images.flatten(1)
         if self.embedding is not None:
             pixels = torch.cat([pixels, self.embedding(labels)], dim=1)

@@ -1,4 +1,4 @@
-"""Least squares with targets 0 for fake, 1 for real and for the generator (Mao et al., 2017, equation 9)."""
+"""Least squares: targets 0 for fake, 1 for real and for the generator (Mao et al., 2017, equation 9)."""
 
 from torch import Tensor
 
@@ -6,11 +6,15 @@ from stages.adversarial import roles
 
 
 class Objective(roles.Objective):
-    """Logits are regressed on the targets."""
+    """Logits are regressed on the discriminator's targets, which may be smoothed; the generator's is 1."""
+
+    real_target: roles.RealTarget
+    fake_target: roles.FakeTarget
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """E (D(x) - 1)² / 2 + E D(G(z))² / 2."""
-        return (real_logits - 1).square().mean() / 2 + fake_logits.square().mean() / 2
+        """E (D(x) - 1)² / 2 + E D(G(z))² / 2, with targets of 1 and 0."""
+        real = (real_logits - self.real_target).square().mean()
+        return real / 2 + (fake_logits - self.fake_target).square().mean() / 2
 
     def generator_loss(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
         """E (D(G(z)) - 1)² / 2."""

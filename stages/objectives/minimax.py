@@ -7,11 +7,15 @@ from stages.adversarial import roles
 
 
 class Objective(roles.Objective):
-    """Logits are those of a classifier of real against fake."""
+    """Logits are those of a classifier of real against fake; targets as in non_saturating."""
+
+    real_target: roles.RealTarget
+    fake_target: roles.FakeTarget
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """-E log D(x) - E log(1 - D(G(z)))."""
-        return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+        """-E log D(x) - E log(1 - D(G(z))), or with smoothed labels their cross entropies."""
+        real = roles.cross_entropy(real_logits, self.real_target)
+        return real + roles.cross_entropy(fake_logits, self.fake_target)
 
     def generator_loss(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
         """E log(1 - D(G(z))): negative, and flat where the discriminator is sure."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from stages.support.errors import StageError
 from stages.support.files import PROCESSED, read_array
@@ -49,3 +50,9 @@ def to_float(images: Tensor) -> Tensor:
 def to_uint8(images: Tensor) -> Tensor:
     """Float -1..1 to uint8 0..255, rounded to the nearest level."""
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_outlines(images: Tensor) -> Tensor:
+    """Float images in [-1, 1] to their outlines: a morphological gradient, dilation minus erosion over 3 × 3 pixels."""
+    dilated, eroded = max_pool2d(images, 3, 1, 1), -max_pool2d(-images, 3, 1, 1)
+    return dilated - eroded - 1

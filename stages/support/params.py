@@ -26,6 +26,7 @@ Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 BatchSize = Annotated[int, Field(ge=2, le=65536)]  # batch norm needs two
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\n|]*$")]  # fits a cell of a Markdown table
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -78,6 +79,8 @@ class Part(Strict):
 class Variant(Strict):
     """One GAN: its parts, optimisers and lengths. Lengths and half-lives count training images."""
 
+    known_for: Text  # in a few words, for the report
+    paper: Text
     game: PartChoice
     network: PartChoice
     objective: PartChoice
@@ -86,6 +89,7 @@ class Variant(Strict):
     discriminator_optimizer: Optimizer
     batch_size: BatchSize
     critic_steps: Annotated[int, Field(ge=1, le=100)]
+    learning_rate_decay_from: Rate  # share of training after which both rates fall linearly to zero; 1: never
     ema_halflife_images: Positive
     ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     precision: Literal["float32", "bfloat16"]
@@ -127,6 +131,7 @@ class Sample(Strict):
 
     count: Annotated[int, Field(ge=2)]
     seed: Seed
+    truncation: Annotated[float, Field(ge=0, le=1)]
 
 
 class Curves(Strict):

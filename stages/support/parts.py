@@ -19,10 +19,16 @@ class BrokenPartError(Exception):
 def build_parts(name: str, variant: Variant) -> dict[str, Any]:
     """Game, network, objective and regularizer of a variant, by role.
 
-    Raises ParameterError for an unknown part or option, BrokenPartError where a file cannot be imported.
+    Raises ParameterError for an unknown part or option and for parts that do not fit each other, BrokenPartError
+    where a file cannot be imported.
     """
     where = f"{PARAMS_FILE}: variants.{name}"
-    return {role: build_part(role, getattr(variant, role), f"{where}.{role}") for role in FOLDERS}
+    parts = {role: build_part(role, getattr(variant, role), f"{where}.{role}") for role in FOLDERS}
+    try:
+        parts["game"].check(parts["network"], parts["objective"], parts["regularizer"])
+    except ValueError as error:
+        raise ParameterError(f"{where}: {error}") from None
+    return parts
 
 
 def build_part(role: str, choice: PartChoice, where: str) -> Any:

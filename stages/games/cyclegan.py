@@ -1,0 +1,134 @@
+"""Unpaired translation of digits to their outlines and back (Zhu et al., 2017, section 3)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+
+from stages.adversarial import game
+from stages.adversarial.game import Fakes, Losses
+from stages.adversarial.network import ImageShape, Network
+from stages.adversarial.roles import Objective, Regularizer
+from stages.support.images import to_float, to_outlines, to_uint8
+from stages.support.params import NonNegative, Positive
+
+
+class TranslationGame(game.Game):
+    """Real images are (batch, 2 · channels, height, width): a digit, then the outline of another digit."""
+
+    rules: Game
+    generator: Any  # translators, as the rules check
+    discriminator: Any
+
+    def __init__(
+        self,
+        rules: Game,
+        network: Network,
+        objective: Objective,
+        regularizer: Regularizer,
+        image_shape: ImageShape,
+        classes: int,
+    ) -> None:
+        super().__init__(rules, network, objective, regularizer, image_shape, classes)
+        self.digits_pool = ImagePool(rules.pool_size, image_shape)
+        self.outlines_pool = ImagePool(rules.pool_size, image_shape)
+        self.pair: tuple[Tensor, Tensor] | None = None  # fakes of the discriminators' step
+
+    def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+        """Both discriminators' losses, on fakes out of a pool of earlier ones too."""
+        digits, outlines = real.chunk(2, dim=1)
+        reused = self.rules.generator_fakes == "reused"
+        with torch.set_grad_enabled(reused):
+            pair = self.translate(digits, outlines)
+        self.pair = pair if reused else None
+        fake_digits, fake_outlines = (fake.detach() for fake in pair)
+        judge_digits, judge_outlines = self._judges()
+        of_digits, *_ = self.play_discriminator(judge_digits, digits, self.digits_pool.exchange(fake_digits))
+        of_outlines, *_ = self.play_discriminator(judge_outlines, outlines, self.outlines_pool.exchange(fake_outlines))
+        self.round_index += 1
+        scalars = {name: (value + of_outlines.scalars[name]) / 2 for name, value in of_digits.scalars.items()}
+        return Losses(of_digits.loss + of_outlines.loss, scalars)
+
+    def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+        """Adversarial, cycle and identity losses of both translators."""
+        digits, outlines = real.chunk(2, dim=1)
+        fake_digits, fake_outlines = self.pair or self.translate(digits, outlines)
+        self.pair = None
+        judge_digits, judge_outlines = self._judges()
+        adversarial = self._adversarial(judge_digits, digits, fake_digits)
+        adversarial = adversarial + self._adversarial(judge_outlines, outlines, fake_outlines)
+        back_digits, back_outlines = self.translate(fake_digits, fake_outlines)
+        cycle = l1_loss(back_digits, digits) + l1_loss(back_outlines, outlines)
+        scalars = {"generator_loss": adversarial, "cycle_loss": self.rules.cycle_weight * cycle}
+        if self.rules.identity_weight:
+            same_digits = self.generator.translate(digits, "digits")
+            same_outlines = self.generator.translate(outlines, "outlines")
+            identity = l1_loss(same_digits, digits) + l1_loss(same_outlines, outlines)
+            scalars["identity_loss"] = self.rules.identity_weight * identity
+        return Losses(sum(scalars.values(), torch.zeros((), device=real.device)), scalars)
+
+    def translate(self, digits: Tensor, outlines: Tensor) -> tuple[Tensor, Tensor]:
+        """Digits made from outlines, and outlines made from digits."""
+        return self.generator.translate(outlines, "digits"), self.generator.translate(digits, "outlines")
+
+    def sample(self, generator: Any, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
+        """Digits made from the first outlines of the training images, one a label."""
+        _, outlines = training_images[: len(labels)].chunk(2, dim=1)
+        with torch.no_grad():
+            return torch.cat([generator.translate(to_float(batch), "digits") for batch in outlines.split(500)])
+
+    def _judges(self) -> tuple[Any, Any]:
+        def judge(discriminator: nn.Module) -> Any:
+            return lambda images: discriminator(self.add_noise(images)).float()
+
+        return judge(self.discriminator.digits), judge(self.discriminator.outlines)
+
+    def _adversarial(self, judge: Any, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits = judge(real) if self.objective.relativistic else None
+        return self.objective.generator_loss(real_logits, judge(fake))
+
+
+class ImagePool(nn.Module):
+    """Earlier fakes (section 4): half of those asked for are exchanged with ones kept, so no player chases the newest."""
+
+    images: Tensor
+
+    def __init__(self, size: int, image_shape: ImageShape) -> None:
+        super().__init__()
+        self.register_buffer("images", torch.zeros(size, *image_shape))
+        self.filled = 0
+
+    def exchange(self, fakes: Tensor) -> Tensor:
+        """As many fakes (batch, …) as given: while the pool fills the same, later some of them earlier ones."""
+        size = len(self.images)
+        if self.filled < size:
+            kept = fakes[: size - self.filled]
+            self.images[self.filled : self.filled + len(kept)] = kept
+            self.filled += len(kept)
+            return fakes
+        place = torch.randperm(size, device=fakes.device)[: len(fakes)]
+        chosen = torch.rand(len(place), device=fakes.device) < 0.5
+        earlier = self.images[place]
+        is_chosen = chosen[:, None, None, None]
+        given, fresh = fakes[: len(place)], fakes[len(place) :]
+        self.images[place] = torch.where(is_chosen, given, earlier)
+        return torch.cat([torch.where(is_chosen, earlier, given), fresh])
+
+
+class Game(game.Rules):
+    """How much the cycle and the identity count, and how many earlier fakes are kept."""
+
+    network_kind: ClassVar[str] = "translating"
+    players: ClassVar[type[game.Game]] = TranslationGame
+    cycle_weight: NonNegative  # paper: 10
+    identity_weight: NonNegative  # paper: half the cycle's
+    pool_size: Positive  # paper: 50
+
+    def training_images(self, images: Tensor) -> Tensor:
+        """Digits of one half of the images beside outlines of the other half: no image is in both domains."""
+        half = len(images) // 2
+        outlines = [to_uint8(to_outlines(to_float(batch))) for batch in images[half : 2 * half].split(1000)]
+        return torch.cat([images[:half], torch.cat(outlines)], dim=1)

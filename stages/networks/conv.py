@@ -1,0 +1,75 @@
+"""A small convolutional pair whose discriminator, of stride 1, judges scraps of an image; its depth and strides are options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from stages.adversarial import network
+from stages.adversarial.network import ImageShape
+from stages.support.errors import ParameterError
+from stages.support.params import Positive
+
+Strides = Annotated[list[Literal[1, 2]], Field(min_length=1)]
+
+
+class Network(network.Network):
+    """The generator doubles the image twice; the discriminator has one convolution a stride, then one to a logit map."""
+
+    latent_size: Positive
+    generator_channels: Positive  # at a quarter of the image's size; half as many at half of it
+    discriminator_channels: Positive
+    discriminator_strides: Strides  # with [1] a logit sees 5 × 5 pixels, with [2, 2, 2] 31 × 31
+    slope: Annotated[float, Field(ge=0, lt=1)]  # of leaky ReLU below zero
+
+    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
+        """See the contract."""
+        return Generator(self, image_shape)
+
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
+        """See the contract."""
+        return Discriminator(self, image_shape, outputs)
+
+
+class Generator(network.Generator):
+    """Transposed convolutions: to a quarter of the image, then stride 2 twice."""
+
+    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+        super().__init__()
+        self.latent_size = options.latent_size
+        channels, height, width = image_shape
+        if height % 4 or width % 4:
+            raise ParameterError(f"network conv doubles images twice: {height}×{width} pixels cannot be divided by 4")
+        wide, narrow = options.generator_channels, max(1, options.generator_channels // 2)
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(options.latent_size, wide, (height // 4, width // 4), bias=False),
+            *(nn.BatchNorm2d(wide), nn.LeakyReLU(options.slope)),
+            nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),
+            *(nn.BatchNorm2d(narrow), nn.LeakyReLU(options.slope)),
+            nn.ConvTranspose2d(narrow, channels, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        """(batch, latent_size) to (batch, channels, height, width); labels are not looked at."""
+        return self.layers(latent[:, :, None, None])
+
+
+class Discriminator(nn.Module):
+    """3 × 3 convolutions with batch norm, then one to a map of logits."""
+
+    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+        super().__init__()
+        channels = image_shape[0]
+        layers: list[nn.Module] = []
+        for stride in options.discriminator_strides:
+            layers += [nn.Conv2d(channels, options.discriminator_channels, 3, stride=stride, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(options.discriminator_channels), nn.LeakyReLU(options.slope)]
+            channels = options.discriminator_channels
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, outputs, 3, padding=1))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, outputs, rows, columns); labels are not looked at."""
+        return self.layers(images)

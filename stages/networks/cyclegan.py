@@ -1,0 +1,107 @@
+"""Two residual translators and two discriminators of patches (Zhu et al., 2017, section 4 and appendix 7.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from stages.adversarial import network
+from stages.adversarial.network import ImageShape
+from stages.support.params import Positive
+
+
+class Network(network.Network):
+    """Translators work at half the image's size; each logit of a discriminator judges a patch."""
+
+    kind: ClassVar[str] = "translating"
+    generator_channels: Positive  # at the image's size; twice as many at half of it
+    residual_blocks: Annotated[int, Field(ge=0)]
+    discriminator_channels: Positive  # at half the image's size
+
+    def generator(self, image_shape: ImageShape, classes: int) -> Translators:
+        """See the contract."""
+        return Translators(self, image_shape)
+
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminators:
+        """See the contract."""
+        return Discriminators(self, image_shape, outputs)
+
+
+class Translators(network.Translator):
+    """Outlines to digits, digits to outlines."""
+
+    label_role = "class"  # a translated digit should stay what it is
+
+    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+        super().__init__()
+        self.to_digits = _translator(options, image_shape)
+        self.to_outlines = _translator(options, image_shape)
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        """Outlines (batch, channels, height, width) to digits; labels are not looked at."""
+        return self.translate(latent, "digits")
+
+    def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:
+        """See the contract."""
+        return self.to_digits(images) if target == "digits" else self.to_outlines(images)
+
+
+class Discriminators(nn.Module):
+    """One for digits, one for outlines."""
+
+    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+        super().__init__()
+        self.digits = _patch_discriminator(options, image_shape, outputs)
+        self.outlines = _patch_discriminator(options, image_shape, outputs)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Digits (batch, channels, height, width) to a map of logits (batch, outputs, rows, columns)."""
+        return self.digits(images)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside the way straight through."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(channels, channels, 3, padding=1), nn.InstanceNorm2d(channels), nn.ReLU()),
+            *(nn.Conv2d(channels, channels, 3, padding=1), nn.InstanceNorm2d(channels)),
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same."""
+        return hidden + self.layers(hidden)
+
+
+def _translator(options: Network, image_shape: ImageShape) -> nn.Sequential:
+    channels, height, width = image_shape
+    base = options.generator_channels
+    layers = nn.Sequential(
+        *(nn.Conv2d(channels, base, 5, padding=2), nn.InstanceNorm2d(base), nn.ReLU()),
+        *(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1), nn.InstanceNorm2d(2 * base), nn.ReLU()),
+        *(Residual(2 * base) for _ in range(options.residual_blocks)),
+        nn.ConvTranspose2d(2 * base, base, 4, stride=2, padding=1, output_padding=(height % 2, width % 2)),
+        *(nn.InstanceNorm2d(base), nn.ReLU()),
+        *(nn.Conv2d(base, channels, 5, padding=2), nn.Tanh()),
+    )
+    return layers.apply(_initialise)
+
+
+def _patch_discriminator(options: Network, image_shape: ImageShape, outputs: int) -> nn.Sequential:
+    base = options.discriminator_channels
+    layers = nn.Sequential(
+        *(nn.Conv2d(image_shape[0], base, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1), nn.InstanceNorm2d(2 * base), nn.LeakyReLU(0.2)),
+        nn.Conv2d(2 * base, outputs, 3, padding=1),
+    )
+    return layers.apply(_initialise)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights from N(0, 0.02²), as the paper's appendix has it."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        torch.nn.init.normal_(module.weight, 0, 0.02)

@@ -1,0 +1,179 @@
+"""Networks that grow, resolution by resolution (Karras et al., 2018).
+
+With equalised learning rates and pixel norm (sections 4.1 and 4.2) and the minibatch's deviation (section 3).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear
+
+from stages.adversarial import network
+from stages.adversarial.network import ImageShape
+from stages.support.errors import ParameterError
+from stages.support.params import Positive
+
+
+class Network(network.Network):
+    """One block a resolution; channels halve whenever the resolution doubles."""
+
+    kind: ClassVar[str] = "growing"
+    latent_size: Positive
+    resolutions: Annotated[list[Positive], Field(min_length=1)]  # image heights, each twice the last; ends at the data's
+    base_channels: Positive  # at the last resolution
+
+    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
+        """See the contract."""
+        return Generator(self, image_shape)
+
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
+        """See the contract."""
+        return Discriminator(self, image_shape, outputs)
+
+    def sizes(self, image_shape: ImageShape) -> list[tuple[int, int]]:
+        """Height and width at each resolution; raises ParameterError where the schedule does not fit the data."""
+        _, height, width = image_shape
+        doubling = [self.resolutions[-1] // 2**step for step in reversed(range(len(self.resolutions)))]
+        halvings = 2 ** (len(self.resolutions) - 1)
+        if self.resolutions != doubling or height != self.resolutions[-1] or height % halvings or width % halvings:
+            raise ParameterError(
+                f"network progan: resolutions {self.resolutions} is not allowed: each must double the one before, "
+                f"and the last be the data's height (images are {height}×{width})"
+            )
+        return [(resolution, width * resolution // height) for resolution in self.resolutions]
+
+    def depths(self) -> list[int]:
+        """Channels at each resolution."""
+        return [self.base_channels * 2**step for step in reversed(range(len(self.resolutions)))]
+
+
+class Growing(nn.Module):
+    """A player with a stage of growth g: whole numbers are resolutions, fractions the fade-in of the next one."""
+
+    growth: Tensor
+
+    def __init__(self, stages: int) -> None:
+        super().__init__()
+        self.register_buffer("growth", torch.tensor(float(stages - 1)))  # fully grown, unless a game says otherwise
+
+    def stage(self) -> tuple[int, float]:
+        """The resolution being faded in, or the only one, and its share α in (0, 1]."""
+        growth = float(self.growth)
+        index = math.ceil(growth)
+        return index, 1.0 if growth == index else growth - (index - 1)
+
+
+class Generator(Growing, network.Generator):
+    """A start at the smallest resolution, then blocks of doubling and two convolutions; images at each."""
+
+    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+        sizes, depths = options.sizes(image_shape), options.depths()
+        super().__init__(len(sizes))
+        self.latent_size = options.latent_size
+        self.size = sizes[-1]
+        self.start_shape = (depths[0], *sizes[0])
+        self.start = EqualizedLinear(options.latent_size, math.prod(self.start_shape))
+        self.first = EqualizedConv(depths[0], depths[0], 3)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([EqualizedConv(deep, shallow, 3), EqualizedConv(shallow, shallow, 3)])
+            for deep, shallow in zip(depths, depths[1:], strict=False)
+        )
+        self.to_images = nn.ModuleList(EqualizedConv(depth, image_shape[0], 1, gain=1) for depth in depths)
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        """(batch, latent_size) to (batch, channels, height, width) of the data, whatever the stage of growth."""
+        return interpolate(self.grown(latent), self.size)
+
+    def grown(self, latent: Tensor) -> Tensor:
+        """(batch, latent_size) to images at the resolution grown to; labels are not looked at."""
+        index, alpha = self.stage()
+        hidden = _active(self.start(_pixel_norm(latent)).unflatten(1, self.start_shape))
+        hidden = _active(self.first(hidden))
+        images = self.to_images[0](hidden)
+        for step, block in enumerate(list(self.blocks)[:index], start=1):
+            hidden = interpolate(hidden, scale_factor=2)
+            before = hidden
+            for convolution in block:  # type: ignore[attr-defined]
+                hidden = _active(convolution(hidden))
+            if step == index:
+                images = self.to_images[step](hidden)
+                if alpha < 1:
+                    images = torch.lerp(self.to_images[step - 1](before), images, alpha)
+        return torch.tanh(images)
+
+
+class Discriminator(Growing):
+    """The generator's mirror: from images at the resolution grown to, down to the minibatch's deviation and a logit."""
+
+    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+        sizes, depths = options.sizes(image_shape), options.depths()
+        super().__init__(len(sizes))
+        self.from_images = nn.ModuleList(EqualizedConv(image_shape[0], depth, 1) for depth in depths)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([EqualizedConv(shallow, shallow, 3), EqualizedConv(shallow, deep, 3)])
+            for deep, shallow in zip(depths, depths[1:], strict=False)
+        )
+        self.last = EqualizedConv(depths[0] + 1, depths[0], 3)
+        self.head = EqualizedLinear(depths[0] * math.prod(sizes[0]), outputs, gain=1)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Images at the resolution grown to, to (batch, outputs); labels are not looked at."""
+        index, alpha = self.stage()
+        hidden = leaky_relu(self.from_images[index](images), 0.2)
+        for step in range(index, 0, -1):
+            for convolution in self.blocks[step - 1]:  # type: ignore[attr-defined]
+                hidden = leaky_relu(convolution(hidden), 0.2)
+            hidden = avg_pool2d(hidden, 2)
+            if step == index and alpha < 1:
+                before = leaky_relu(self.from_images[step - 1](avg_pool2d(images, 2)), 0.2)
+                hidden = torch.lerp(before, hidden, alpha)
+        hidden = leaky_relu(self.last(_with_deviation(hidden)), 0.2)
+        return self.head(hidden.flatten(1))
+
+
+class EqualizedConv(nn.Module):
+    """Convolution whose weights are N(0, 1), scaled as it runs: all layers learn at the same pace."""
+
+    def __init__(self, channels: int, depth: int, kernel: int, gain: float = math.sqrt(2)) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(depth, channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(depth))
+        self.scale = gain / math.sqrt(channels * kernel**2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, depth, height, width)."""
+        return conv2d(hidden, self.weight * self.scale, self.bias, padding=self.weight.shape[-1] // 2)
+
+
+class EqualizedLinear(nn.Module):
+    """Linear layer with weights of N(0, 1), scaled as it runs."""
+
+    def __init__(self, size: int, width: int, gain: float = math.sqrt(2)) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(width, size))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.scale = gain / math.sqrt(size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, size) to (batch, width)."""
+        return linear(hidden, self.weight * self.scale, self.bias)
+
+
+def _pixel_norm(hidden: Tensor) -> Tensor:
+    """Each pixel's channels (dimension 1) scaled to a mean square of one."""
+    return hidden * torch.rsqrt(hidden.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+def _active(hidden: Tensor) -> Tensor:
+    return _pixel_norm(leaky_relu(hidden, 0.2))
+
+
+def _with_deviation(hidden: Tensor) -> Tensor:
+    """One more channel, of the batch's standard deviation averaged over channels and pixels."""
+    deviation = (hidden.var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
+    return torch.cat([hidden, deviation.expand(len(hidden), 1, *hidden.shape[2:])], dim=1)

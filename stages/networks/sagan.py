@@ -1,0 +1,98 @@
+"""Self-attention and spectral norm in both players (Zhang et al., 2019), on strided convolutions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from stages.adversarial import network
+from stages.adversarial.network import ImageShape
+from stages.support.params import Positive
+
+
+class Network(network.Network):
+    """Attention stands at half the image's size in both players."""
+
+    latent_size: Positive
+    base_channels: Positive  # at half the image's size
+    attention_channels: Positive  # of queries and keys; paper: an eighth of the layer's
+
+    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
+        """See the contract."""
+        return Generator(self, image_shape)
+
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
+        """See the contract."""
+        return Discriminator(self, image_shape, outputs)
+
+
+class Generator(network.Generator):
+    """A linear layer to a quarter of the image, doubled, attended to, doubled again."""
+
+    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+        super().__init__()
+        self.latent_size = options.latent_size
+        channels, height, width = image_shape
+        base = options.base_channels
+        self.start_shape = (2 * base, height // 4, width // 4)
+        self.start = spectral_norm(nn.Linear(options.latent_size, 2 * base * (height // 4) * (width // 4)))
+        self.layers = nn.Sequential(
+            *(nn.BatchNorm2d(2 * base), nn.ReLU()),
+            spectral_norm(_doubling(2 * base, base, (height // 2, width // 2))),
+            *(nn.BatchNorm2d(base), nn.ReLU()),
+            SelfAttention(base, options.attention_channels),
+            spectral_norm(_doubling(base, base, (height, width))),
+            *(nn.BatchNorm2d(base), nn.ReLU()),
+            spectral_norm(nn.Conv2d(base, channels, 3, padding=1)),
+            nn.Tanh(),
+        )
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        """(batch, latent_size) to (batch, channels, height, width); labels are not looked at."""
+        return self.layers(self.start(latent).unflatten(1, self.start_shape))
+
+
+class Discriminator(nn.Module):
+    """Convolutions of stride 2, with attention after the first, then one logit."""
+
+    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        base = options.base_channels
+        self.layers = nn.Sequential(
+            *(spectral_norm(nn.Conv2d(channels, base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)),
+            SelfAttention(base, options.attention_channels),
+            *(spectral_norm(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)),
+            *(spectral_norm(nn.Conv2d(2 * base, 4 * base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)),
+            nn.Flatten(),
+            spectral_norm(nn.Linear(4 * base * (height // 8) * (width // 8), outputs)),
+        )
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, outputs); labels are not looked at."""
+        return self.layers(images)
+
+
+class SelfAttention(nn.Module):
+    """Every pixel looks at every other: x + γ · o, with γ learned from 0 (section 3, equations 1 to 3)."""
+
+    def __init__(self, channels: int, attention_channels: int) -> None:
+        super().__init__()
+        self.query = spectral_norm(nn.Conv2d(channels, attention_channels, 1, bias=False))
+        self.key = spectral_norm(nn.Conv2d(channels, attention_channels, 1, bias=False))
+        self.value = spectral_norm(nn.Conv2d(channels, channels, 1, bias=False))
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same."""
+        query, key, value = (layer(hidden).flatten(2) for layer in (self.query, self.key, self.value))
+        weights = (query.transpose(1, 2) @ key).softmax(dim=2)  # (batch, pixels that look, pixels looked at)
+        attended = value @ weights.transpose(1, 2)
+        return hidden + self.gamma * attended.unflatten(2, hidden.shape[2:])
+
+
+def _doubling(deep: int, shallow: int, larger: tuple[int, int]) -> nn.ConvTranspose2d:
+    """Transposed convolution to a size that may be odd, which takes an extra row or column."""
+    extra = (larger[0] % 2, larger[1] % 2)
+    return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra)

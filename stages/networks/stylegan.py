@@ -1,0 +1,196 @@
+"""A generator of styles (Karras et al., 2019), against a discriminator of strided convolutions.
+
+Mapping network, adaptive instance norm, constant input, noise at every layer, style mixing, and truncation at sampling
+(sections 2 and 3, appendix B).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import instance_norm, leaky_relu, linear
+
+from stages.adversarial import network
+from stages.adversarial.network import ImageShape, Picture
+from stages.support.params import Positive
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PICTURED = 8  # styles along each side of the picture of mixing
+
+
+class Network(network.Network):
+    """Two layers, thus two styles, a resolution; channels halve whenever the image doubles."""
+
+    latent_size: Positive  # of latents and of styles
+    mapping_layers: Positive
+    mapping_learning_rate: Annotated[float, Field(gt=0, le=1)]  # of the mapping network, relative to the others'
+    base_channels: Positive  # at the data's size
+    style_mixing: Share  # of images, in training, whose later layers follow another image's style
+    discriminator_channels: Positive  # at half the data's size
+
+    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
+        """See the contract."""
+        return Generator(self, image_shape)
+
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
+        """See the contract."""
+        return Discriminator(self, image_shape, outputs)
+
+
+class Generator(network.Generator):
+    """Latents to styles, styles to images."""
+
+    mean_style: Tensor
+
+    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+        super().__init__()
+        self.latent_size = options.latent_size
+        self.style_mixing = options.style_mixing
+        channels, *size = image_shape
+        sizes = _sizes(*size)
+        depths = [options.base_channels * 2**step for step in reversed(range(len(sizes)))]
+        mapping = (MappingLayer(options.latent_size, options.mapping_learning_rate) for _ in range(options.mapping_layers))
+        self.mapping = nn.Sequential(*mapping)
+        self.constant = nn.Parameter(torch.ones(1, depths[0], *sizes[0]))
+        layers = [
+            StyledLayer(nn.Identity(), depths[0], options.latent_size),
+            StyledLayer(nn.Conv2d(depths[0], depths[0], 3, padding=1), depths[0], options.latent_size),
+        ]
+        for deep, shallow, larger in zip(depths, depths[1:], sizes[1:], strict=False):
+            layers += [StyledLayer(_doubling(deep, shallow, larger), shallow, options.latent_size)]
+            layers += [StyledLayer(nn.Conv2d(shallow, shallow, 3, padding=1), shallow, options.latent_size)]
+        self.layers = nn.ModuleList(layers)
+        self.to_image = nn.Conv2d(depths[-1], channels, 1)
+        self.register_buffer("mean_style", torch.zeros(options.latent_size))
+        self.apply(_initialise)
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        """(batch, latent_size) to (batch, channels, height, width); labels are not looked at."""
+        styles = self.styles(latent)
+        if self.training:
+            with torch.no_grad():
+                self.mean_style.lerp_(styles.mean(dim=0), 0.01)
+        styles = self.every_layer(styles)
+        return self.synthesise(self.mix_at_random(styles) if self.training else styles)
+
+    def generate(self, latent: Tensor, labels: Tensor, truncation: float) -> Tensor:
+        """Truncation draws styles, not latents, towards their mean (section 3.2 of the appendix B)."""
+        return self.synthesise(self.every_layer(torch.lerp(self.mean_style, self.styles(latent), truncation)))
+
+    def styles(self, latent: Tensor) -> Tensor:
+        """(batch, latent_size) to styles (batch, latent_size)."""
+        return self.mapping(latent * torch.rsqrt(latent.square().mean(dim=1, keepdim=True) + 1e-8))
+
+    def every_layer(self, styles: Tensor) -> Tensor:
+        """(batch, latent_size) to (batch, layers, latent_size): the same style for all layers."""
+        return styles.unsqueeze(1).expand(-1, len(self.layers), -1)
+
+    def mix(self, styles: Tensor, others: Tensor, crossover: Tensor) -> Tensor:
+        """Styles (batch, layers, latent_size), from layer `crossover` (batch,) on those of others."""
+        is_later = torch.arange(styles.shape[1], device=styles.device) >= crossover.unsqueeze(1)
+        return torch.where(is_later.unsqueeze(2), others, styles)
+
+    def mix_at_random(self, styles: Tensor) -> Tensor:
+        """Each image's styles, for a share of images mixed with another's of the batch at a random layer."""
+        count, layers = styles.shape[:2]
+        crossover = torch.randint(1, layers, (count,), device=styles.device)
+        is_mixed = torch.rand(count, device=styles.device) < self.style_mixing
+        others = styles[torch.randperm(count, device=styles.device)]
+        return self.mix(styles, others, torch.where(is_mixed, crossover, layers))
+
+    def synthesise(self, styles: Tensor) -> Tensor:
+        """(batch, layers, latent_size) to (batch, channels, height, width)."""
+        hidden = self.constant.expand(len(styles), -1, -1, -1)
+        for layer, style in zip(self.layers, styles.unbind(dim=1), strict=True):
+            hidden = layer(hidden, style)
+        return torch.tanh(self.to_image(hidden))
+
+    @torch.no_grad()
+    def pictures(self, classes: int, *, seed: int) -> dict[str, Picture]:
+        """Style mixing: rows give the first two layers' style, columns the later layers'; noise is the same."""
+        labels = torch.zeros(2 * PICTURED, dtype=torch.int64, device=self.constant.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            latent = self.latent(labels.cpu()).to(labels.device)
+            coarse, fine = self.every_layer(self.eval().styles(latent)).chunk(2)
+            crossover = torch.full((PICTURED**2,), 2, device=labels.device)
+            mixed = self.mix(coarse.repeat_interleave(PICTURED, 0), fine.repeat(PICTURED, 1, 1), crossover)
+            return {"style_mixing": Picture(self.synthesise(mixed), PICTURED)}
+
+
+class MappingLayer(nn.Module):
+    """Linear layer with leaky ReLU, whose weights learn more slowly: they are stored larger than they count."""
+
+    def __init__(self, size: int, learning_rate: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(size, size) / learning_rate)
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.scale = math.sqrt(2 / size) * learning_rate
+        self.learning_rate = learning_rate
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, size) to the same."""
+        return leaky_relu(linear(hidden, self.weight * self.scale, self.bias * self.learning_rate), 0.2)
+
+
+class StyledLayer(nn.Module):
+    """A convolution (or the constant), noise of a learned size, leaky ReLU, adaptive instance norm."""
+
+    def __init__(self, convolution: nn.Module, depth: int, latent_size: int) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.noise_size = nn.Parameter(torch.zeros(depth, 1, 1))
+        self.scale_and_shift = nn.Linear(latent_size, 2 * depth)
+
+    def forward(self, hidden: Tensor, style: Tensor) -> Tensor:
+        """(batch, …, height, width) and styles (batch, latent_size) to (batch, depth, height, width)."""
+        hidden = self.convolution(hidden)
+        noise = torch.randn(len(hidden), 1, *hidden.shape[2:], device=hidden.device, dtype=hidden.dtype)
+        hidden = instance_norm(leaky_relu(hidden + self.noise_size * noise, 0.2))
+        scale, shift = self.scale_and_shift(style)[:, :, None, None].chunk(2, dim=1)
+        return hidden * (1 + scale) + shift
+
+
+class Discriminator(nn.Module):
+    """Convolutions of stride 2, then one logit."""
+
+    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        layers: list[nn.Module] = []
+        for halving in range(3):
+            depth = options.discriminator_channels * 2**halving
+            layers += [nn.Conv2d(channels, depth, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            channels, height, width = depth, height // 2, width // 2
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, outputs))
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, outputs); labels are not looked at."""
+        return self.layers(images)
+
+
+def _sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """A quarter of the image's size, half of it, all of it."""
+    return [(height // part, width // part) for part in (4, 2, 1)]
+
+
+def _doubling(deep: int, shallow: int, larger: tuple[int, int]) -> nn.ConvTranspose2d:
+    """Doubling and convolution in one, as the paper's code has it; an odd size takes an extra row or column."""
+    extra = (larger[0] % 2, larger[1] % 2)
+    return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.ConvTranspose2d):  # each pixel gathers kernel / stride² of the inputs
+        nn.init.normal_(module.weight, 0, math.sqrt(2 / (module.in_channels * 4)))
+    elif isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, 0.2)
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, 0, 1 / math.sqrt(module.in_features))
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
