@@ -1,4 +1,4 @@
-"""Compare all variants: data/scores, data/samples -> metrics/summary.csv, metrics/report."""
+"""Compare all variants: data/scores, data/samples -> metrics/summary.csv, metrics/report (variants.md shows them all)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAMPLES_A_ROW = 20
+SMALLEST_SHARE = 0.03  # of a class among samples, below which it counts as lost
+BLIND_SHARE = 0.25  # of an image, below which a logit cannot judge its whole
+MORE_SCORES = {
+    "label_accuracy": "asked digit",
+    "code_accuracy": "code names digit",
+    "outline_fid": "FID of outlines",
+    "paired_l1": "L1 to pair",
+    "outline_paired_l1": "outlines' L1 to pair",
+    "cycle_l1": "cycle L1",
+    "outline_cycle_l1": "outlines' cycle L1",
+    "label_accuracy_before": "digit before",
+}
 
 
 def main(params: Params) -> None:
@@ -29,6 +41,7 @@ def main(params: Params) -> None:
     write_bytes(METRICS / "summary.csv", text.encode())
     write_bytes(METRICS / "report" / "samples.png", draw_samples(summary))
     write_bytes(METRICS / "report" / "scores.png", draw_scores(summary))
+    write_bytes(METRICS / "report" / "variants.md", write_page(params, evaluations).encode())
     restore_runs(params, evaluations)
     print(summary.to_string(index=False, float_format="{:.3g}".format))
 
@@ -57,6 +70,60 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
     summary = pd.DataFrame(rows).sort_values(["fid", "variant"], ignore_index=True)
     summary.insert(0, "rank", summary["fid"].rank(method="min").astype(int))
     return summary
+
+
+def write_page(params: Params, evaluations: dict[str, Any]) -> str:
+    """Markdown: a row a variant, in the order of params.yaml, and what stands out about some."""
+    lines = [
+        "# Variants",
+        "",
+        "Written by the report stage from the run. FID is against the 10,000 test images, beside the "
+        f"{_first(evaluations)['fid_floor']:.3f} of as many real training images; its unit is that of this pipeline's "
+        "features. The smallest class has 10 % of a perfect generator's samples. A picture leads to more of it.",
+        "",
+        "| variant | known for | paper | parameters G / D | FID | inception score | smallest class | more scores | samples |",
+        "|---|---|---|--:|--:|--:|--:|---|---|",
+    ]
+    for name, evaluation in evaluations.items():
+        variant, scores, counts = params.variants[name], evaluation["scores"], evaluation["run"]["parameters"]
+        cells = [
+            f"`{name}`",
+            variant.known_for,
+            variant.paper,
+            f"{counts['generator']:,} / {counts['discriminator']:,}",
+            f"{scores['fid']:.2f}",
+            f"{scores['inception_score']:.2f} ± {scores['inception_score_std']:.2f}",
+            f"{min(scores['class_share'].values()):.1%}",
+            "<br>".join(f"{title} {scores[key]:.3g}" for key, title in MORE_SCORES.items() if key in scores),
+            f'<a href="../{name}/pictures"><img src="../{name}/pictures/samples.png" width="240"></a>',
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    remarks = [remark for name, evaluation in evaluations.items() for remark in find_faults(name, evaluation)]
+    if remarks:
+        lines += ["", "## What stands out", "", *(f"- {remark}" for remark in remarks)]
+    return "\n".join(lines) + "\n"
+
+
+def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
+    """Sentences on what is wrong with a variant, with the numbers that say so."""
+    run, scores = evaluation["run"], evaluation["scores"]
+    faults = []
+    (_, height, width), (rows, columns) = run["image_shape"], run["receptive_field"]
+    if rows * columns < BLIND_SHARE * height * width:
+        faults.append(
+            f"`{name}`: a logit of its discriminator sees {rows} × {columns} of {height} × {width} pixels "
+            f"({rows * columns / (height * width):.0%} of the image). It can tell strokes from noise, but not a digit "
+            "from strokes in the wrong places; an inception score does not show that, FID does."
+        )
+    missing = [digit for digit, share in scores["class_share"].items() if share < SMALLEST_SHARE]
+    if missing:
+        shares = ", ".join(f"{digit} ({scores['class_share'][digit]:.1%})" for digit in missing)
+        faults.append(f"`{name}`: hardly any samples of the classes {shares}.")
+    return faults
+
+
+def _first(evaluations: dict[str, Any]) -> dict[str, Any]:
+    return next(iter(evaluations.values()))["scores"]
 
 
 def draw_samples(summary: pd.DataFrame) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
-from stages.support.params import load
+from stages.support.params import Variant, load
 from stages.support.parts import FOLDERS
 from tests.conftest import ROOT, clone_repository, run, set_parameter
 
@@ -71,7 +71,7 @@ def modules_of(stage: Any) -> list[str]:
     """The command's module, and the parts that it finds by the names in params.yaml."""
     python, flag, module, *arguments = stage.cmd.split()
     assert (python, flag) == ("python", "-m")
-    roles = {"stages.train": list(FOLDERS), "stages.sample": ["network"]}.get(module, [])
+    roles = {"stages.train": list(FOLDERS), "stages.sample": ["game", "network"]}.get(module, [])
     parts = [
         f"stages.{FOLDERS[role]}.{getattr(load(ROOT / 'params.yaml').variants[arguments[0]], role).name}"
         for role in roles
@@ -118,9 +118,11 @@ def test_declared_params_are_the_ones_the_code_reads(name: str) -> None:
     read = {chain for chain in read if chain.split(".")[0] not in ("tracking", "variant")}  # observers'; a method
     declared = {key for dependency in STAGES[name].deps for key in getattr(dependency, "params", [])}
     if name.startswith("train@"):
-        own = f"variants.{name.removeprefix('train@')}"
-        assert own in declared
-        declared.remove(own)
+        own = f"variants.{name.removeprefix('train@')}."
+        fields = {key.removeprefix(own) for key in declared if key.startswith(own)}
+        texts, budget = {"known_for", "paper"}, load(ROOT / "params.yaml").budget
+        assert fields == set(Variant.model_fields) - texts - {"images"} | {f"images.{budget}"}
+        declared = {key for key in declared if not key.startswith(own)}
     undeclared = {chain for chain in read if not any(f"{chain}.".startswith(f"{key}.") for key in declared)}
     unread = {key for key in declared if not any(f"{chain}.".startswith(f"{key}.") for chain in read)}
     assert (undeclared, unread) == (set(), set())

@@ -13,10 +13,20 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
+from ruamel.yaml import YAML
 
 from tests.conftest import clone_repository, commit_all, run, set_parameter
 
-VARIANTS = ("cgan", "dcgan", "mlp", "wgan_gp")
+# one of each kind, to keep the time short: plain, translating, coded, growing; test_networks.py has every variant
+VARIANTS = ("cyclegan", "dcgan", "infogan", "mlp", "progan")
+PICTURES = {"cyclegan": ["translations"], "infogan": ["sweep_category", "sweep_code_1", "sweep_code_2"]}
+MORE_SCORES = {
+    "cyclegan": [
+        *("outline_fid", "paired_l1", "outline_paired_l1", "cycle_l1", "outline_cycle_l1"),
+        *("label_accuracy", "label_accuracy_before"),
+    ],
+    "infogan": ["code_accuracy"],
+}
 BEFORE = {"fetch", "preprocess", "classifier", "reference"}
 
 
@@ -33,7 +43,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in the smoke budget, with nothing but what git holds."""
     clone = clone_repository(tmp_path_factory.mktemp("pipeline") / "reprogan")
     set_parameter(clone, "budget", "smoke")
-    commit_all(clone, "smoke budget")
+    every = YAML().load(clone / "params.yaml")["variants"]
+    set_parameter(clone, "variants", {name: every[name] for name in VARIANTS})
+    commit_all(clone, "smoke budget, few variants")
     return clone
 
 
@@ -60,16 +72,20 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
     for variant in VARIANTS:
         images = np.load(repository / "data/samples" / variant / "images.npy")
         assert (images.shape, images.dtype) == ((count, 1, 28, 28), np.uint8)
-        labels = repository / "data/samples" / variant / "labels.npy"
-        assert labels.exists() == (variant == "cgan")
         scores = json.loads((repository / "metrics" / variant / "scores.json").read_text())
+        page_scores = {score for more in MORE_SCORES.values() for score in more}
         expected = {"fid", "fid_floor", "inception_score", "inception_score_std", "inception_score_real"}
         assert expected <= scores.keys()
         assert scores["fid"] > scores["fid_floor"] > 0
         assert 1 <= scores["inception_score"] <= 10
-        assert Image.open(repository / "metrics" / variant / "grid.png").size[0] > 280
+        pictures = {path.stem: path for path in (repository / "metrics" / variant / "pictures").iterdir()}
+        assert set(pictures) == {"samples", *PICTURES.get(variant, ())}
+        assert all(Image.open(path).size[0] > 280 for path in pictures.values())
+        assert set(MORE_SCORES.get(variant, ())) == {key for key in scores if key in page_scores}
     with (repository / "metrics/summary.csv").open() as file:
         ranking = list(csv.DictReader(file))
+    page = (repository / "metrics/report/variants.md").read_text()
+    assert all(f"| `{variant}` |" in page for variant in VARIANTS)
     fids = [float(row["fid"]) for row in ranking]
     assert sorted(row["variant"] for row in ranking) == sorted(VARIANTS)
     assert fids == sorted(fids)
@@ -101,7 +117,7 @@ def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None
     for variant in VARIANTS:
         assert f"metrics/{variant}/losses.csv" in page
         assert f"metrics/{variant}/scores.csv" in page
-        assert f"{variant}_grid.png" in page
+        assert f"{variant}_pictures_samples.png" in page
     shutil.rmtree(repository / "dvc_plots")
 
 
@@ -137,8 +153,24 @@ def test_an_edited_network_reruns_its_users_alone(repository: Path, first_build:
     network = repository / "stages/networks/dcgan.py"
     network.write_text(network.read_text() + "\n# a comment changes no byte of what is learned\n")
     output = run("dvc", "repro", cwd=repository).stdout
-    users = {f"{stage}@{variant}" for stage in ("train", "sample") for variant in ("dcgan", "wgan_gp")}
+    users = {f"{stage}@{variant}" for stage in ("train", "sample") for variant in ("dcgan", "infogan")}
     assert stages_run(output) == users  # the same models and samples again: nothing is left to score
+
+
+def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
+    """The entry that the README shows, added to params.yaml and to nothing else."""
+    run("git", "checkout", "--quiet", ".", cwd=repository)
+    (entry,) = re.findall(r"```yaml\n(.*?)```", (repository / "README.md").read_text(), flags=re.DOTALL)
+    (name,) = YAML().load(entry)
+    params = repository / "params.yaml"
+    params.write_text(params.read_text() + entry)
+    run("dvc", "checkout", cwd=repository)
+    output = run("dvc", "repro", cwd=repository).stdout
+    assert stages_run(output) == stages_of(name) | {"report"}
+    assert f"| `{name}` |" in (repository / "metrics/report/variants.md").read_text()
+    with (repository / "metrics/summary.csv").open() as file:
+        assert sorted(row["variant"] for row in csv.DictReader(file)) == sorted([*VARIANTS, name])
+    assert name in {found.info.run_name for found in mlflow_runs(repository)}
 
 
 def test_a_mistake_ends_repro_at_once(repository: Path, first_build: str) -> None:

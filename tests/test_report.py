@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from stages.report import refuse_leftovers, summarise
+from stages.report import find_faults, refuse_leftovers, summarise, write_page
 from stages.support.errors import StageError
+from stages.support.params import load
 
 
 def evaluation(fid: float) -> dict[str, Any]:
@@ -33,3 +34,53 @@ def test_folders_of_removed_variants_are_refused(tmp_path: Path, monkeypatch: py
     refuse_leftovers({"a", "b"})
     with pytest.raises(StageError, match=r"rm -r data/samples/b$"):
         refuse_leftovers({"a"})
+
+
+def full_evaluation(receptive_field: list[int], shares: dict[str, float], **scores: float) -> dict[str, Any]:
+    return {
+        "scores": {
+            "fid": 1.234,
+            "fid_floor": 0.164,
+            "inception_score": 9.0,
+            "inception_score_std": 0.1,
+            "class_share": shares,
+            **scores,
+        },
+        "run": {
+            "parameters": {"generator": 1234567, "discriminator": 4},
+            "image_shape": [1, 28, 28],
+            "receptive_field": receptive_field,
+        },
+    }
+
+
+def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> None:
+    params = load()
+    even = {str(digit): 0.1 for digit in range(10)}
+    evaluations = {name: full_evaluation([28, 28], even) for name in params.variants}
+    evaluations["cgan"]["scores"]["label_accuracy"] = 0.9876
+    lines = write_page(params, evaluations).splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == list(params.variants)
+    for (name, variant), row in zip(params.variants.items(), rows, strict=True):
+        assert row.count(" | ") == 8, "a cell holds a separator"
+        assert variant.known_for in row
+        assert variant.paper in row
+        assert "1,234,567 / 4" in row
+        assert "| 1.23 | 9.00 ± 0.10 | 10.0% |" in row
+        assert f'src="../{name}/pictures/samples.png"' in row
+        assert ("asked digit 0.988" in row) == (name == "cgan")
+    assert "What stands out" not in "\n".join(lines)
+
+
+def test_a_discriminator_that_sees_scraps_is_named_with_its_numbers() -> None:
+    even = {str(digit): 0.1 for digit in range(10)}
+    (fault,) = find_faults("conv", full_evaluation([5, 5], even))
+    assert "sees 5 × 5 of 28 × 28 pixels (3% of the image)" in fault
+    assert find_faults("conv", full_evaluation([28, 28], even)) == []
+
+
+def test_lost_classes_are_named() -> None:
+    shares = {str(digit): 0.12 for digit in range(8)} | {"8": 0.039, "9": 0.001}
+    (fault,) = find_faults("mlp", full_evaluation([28, 28], shares))
+    assert fault == "`mlp`: hardly any samples of the classes 9 (0.1%)."

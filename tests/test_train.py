@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from stages import sample, train
+from stages.adversarial.network import Translator
 from stages.support.errors import StageError
 from stages.support.files import PROCESSED, read_array, read_json, write_array
+from stages.support.images import read_split, to_float, to_outlines, to_uint8
 from stages.support.params import Params, load
 
 
@@ -22,8 +25,9 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     params = load()
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (24, 3, 12, 12), np.uint8)
-    write_array(PROCESSED / "train" / "images.npy", images)
-    write_array(PROCESSED / "train" / "labels.npy", np.arange(24) % 4)
+    for split in ("train", "test"):
+        write_array(PROCESSED / split / "images.npy", images)
+        write_array(PROCESSED / split / "labels.npy", np.arange(24) % 4)
     changes = {
         "budget": "smoke",
         "curves": params.curves.model_copy(update={"points": 3, "snapshots": 2, "snapshot_images": 5}),
@@ -52,6 +56,7 @@ def test_a_run_leaves_models_curves_and_snapshots(params: Params) -> None:
     config = read_json(Path("models/dcgan/config.json"))
     assert (config["image_shape"], config["classes"]) == ([3, 12, 12], 4)
     weights = load_file("models/dcgan/generator.safetensors")
+    assert config["receptive_field"] == [12, 12]
     learned = sum(value.size for key, value in weights.items() if "running" not in key and "num_" not in key)
     assert config["parameters"]["generator"] == learned
 
@@ -64,16 +69,43 @@ def test_the_last_snapshot_is_what_the_saved_generator_draws(params: Params) -> 
     assert np.array_equal(images, load_file("models/cgan/snapshots.safetensors")["samples"][-1])
 
 
-@pytest.mark.parametrize(("name", "conditional"), [("cgan", True), ("mlp", False)])
-def test_labels_are_written_where_conditional(params: Params, name: str, conditional: bool) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("cgan", "labels"), ("infogan", "codes"), ("mlp", None)])
+def test_what_was_asked_for_is_written_where_it_counts(params: Params, name: str, kind: str | None) -> None:
     train.main(params, name)
     sample.main(params, name)
     folder = Path("data/samples") / name
     images = read_array(folder / "images.npy")
     assert (images.shape, images.dtype) == ((11, 3, 12, 12), np.uint8)
-    assert (folder / "labels.npy").exists() == conditional
-    if conditional:
-        assert read_array(folder / "labels.npy").tolist() == [index % 4 for index in range(11)]
+    assert {path.stem for path in folder.iterdir()} == {"images"} | ({kind} if kind else set())
+    if kind:
+        assert read_array(folder / f"{kind}.npy").tolist() == [index % 4 for index in range(11)]
+    pictures = {path.stem for path in (Path("metrics") / name / "pictures").iterdir()}
+    assert pictures == {"samples"} | ({"sweep_category", "sweep_code_1", "sweep_code_2"} if kind == "codes" else set())
+
+
+def test_a_translator_translates_test_images_both_ways_and_back(params: Params) -> None:
+    train.main(params, "cyclegan")
+    sample.main(params, "cyclegan")
+    arrays = {path.stem: read_array(path) for path in Path("data/samples/cyclegan").iterdir()}
+    shapes = {key: array.shape for key, array in arrays.items()}
+    made = ("images", "outlines", "cycled_images", "cycled_outlines")
+    assert shapes == {key: (11, 3, 12, 12) for key in made} | {"labels": (11,)}
+    translator = sample.load_generator(Path("models/cyclegan"), torch.device("cpu")).eval()
+    assert isinstance(translator, Translator)
+    test = read_split("test")
+    assert arrays["labels"].tolist() == test.labels[:11].tolist()
+    digits = to_float(torch.from_numpy(test.images[:11]))
+    with torch.no_grad():
+        images = translator.translate(to_outlines(digits), "digits")
+        expected = {
+            "images": images,
+            "outlines": translator.translate(digits, "outlines"),
+            "cycled_images": translator.translate(translator.translate(digits, "outlines"), "digits"),
+            "cycled_outlines": translator.translate(images, "outlines"),
+        }
+    for key, value in expected.items():
+        assert np.abs(arrays[key].astype(int) - to_uint8(value).numpy()).max() <= 1, key
+    assert {path.stem for path in Path("metrics/cyclegan/pictures").iterdir()} == {"samples", "translations"}
 
 
 def test_two_trainings_write_the_same_bytes(params: Params) -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from stages.adversarial import game
-from stages.adversarial.game import Fakes, Losses
+from stages.adversarial.game import Losses
 from stages.adversarial.network import ImageShape, Network
 from stages.adversarial.roles import Objective, Regularizer
 from stages.support.images import to_float, to_outlines, to_uint8
 from stages.support.params import NonNegative, Positive
+
+
+class Translations(NamedTuple):
+    """Images (batch, …): digits made from outlines, outlines made from digits, each domain translated to itself."""
+
+    digits: Tensor
+    outlines: Tensor
+    same_digits: Tensor
+    same_outlines: Tensor
 
 
 class TranslationGame(game.Game):
@@ -35,19 +44,20 @@ class TranslationGame(game.Game):
         super().__init__(rules, network, objective, regularizer, image_shape, classes)
         self.digits_pool = ImagePool(rules.pool_size, image_shape)
         self.outlines_pool = ImagePool(rules.pool_size, image_shape)
-        self.pair: tuple[Tensor, Tensor] | None = None  # fakes of the discriminators' step
+        self.translations: Translations | None = None  # of the discriminators' step
 
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
         """Both discriminators' losses, on fakes out of a pool of earlier ones too."""
         digits, outlines = real.chunk(2, dim=1)
         reused = self.rules.generator_fakes == "reused"
         with torch.set_grad_enabled(reused):
-            pair = self.translate(digits, outlines)
-        self.pair = pair if reused else None
-        fake_digits, fake_outlines = (fake.detach() for fake in pair)
+            translations = self.translate(digits, outlines, with_identity=reused)
+        self.translations = translations if reused else None
+        fake_digits = self.digits_pool.exchange(translations.digits.detach())
+        fake_outlines = self.outlines_pool.exchange(translations.outlines.detach())
         judge_digits, judge_outlines = self._judges()
-        of_digits, *_ = self.play_discriminator(judge_digits, digits, self.digits_pool.exchange(fake_digits))
-        of_outlines, *_ = self.play_discriminator(judge_outlines, outlines, self.outlines_pool.exchange(fake_outlines))
+        of_digits, *_ = self.play_discriminator(judge_digits, digits, fake_digits)
+        of_outlines, *_ = self.play_discriminator(judge_outlines, outlines, fake_outlines)
         self.round_index += 1
         scalars = {name: (value + of_outlines.scalars[name]) / 2 for name, value in of_digits.scalars.items()}
         return Losses(of_digits.loss + of_outlines.loss, scalars)
@@ -55,24 +65,27 @@ class TranslationGame(game.Game):
     def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
         """Adversarial, cycle and identity losses of both translators."""
         digits, outlines = real.chunk(2, dim=1)
-        fake_digits, fake_outlines = self.pair or self.translate(digits, outlines)
-        self.pair = None
+        made = self.translations or self.translate(digits, outlines, with_identity=True)
+        self.translations = None
         judge_digits, judge_outlines = self._judges()
-        adversarial = self._adversarial(judge_digits, digits, fake_digits)
-        adversarial = adversarial + self._adversarial(judge_outlines, outlines, fake_outlines)
-        back_digits, back_outlines = self.translate(fake_digits, fake_outlines)
-        cycle = l1_loss(back_digits, digits) + l1_loss(back_outlines, outlines)
+        adversarial = self._adversarial(judge_digits, digits, made.digits)
+        adversarial = adversarial + self._adversarial(judge_outlines, outlines, made.outlines)
+        back = self.translate(made.digits, made.outlines, with_identity=False)
+        cycle = l1_loss(back.digits, digits) + l1_loss(back.outlines, outlines)
         scalars = {"generator_loss": adversarial, "cycle_loss": self.rules.cycle_weight * cycle}
         if self.rules.identity_weight:
-            same_digits = self.generator.translate(digits, "digits")
-            same_outlines = self.generator.translate(outlines, "outlines")
-            identity = l1_loss(same_digits, digits) + l1_loss(same_outlines, outlines)
+            identity = l1_loss(made.same_digits, digits) + l1_loss(made.same_outlines, outlines)
             scalars["identity_loss"] = self.rules.identity_weight * identity
         return Losses(sum(scalars.values(), torch.zeros((), device=real.device)), scalars)
 
-    def translate(self, digits: Tensor, outlines: Tensor) -> tuple[Tensor, Tensor]:
-        """Digits made from outlines, and outlines made from digits."""
-        return self.generator.translate(outlines, "digits"), self.generator.translate(digits, "outlines")
+    def translate(self, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
+        """Each domain translated to the other, and for the identity loss to itself, in one pass a translator."""
+        to_digits, to_outlines = [outlines], [digits]
+        if with_identity and self.rules.identity_weight:
+            to_digits, to_outlines = [outlines, digits], [digits, outlines]
+        made_digits = self.generator.translate(torch.cat(to_digits), "digits").split(len(outlines))
+        made_outlines = self.generator.translate(torch.cat(to_outlines), "outlines").split(len(digits))
+        return Translations(made_digits[0], made_outlines[0], made_digits[-1], made_outlines[-1])
 
     def sample(self, generator: Any, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
         """Digits made from the first outlines of the training images, one a label."""

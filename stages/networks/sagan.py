@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -12,10 +14,11 @@ from stages.support.params import Positive
 
 
 class Network(network.Network):
-    """Attention stands at half the image's size in both players."""
+    """Both players attend where the image has been halved `attention_halvings` times."""
 
     latent_size: Positive
     base_channels: Positive  # at half the image's size
+    attention_halvings: Literal[1, 2]  # the cost of attention grows with the square of the pixels there
     attention_channels: Positive  # of queries and keys; paper: an eighth of the layer's
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
@@ -28,7 +31,7 @@ class Network(network.Network):
 
 
 class Generator(network.Generator):
-    """A linear layer to a quarter of the image, doubled, attended to, doubled again."""
+    """A linear layer to a quarter of the image, doubled twice."""
 
     def __init__(self, options: Network, image_shape: ImageShape) -> None:
         super().__init__()
@@ -37,14 +40,12 @@ class Generator(network.Generator):
         base = options.base_channels
         self.start_shape = (2 * base, height // 4, width // 4)
         self.start = spectral_norm(nn.Linear(options.latent_size, 2 * base * (height // 4) * (width // 4)))
+        half, quarter = _attention(options, base, 1), _attention(options, 2 * base, 2)
         self.layers = nn.Sequential(
-            *(nn.BatchNorm2d(2 * base), nn.ReLU()),
+            *(nn.BatchNorm2d(2 * base), nn.ReLU(), *quarter),
             spectral_norm(_doubling(2 * base, base, (height // 2, width // 2))),
-            *(nn.BatchNorm2d(base), nn.ReLU()),
-            SelfAttention(base, options.attention_channels),
-            spectral_norm(_doubling(base, base, (height, width))),
-            *(nn.BatchNorm2d(base), nn.ReLU()),
-            spectral_norm(nn.Conv2d(base, channels, 3, padding=1)),
+            *(nn.BatchNorm2d(base), nn.ReLU(), *half),
+            spectral_norm(_doubling(base, channels, (height, width))),
             nn.Tanh(),
         )
 
@@ -54,16 +55,16 @@ class Generator(network.Generator):
 
 
 class Discriminator(nn.Module):
-    """Convolutions of stride 2, with attention after the first, then one logit."""
+    """Convolutions of stride 2, then one logit."""
 
     def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
         super().__init__()
         channels, height, width = image_shape
         base = options.base_channels
+        half, quarter = _attention(options, base, 1), _attention(options, 2 * base, 2)
         self.layers = nn.Sequential(
-            *(spectral_norm(nn.Conv2d(channels, base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)),
-            SelfAttention(base, options.attention_channels),
-            *(spectral_norm(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)),
+            *(spectral_norm(nn.Conv2d(channels, base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1), *half),
+            *(spectral_norm(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1), *quarter),
             *(spectral_norm(nn.Conv2d(2 * base, 4 * base, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)),
             nn.Flatten(),
             spectral_norm(nn.Linear(4 * base * (height // 8) * (width // 8), outputs)),
@@ -90,6 +91,11 @@ class SelfAttention(nn.Module):
         weights = (query.transpose(1, 2) @ key).softmax(dim=2)  # (batch, pixels that look, pixels looked at)
         attended = value @ weights.transpose(1, 2)
         return hidden + self.gamma * attended.unflatten(2, hidden.shape[2:])
+
+
+def _attention(options: Network, channels: int, halvings: int) -> list[nn.Module]:
+    """Attention, if this is the place for it."""
+    return [SelfAttention(channels, options.attention_channels)] if halvings == options.attention_halvings else []
 
 
 def _doubling(deep: int, shallow: int, larger: tuple[int, int]) -> nn.ConvTranspose2d:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from stages.adversarial import roles
-from stages.support.params import NonNegative
+from stages.support.params import NonNegative, Positive
 
 
 class Regularizer(roles.Regularizer):
@@ -12,6 +12,11 @@ class Regularizer(roles.Regularizer):
 
     weight: NonNegative
     spread: NonNegative  # in standard deviations of the batch's pixels
+    interval: Positive  # rounds; the penalty is taken in one of so many, and counts as many times as much
+
+    def is_due(self, round_index: int) -> bool:
+        """In one round of every `interval`."""
+        return round_index % self.interval == 0
 
     def penalty(self, judgement: roles.Judgement) -> Tensor:
         """Mean over images; each has noise of its own, and its own gradient norm."""
@@ -19,4 +24,4 @@ class Regularizer(roles.Regularizer):
         around = real + self.spread * real.std() * torch.rand_like(real)
         around.requires_grad_()
         gradient = roles.input_gradient(judgement.discriminate(around), around)
-        return self.weight * (gradient.norm(2, dim=1) - 1).square().mean()
+        return self.weight * self.interval * (gradient.norm(2, dim=1) - 1).square().mean()

@@ -24,8 +24,8 @@ def variant(**changes: Any) -> Variant:
 
 def engine(chosen: Variant, seed: int = 0, kind: type[Game] = Game) -> Engine:
     torch.manual_seed(seed)
-    parts = {role: built for role, built in build_parts("dcgan", chosen).items() if role != "game"}
-    game = kind(**parts, image_shape=SHAPE, classes=10)
+    parts = build_parts("dcgan", chosen)
+    game = kind(rules=parts.pop("game"), **parts, image_shape=SHAPE, classes=10)
     images = torch.randint(0, 256, (16, *SHAPE), dtype=torch.uint8)
     return Engine(game, Batches(images, torch.arange(16) % 10, chosen.batch_size), chosen)
 
@@ -153,6 +153,24 @@ def test_precision_is_that_of_the_layers_and_not_of_the_weights(precision: str) 
     assert seen == {getattr(torch, precision)}
     assert {parameter.dtype for parameter in playing.game.parameters()} == {torch.float32}
     assert all(value == value for value in playing.read_scalars().values())
+
+
+def test_learning_rates_fall_linearly_to_zero_over_the_last_share() -> None:
+    playing = engine(variant(learning_rate_decay_from=0.5))
+    rates = []
+    for _ in playing.play(4 * 8):
+        pairs = zip((playing.generator_optimizer, playing.discriminator_optimizer), playing.learning_rates, strict=True)
+        shares = {round(optimizer.param_groups[0]["lr"] / rate, 6) for optimizer, rate in pairs}
+        assert len(shares) == 1
+        rates += shares
+    assert rates == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+
+
+def test_the_generators_gradient_is_its_norm_over_all_weights() -> None:
+    playing = engine(variant())
+    playing.step()
+    gradients = [weight.grad.flatten() for weight in playing.game.generator.parameters() if weight.grad is not None]
+    assert playing.read_scalars()["generator_gradient"] == pytest.approx(torch.cat(gradients).norm().item(), rel=1e-5)
 
 
 def test_rmsprop_is_torchs() -> None:

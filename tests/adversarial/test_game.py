@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stages.adversarial.game import Game
+from stages.support.errors import ParameterError
 from stages.support.params import PartChoice, load
 from stages.support.parts import build_part, build_parts
 
@@ -62,3 +63,75 @@ def test_each_step_draws_new_fakes() -> None:
     playing.discriminator_loss(*batch())
     playing.generator_loss(*batch())
     assert not torch.allclose(drawn[0], drawn[1])
+
+
+STANDARD = {"name": "standard", "generator_fakes": "fresh", "instance_noise": 0.0, "instance_noise_until": 1.0}
+
+
+def test_reused_fakes_are_judged_again_with_their_gradient() -> None:
+    playing = game("dcgan", game=STANDARD | {"generator_fakes": "reused"})
+    drawn: list[Tensor] = []
+    judged: list[Tensor] = []
+    playing.generator.register_forward_hook(lambda _module, _arguments, output: drawn.append(output))
+    playing.discriminator.register_forward_hook(lambda _module, arguments, _output: judged.append(arguments[0]))
+    playing.discriminator_loss(*batch()).loss.backward()
+    assert all(weight.grad is None for weight in playing.generator.parameters())
+    playing.generator_loss(*batch()).loss.backward()
+    assert len(drawn) == 1
+    assert torch.equal(judged[1], judged[2])
+    assert all(weight.grad is not None for weight in playing.generator.parameters())
+
+
+def test_instance_noise_reaches_real_and_fake_and_fades() -> None:
+    playing = game("dcgan", game=STANDARD | {"instance_noise": 0.5, "instance_noise_until": 0.5})
+    judged: list[Tensor] = []
+    playing.discriminator.register_forward_hook(lambda _module, arguments, _output: judged.append(arguments[0]))
+    images, labels = batch(64)
+    sizes = []
+    for progress in (0.0, 0.25, 0.5, 0.9):
+        playing.begin(progress)
+        judged.clear()
+        playing.discriminator_loss(images, labels)
+        sizes.append((judged[0] - images).std().item())
+    assert sizes == pytest.approx([0.5, 0.25, 0.0, 0.0], rel=0.02)
+    playing.begin(0.0)
+    judged.clear()
+    playing.generator_loss(images, labels)
+    assert judged[0].abs().max() > 1.5  # a generator's images stay within 1
+
+
+def test_a_logit_of_strided_convolutions_sees_the_whole_image_and_one_of_conv_does_not() -> None:
+    assert game("dcgan").receptive_field(SHAPE) == (28, 28)
+    assert game("mlp").receptive_field(SHAPE) == (28, 28)
+    assert game("conv").receptive_field(SHAPE) == (5, 5)
+    network = load().variants["conv"].network.model_dump()
+    assert game("conv", network=network | {"discriminator_strides": [2]}).receptive_field(SHAPE) == (7, 7)
+    assert game("conv", network=network | {"discriminator_strides": [1, 1]}).receptive_field(SHAPE) == (7, 7)
+    # 3 + 2 · (2 + 4 + 8) = 31 pixels, cut at the image's border
+    assert min(game("conv", network=network | {"discriminator_strides": [2, 2, 2]}).receptive_field(SHAPE)) >= 24
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "message"),
+    [
+        ("dcgan", {"regularizer": {"name": "weight_clip", "limit": 0.01}}, "weight_clip does not fit objective non_sat"),
+        ("dcgan", {"network": {"labels": "generator"}}, "must show labels to both players or to none"),
+        ("acgan", {"network": {"labels": "none"}}, "game acgan asks for labels: network dcgan must show them"),
+        ("acgan", {"network": {"labels": "both"}}, "not to the discriminator"),
+        ("infogan", {"network": {"labels": "both"}}, "must not see any"),
+        ("progan", {"game": STANDARD}, "network progan (growing) does not fit game standard, which plays plain"),
+        ("cyclegan", {"game": STANDARD}, "(translating) does not fit game standard"),
+        ("began", {"objective": {"name": "hinge"}}, "game began does not fit objective hinge; expected wasserstein"),
+    ],
+)
+def test_parts_that_cannot_play_together_are_named_in_one_line(name: str, parts: dict[str, Any], message: str) -> None:
+    variant = load().variants[name]
+    choices = {
+        role: PartChoice(**(options if "name" in options else getattr(variant, role).model_dump() | options))
+        for role, options in parts.items()
+    }
+    with pytest.raises(ParameterError) as error:
+        build_parts(name, variant.model_copy(update=choices))
+    assert str(error.value).startswith(f"params.yaml: variants.{name}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

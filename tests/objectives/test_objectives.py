@@ -31,12 +31,18 @@ BY_HAND = {
         ((-log(3) - 1) ** 2 + (2 * log(3) - 1) ** 2) / 4,
     ),
     "wasserstein": (0.0, -log(3) / 2),
+    # pairs: fake - real is -2 log 3 and 2 log 3
+    "relativistic": ((log(1 + 1 / 9) + log(1 + 9)) / 2, (log(1 + 9) + log(1 + 1 / 9)) / 2),
     "hinge": ((0 + 1) / 2 + (0 + 1 + 2 * log(3)) / 2, -log(3) / 2),
 }
 
 
-def objective(name: str) -> Any:
-    return import_module(f"stages.objectives.{name}").Objective(name=name)
+SMOOTHED = ("minimax", "non_saturating", "least_squares")
+
+
+def objective(name: str, real_target: float = 1.0, fake_target: float = 0.0) -> Any:
+    targets = {"real_target": real_target, "fake_target": fake_target} if name in SMOOTHED else {}
+    return import_module(f"stages.objectives.{name}").Objective(name=name, **targets)
 
 
 def test_every_objective_has_its_values_by_hand() -> None:
@@ -47,20 +53,20 @@ def test_every_objective_has_its_values_by_hand() -> None:
 def test_losses_are_the_papers(name: str) -> None:
     discriminator, generator = BY_HAND[name]
     assert objective(name).discriminator_loss(REAL, FAKE).item() == pytest.approx(discriminator, abs=1e-6)
-    assert objective(name).generator_loss(None, FAKE).item() == pytest.approx(generator, abs=1e-6)
+    assert objective(name).generator_loss(REAL, FAKE).item() == pytest.approx(generator, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_map_of_logits_counts_every_pixel(name: str) -> None:
     pixels = torch.stack([FAKE, FAKE], dim=2)
-    assert objective(name).generator_loss(None, pixels).item() == pytest.approx(BY_HAND[name][1], abs=1e-6)
+    assert objective(name).generator_loss(torch.stack([REAL, REAL], dim=2), pixels).item() == pytest.approx(BY_HAND[name][1], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_large_logits_stay_finite(name: str) -> None:
     huge = torch.tensor([[1e4], [-1e4]])
     assert objective(name).discriminator_loss(huge, huge).isfinite()
-    assert objective(name).generator_loss(None, huge).isfinite()
+    assert objective(name).generator_loss(huge, huge).isfinite()
 
 
 def test_minimax_saturates_where_non_saturating_does_not() -> None:
@@ -84,6 +90,39 @@ def test_both_players_pull_in_their_own_direction(name: str) -> None:
         assert fake.grad is not None
         assert fake.grad.min() > 0  # and lowers fake ones
     again = torch.zeros(4, 1, requires_grad=True)
-    objective(name).generator_loss(None, again).backward()
+    objective(name).generator_loss(torch.zeros(4, 1), again).backward()
     assert again.grad is not None
     assert again.grad.max() < 0  # the generator raises them
+
+
+@pytest.mark.parametrize(("real_target", "fake_target"), [(0.9, 0.0), (0.9, 0.1), (0.7, 0.3)])
+def test_label_smoothing_moves_the_discriminators_targets_alone(real_target: float, fake_target: float) -> None:
+    def entropy(target: float, probability: float) -> float:
+        return -target * log(probability) - (1 - target) * log(1 - probability)
+
+    real = (entropy(real_target, 3 / 4) + entropy(real_target, 1 / 2)) / 2
+    fake = (entropy(fake_target, 1 / 4) + entropy(fake_target, 9 / 10)) / 2
+    for name in ("minimax", "non_saturating"):
+        smoothed = objective(name, real_target, fake_target)
+        assert smoothed.discriminator_loss(REAL, FAKE).item() == pytest.approx(real + fake, abs=1e-6)
+        assert smoothed.generator_loss(REAL, FAKE) == objective(name).generator_loss(REAL, FAKE)
+    squares = ((log(3) - real_target) ** 2 + real_target**2) / 4
+    squares += ((-log(3) - fake_target) ** 2 + (2 * log(3) - fake_target) ** 2) / 4
+    smoothed = objective("least_squares", real_target, fake_target)
+    assert smoothed.discriminator_loss(REAL, FAKE).item() == pytest.approx(squares, abs=1e-6)
+    assert smoothed.generator_loss(REAL, FAKE) == objective("least_squares").generator_loss(REAL, FAKE)
+
+
+def test_a_smoothed_discriminator_rests_at_its_target() -> None:
+    logit = torch.tensor([[log(9)]], requires_grad=True)  # of probability 0.9
+    objective("non_saturating", 0.9).discriminator_loss(logit, torch.zeros(1, 1)).backward()
+    assert logit.grad is not None
+    assert logit.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_relativistic_losses_count_differences_of_a_pair_alone() -> None:
+    relativistic = objective("relativistic")
+    for loss in (relativistic.discriminator_loss, relativistic.generator_loss):
+        assert loss(REAL + 5, FAKE + 5).item() == pytest.approx(loss(REAL, FAKE).item(), abs=1e-6)
+    with pytest.raises(ValueError, match="real logits"):
+        relativistic.generator_loss(None, FAKE)

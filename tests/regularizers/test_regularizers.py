@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from stages.adversarial.engine import Engine
 from stages.adversarial.roles import Judgement
-from stages.regularizers import gradient_penalty, none, r1
+from stages.regularizers import dragan, gradient_penalty, none, r1, r1_r2, weight_clip
+from stages.support.batches import Batches
+from stages.support.params import load
+from stages.support.parts import build_parts
 
 SHAPE = (4, 1, 3, 3)
 
@@ -32,7 +36,7 @@ def test_none_is_zero() -> None:
 
 @pytest.mark.parametrize(("slope", "expected"), [(1.0, 0.0), (3.0, 10 * 4.0), (0.0, 10 * 1.0)])
 def test_gradient_penalty_of_a_linear_critic(slope: float, expected: float) -> None:
-    regularizer = gradient_penalty.Regularizer(name="gradient_penalty", weight=10.0)
+    regularizer = gradient_penalty.Regularizer(name="gradient_penalty", weight=10.0, interval=1)
     penalty = regularizer.penalty(judge(linear_critic(slope), images(0), images(1)))
     assert penalty.item() == pytest.approx(expected, abs=1e-4)
 
@@ -50,7 +54,7 @@ def test_gradient_penalty_takes_each_images_own_norm() -> None:
     def critic(x: Tensor) -> Tensor:
         return x.flatten(1).sum(1) * slopes / 3
 
-    regularizer = gradient_penalty.Regularizer(name="gradient_penalty", weight=1.0)
+    regularizer = gradient_penalty.Regularizer(name="gradient_penalty", weight=1.0, interval=1)
     assert regularizer.penalty(judge(critic, images(0), images(1))).item() == pytest.approx(1, abs=1e-5)
 
 
@@ -62,7 +66,7 @@ def test_gradient_penalty_looks_between_real_and_fake() -> None:
         return x.flatten(1).sum(1)
 
     real, fake = torch.zeros(SHAPE), torch.ones(SHAPE)
-    gradient_penalty.Regularizer(name="gradient_penalty", weight=1.0).penalty(judge(critic, real, fake))
+    gradient_penalty.Regularizer(name="gradient_penalty", weight=1.0, interval=1).penalty(judge(critic, real, fake))
     between = seen[-1].flatten(1)
     assert (between > 0).all()
     assert (between < 1).all()
@@ -70,8 +74,17 @@ def test_gradient_penalty_looks_between_real_and_fake() -> None:
     assert len(between[:, 0].unique()) == SHAPE[0]  # another share for each image
 
 
-def test_r1_in_one_of_many_rounds_weighs_the_same_on_average() -> None:
-    always, seldom = (r1.Regularizer(name="r1", weight=0.5, interval=interval) for interval in (1, 4))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda interval: r1.Regularizer(name="r1", weight=0.5, interval=interval),
+        lambda interval: r1_r2.Regularizer(name="r1_r2", weight=0.5, interval=interval),
+        lambda interval: dragan.Regularizer(name="dragan", weight=0.5, spread=0.5, interval=interval),
+        lambda interval: gradient_penalty.Regularizer(name="gradient_penalty", weight=0.5, interval=interval),
+    ],
+)
+def test_a_penalty_in_one_of_many_rounds_weighs_the_same_on_average(kind) -> None:  # type: ignore[no-untyped-def]
+    always, seldom = kind(1), kind(4)
     judgement = judge(linear_critic(3), images(0), images(1))
     due = [seldom.is_due(index) for index in range(8)]
     assert due == [True, False, False, False] * 2
@@ -93,7 +106,9 @@ def test_r1_of_a_quadratic_critic_is_at_the_real_images() -> None:
     "regularizer",
     [
         r1.Regularizer(name="r1", weight=1.0, interval=1),
-        gradient_penalty.Regularizer(name="gradient_penalty", weight=1.0),
+        r1_r2.Regularizer(name="r1_r2", weight=1.0, interval=1),
+        dragan.Regularizer(name="dragan", weight=1.0, spread=0.5, interval=1),
+        gradient_penalty.Regularizer(name="gradient_penalty", weight=1.0, interval=1),
     ],
 )
 def test_penalties_can_be_descended(regularizer) -> None:  # type: ignore[no-untyped-def]
@@ -102,3 +117,61 @@ def test_penalties_can_be_descended(regularizer) -> None:  # type: ignore[no-unt
     penalty.backward()
     assert weight.grad is not None
     assert weight.grad.min() > 0
+
+
+def test_r1_r2_of_a_quadratic_critic_counts_real_and_fake() -> None:
+    def critic(x: Tensor) -> Tensor:
+        return x.flatten(1).square().sum(1) / 2  # gradient x
+
+    real, fake = images(2), images(3) * 2
+    penalty = r1_r2.Regularizer(name="r1_r2", weight=0.5, interval=1).penalty(judge(critic, real, fake))
+    expected = sum(0.5 / 2 * x.detach().flatten(1).square().sum(1).mean().item() for x in (real, fake))
+    assert penalty.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(1.0, 0.0), (3.0, 10 * 4.0), (0.0, 10 * 1.0)])
+def test_dragan_of_a_linear_critic(slope: float, expected: float) -> None:
+    regularizer = dragan.Regularizer(name="dragan", weight=10.0, spread=0.5, interval=1)
+    penalty = regularizer.penalty(judge(linear_critic(slope), images(0), images(1)))
+    assert penalty.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_dragan_looks_around_real_images_as_far_as_half_their_deviation() -> None:
+    seen = []
+
+    def critic(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return x.flatten(1).sum(1)
+
+    real = torch.randn(64, 1, 9, 9, generator=torch.Generator().manual_seed(0)) * 3
+    dragan.Regularizer(name="dragan", weight=1.0, spread=0.5, interval=1).penalty(judge(critic, real, real * 0 + 99))
+    away = (seen[-1] - real) / real.std()
+    assert away.min() >= 0
+    assert away.max() <= 0.5
+    assert away.mean().item() == pytest.approx(0.25, abs=0.01)
+    assert away[0].unique().numel() == 81  # every pixel has noise of its own
+
+
+def test_weights_stay_within_the_clip_after_every_step() -> None:
+    variant = load().variants["wgan"]
+    torch.manual_seed(0)
+    parts = build_parts("wgan", variant)
+    limit = parts["regularizer"].limit
+    game = parts.pop("game").build(**parts, image_shape=(1, 28, 28), classes=10)
+    assert max(weight.abs().max() for weight in game.discriminator.parameters()) > limit
+    data = torch.randint(0, 256, (64, 1, 28, 28), dtype=torch.uint8)
+    engine = Engine(game, Batches(data, torch.zeros(64, dtype=torch.int64), 16), variant)
+    for _ in range(5):
+        engine.step()
+        assert max(weight.abs().max().item() for weight in game.discriminator.parameters()) <= limit
+    assert max(weight.abs().max() for weight in game.generator.parameters()) > limit  # clipping is the critic's alone
+
+
+def test_weight_clipping_clamps_and_rounds_nothing_else() -> None:
+    layer = torch.nn.Linear(3, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[-0.5, 0.01, 0.3]]))
+        layer.bias.fill_(0.02)
+    weight_clip.Regularizer(name="weight_clip", limit=0.1).after_discriminator_step(layer)
+    assert layer.weight.tolist() == [[pytest.approx(-0.1), pytest.approx(0.01), pytest.approx(0.1)]]
+    assert layer.bias.item() == pytest.approx(0.02)

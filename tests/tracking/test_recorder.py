@@ -18,9 +18,9 @@ from safetensors.torch import save
 
 from stages.sample import load_generator
 from stages.support.files import write_bytes, write_json
-from stages.support.images import to_uint8
+from stages.support.images import to_float, to_uint8
 from stages.support.params import Tracking, load
-from stages.support.parts import build_part
+from stages.support.parts import build_part, build_parts
 from stages.tracking import recorder
 from stages.tracking.journal import Journal, flatten
 from tests.conftest import ROOT
@@ -69,7 +69,9 @@ def model_files(folder: Path) -> list[Path]:
 
     built = build_part("network", PartChoice(**network), "test")
     torch.manual_seed(0)
-    write_json(folder / "config.json", {"variant": {"network": network}, "image_shape": [1, 5, 5], "classes": 10})
+    rules = {"name": "standard", "generator_fakes": "fresh", "instance_noise": 0.0, "instance_noise_until": 1.0}
+    variant = {"game": rules, "network": network}
+    write_json(folder / "config.json", {"variant": variant, "image_shape": [1, 5, 5], "classes": 10})
     write_bytes(folder / "generator.safetensors", save(built.generator((1, 5, 5), 10).state_dict()))
     return list(folder.iterdir())
 
@@ -117,6 +119,27 @@ def test_the_logged_model_draws_what_the_generator_draws(tracking: Tracking, tmp
     assert images.shape == (2, 1, 5, 5)
     assert np.array_equal(images[:1], expected)
     assert not list((tmp_path / "repository/mlartifacts").rglob("*.pkl"))
+
+
+def test_a_logged_translator_takes_images(tracking: Tracking, tmp_path: Path) -> None:
+    variant = load(ROOT / "params.yaml").variants["cyclegan"]
+    parts = build_parts("cyclegan", variant)
+    folder = tmp_path / "model"
+    config = {"variant": variant.model_dump(), "image_shape": [1, 12, 12], "classes": 10}
+    write_json(folder / "config.json", config)
+    translators = parts["game"].generator(parts["network"], (1, 12, 12), 10)
+    write_bytes(folder / "generator.safetensors", save(translators.state_dict()))
+    with Journal(tracking, "cyclegan") as journal:
+        journal.begin_run("cyclegan", {})
+        journal.model(list(folder.iterdir()), (1, 12, 12), HASH)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}")
+    (run,) = runs(tmp_path)
+    (logged,) = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
+    outlines = np.random.default_rng(0).integers(0, 256, (3, 1, 12, 12), np.uint8)
+    images = mlflow.pyfunc.load_model(logged.model_uri).predict(outlines)
+    with torch.no_grad():
+        expected = translators.translate(to_float(torch.from_numpy(outlines)), "digits")
+    assert np.array_equal(images, to_uint8(expected).numpy())
 
 
 def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Translation: the two domains, every term of the losses, the pool of earlier fakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import morphological_gradient
+from torch import Tensor
+
+from stages.games import cyclegan
+from stages.support.images import to_float, to_outlines
+from stages.support.params import load
+from stages.support.parts import build_parts
+
+SHAPE = (1, 12, 12)
+
+
+def rules_and_game(**changes: Any) -> tuple[cyclegan.Game, cyclegan.TranslationGame]:
+    torch.manual_seed(0)
+    parts = build_parts("cyclegan", load().variants["cyclegan"])
+    rules = parts.pop("game").model_copy(update=changes)
+    return rules, rules.build(**parts, image_shape=SHAPE, classes=10)
+
+
+def batch(count: int = 4) -> tuple[Tensor, Tensor]:
+    images = torch.rand(count, 2, 12, 12, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return images, torch.zeros(count, dtype=torch.int64)
+
+
+def test_outlines_are_scipys_morphological_gradient() -> None:
+    images = torch.randint(0, 256, (5, 1, 9, 11), dtype=torch.uint8)
+    expected = np.stack(
+        [morphological_gradient(image[0].numpy().astype(int), size=(3, 3), mode="nearest") for image in images]
+    )
+    assert np.allclose(to_outlines(to_float(images))[:, 0].numpy(), expected / 127.5 - 1, atol=1e-6)
+
+
+def test_no_image_is_in_both_domains() -> None:
+    images = torch.randint(0, 256, (11, 1, 12, 12), dtype=torch.uint8)
+    rules, _ = rules_and_game()
+    digits, outlines = rules.training_images(images).chunk(2, dim=1)
+    assert torch.equal(digits, images[:5])
+    levels = (to_outlines(to_float(images[5:10])) + 1) * 127.5
+    assert torch.equal(outlines, levels.round().to(torch.uint8))
+
+
+@pytest.mark.parametrize("fakes", ["fresh", "reused"])
+def test_the_generators_loss_is_the_papers(fakes: str) -> None:
+    _, game = rules_and_game(generator_fakes=fakes, cycle_weight=7.0, identity_weight=3.0)
+    real, labels = batch()
+    game.discriminator_loss(real, labels)
+    scalars = game.generator_loss(real, labels)
+    digits, outlines = real.chunk(2, dim=1)
+    g, d = game.generator, game.discriminator
+    fake_digits, fake_outlines = g.to_digits(outlines), g.to_outlines(digits)
+
+    def distance(one: Tensor, other: Tensor) -> Tensor:
+        return (one - other).abs().mean()
+
+    adversarial = ((d.digits(fake_digits) - 1) ** 2).mean() / 2 + ((d.outlines(fake_outlines) - 1) ** 2).mean() / 2
+    cycle = distance(g.to_digits(fake_outlines), digits) + distance(g.to_outlines(fake_digits), outlines)
+    identity = distance(g.to_digits(digits), digits) + distance(g.to_outlines(outlines), outlines)
+    assert scalars.loss.item() == pytest.approx((adversarial + 7 * cycle + 3 * identity).item(), rel=1e-5)
+
+
+def test_the_discriminators_loss_is_that_of_both_and_leaves_the_translators_alone() -> None:
+    _, game = rules_and_game(pool_size=50)
+    real, labels = batch()
+    losses = game.discriminator_loss(real, labels)
+    digits, outlines = real.chunk(2, dim=1)
+    g, d = game.generator, game.discriminator
+    pairs = [(d.digits, digits, g.to_digits(outlines)), (d.outlines, outlines, g.to_outlines(digits))]
+    expected = sum(((judge(x) - 1) ** 2).mean() / 2 + (judge(fake) ** 2).mean() / 2 for judge, x, fake in pairs)
+    assert losses.loss.item() == pytest.approx(float(expected), rel=1e-5)
+    losses.loss.backward()
+    assert all(weight.grad is None for weight in game.generator.parameters())
+    assert all(weight.grad is not None for weight in game.discriminator.parameters())
+
+
+def test_the_pool_hands_out_earlier_fakes_half_of_the_time_and_loses_none() -> None:
+    torch.manual_seed(0)
+    pool = cyclegan.ImagePool(10, (1, 1, 1))
+    numbers = torch.arange(2000.0)[:, None, None, None]
+    first = torch.cat([pool.exchange(part) for part in numbers[:10].split(4)])
+    assert torch.equal(first, numbers[:10])
+    out = [pool.exchange(part) for part in numbers[10:].split(4)]
+    earlier = [(given != part).float().mean() for given, part in zip(out, numbers[10:].split(4), strict=True)]
+    assert torch.stack(earlier).mean().item() == pytest.approx(0.5, abs=0.03)
+    # every fake is handed out when it is new or later, or is still kept; none is there twice
+    seen = torch.cat([*out, pool.images]).flatten().sort().values
+    assert len(set(pool.images.flatten().tolist())) == 10
+    assert set(numbers[10:].flatten().tolist()) <= set(seen.tolist())
+
+
+def test_samples_on_the_way_are_translations_of_training_outlines() -> None:
+    rules, game = rules_and_game()
+    images = rules.training_images(torch.randint(0, 256, (12, 1, 12, 12), dtype=torch.uint8))
+    samples = game.sample(game.generator, torch.zeros(3, dtype=torch.int64), images, seed=5)
+    with torch.no_grad():
+        expected = game.generator.to_digits(to_float(images[:3, 1:]))
+    assert torch.allclose(samples, expected, atol=1e-6)

@@ -1,0 +1,145 @@
+"""Growth: fade-in joins two pure resolutions, and what keeps both players in step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d, interpolate
+
+from stages.games import progressive
+from stages.networks import progan
+from stages.regularizers import none
+from stages.objectives import wasserstein
+from stages.support.errors import ParameterError
+
+SHAPE = (1, 28, 28)
+LABELS = torch.zeros(3, dtype=torch.int64)
+
+
+def options(**changes: Any) -> progan.Network:
+    base: dict[str, Any] = {"name": "progan", "latent_size": 5, "resolutions": [7, 14, 28], "base_channels": 4}
+    return progan.Network(**base | changes)
+
+
+def generator_and_discriminator() -> tuple[progan.Generator, progan.Discriminator]:
+    torch.manual_seed(0)
+    return options().generator(SHAPE, 10), options().discriminator(SHAPE, 10)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_the_generators_fade_in_starts_and_ends_at_pure_resolutions(stage: int) -> None:
+    generator, _ = generator_and_discriminator()
+    latent = torch.randn(3, 5)
+
+    def grown(growth: float) -> torch.Tensor:
+        generator.growth.fill_(growth)
+        return generator.grown(latent)
+
+    before, after = grown(stage), grown(stage + 1)
+    assert after.shape[2] == 2 * before.shape[2] == 14 * (stage + 1)
+    enlarged = interpolate(before, scale_factor=2)
+    assert torch.allclose(grown(stage + 1e-6), enlarged, atol=1e-4)
+    assert torch.allclose(grown(stage + 1 - 1e-6), after, atol=1e-4)
+    halfway = grown(stage + 0.5).atanh()
+    assert torch.allclose(halfway, (enlarged.atanh() + after.atanh()) / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_the_discriminators_fade_in_starts_and_ends_at_pure_resolutions(stage: int) -> None:
+    _, discriminator = generator_and_discriminator()
+    images = torch.randn(3, 1, 14 * (stage + 1), 14 * (stage + 1))
+
+    def judged(growth: float, seen: torch.Tensor) -> torch.Tensor:
+        discriminator.growth.fill_(growth)
+        return discriminator(seen, LABELS)
+
+    before, after = judged(stage, avg_pool2d(images, 2)), judged(stage + 1, images)
+    assert not torch.allclose(before, after, atol=1e-3)
+    assert torch.allclose(judged(stage + 1e-6, images), before, atol=1e-4)
+    assert torch.allclose(judged(stage + 1 - 1e-6, images), after, atol=1e-4)
+
+
+def test_images_have_the_datas_size_at_every_stage() -> None:
+    generator, _ = generator_and_discriminator()
+    for growth in (0.0, 0.3, 1.0, 1.9, 2.0):
+        generator.growth.fill_(growth)
+        assert generator(torch.randn(3, 5), LABELS).shape == (3, *SHAPE)
+
+
+def playing(grown_at: float = 0.5) -> progressive.ProgressiveGame:
+    torch.manual_seed(0)
+    rules = progressive.Game(
+        name="progressive",
+        generator_fakes="fresh",
+        instance_noise=0.0,
+        instance_noise_until=1.0,
+        grown_at=grown_at,
+    )
+    parts = (options(), wasserstein.Objective(name="wasserstein"), none.Regularizer(name="none"))
+    game = rules.build(*parts, image_shape=SHAPE, classes=10)
+    assert isinstance(game, progressive.ProgressiveGame)
+    return game
+
+
+def test_growth_rests_and_fades_by_turns_until_it_is_over() -> None:
+    game = playing(grown_at=0.8)
+    growth = {progress: game.growth_at(progress) for progress in (0.0, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.99)}
+    expected = {0.0: 0, 0.2: 0, 0.3: 0.5, 0.4: 1, 0.6: 1, 0.7: 1.5, 0.8: 2, 0.99: 2}
+    assert growth == pytest.approx(expected)
+
+
+def test_both_players_grow_together_and_plots_say_how_far() -> None:
+    game = playing(grown_at=0.8)
+    images = torch.rand(4, *SHAPE) * 2 - 1
+    plotted = []
+    for progress in (0.0, 0.3, 0.5, 0.7, 0.9):
+        game.begin(progress)
+        assert game.generator.growth == game.discriminator.growth
+        game.discriminator_loss(images, LABELS[:1].expand(4))
+        scalars = game.generator_loss(images, LABELS[:1].expand(4)).scalars
+        plotted.append((scalars["resolution"].item(), round(scalars["alpha"].item(), 4)))
+    assert plotted == [(7, 1), (14, 0.5), (14, 1), (28, 0.5), (28, 1)]
+
+
+def test_real_images_fade_as_fakes_do() -> None:
+    game = playing(grown_at=0.8)
+    images = torch.rand(2, *SHAPE)
+    game.begin(0.9)
+    assert torch.equal(game.prepare(images), images)
+    game.begin(0.5)
+    assert torch.allclose(game.prepare(images), avg_pool2d(images, 2))
+    game.begin(0.7)  # half faded in
+    blurred = interpolate(avg_pool2d(images, 2), scale_factor=2)
+    assert torch.allclose(game.prepare(images), (blurred + images) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("resolutions", [[7, 14], [7, 14, 27], [14, 7, 28], [7, 28], [28, 56]])
+def test_a_schedule_that_does_not_end_at_the_datas_size_is_refused(resolutions: list[int]) -> None:
+    for build in (options(resolutions=resolutions).generator, options(resolutions=resolutions).discriminator):
+        with pytest.raises(ParameterError, match=r"resolutions \[.*\] is not allowed: .* \(images are 28×28\)"):
+            build(SHAPE, 10)
+
+
+def test_equalised_layers_start_with_outputs_of_unit_size() -> None:
+    torch.manual_seed(0)
+    wide = progan.EqualizedLinear(4096, 64, gain=1)
+    assert wide.weight.std() == pytest.approx(1, abs=0.01)  # stored at the same size whatever the fan-in
+    assert wide(torch.randn(256, 4096)).std() == pytest.approx(1, abs=0.05)
+    convolution = progan.EqualizedConv(32, 32, 3, gain=1)
+    inside = convolution(torch.randn(16, 32, 12, 12))[:, :, 1:-1, 1:-1]
+    assert inside.std() == pytest.approx(1, abs=0.05)
+
+
+def test_pixel_norm_leaves_each_pixel_a_mean_square_of_one() -> None:
+    hidden = torch.randn(2, 6, 3, 3) * torch.rand(2, 1, 3, 3) * 9
+    assert torch.allclose(progan._pixel_norm(hidden).square().mean(dim=1), torch.ones(2, 3, 3), atol=1e-4)
+
+
+def test_the_minibatchs_deviation_tells_one_image_from_many() -> None:
+    image = torch.randn(1, 4, 3, 3)
+    same = progan._with_deviation(image.expand(5, -1, -1, -1))
+    assert torch.allclose(same[:, 4], torch.full((5, 3, 3), 1e-4), atol=1e-5)
+    far = torch.cat([image, image + 2])  # a deviation of 1 everywhere
+    assert torch.allclose(progan._with_deviation(far)[:, 4], torch.ones(2, 3, 3), atol=1e-4)
