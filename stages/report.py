@@ -1,4 +1,4 @@
-"""Compare all variants: data/scores, data/samples -> metrics/summary.csv, metrics/report (variants.md shows them all)."""
+"""Compare all variants: data/scores, data/samples -> metrics/summary.csv, metrics/report."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
         f"{_first(evaluations)['fid_floor']:.3f} of as many real training images; its unit is that of this pipeline's "
         "features. The smallest class has 10 % of a perfect generator's samples. A picture leads to more of it.",
         "",
-        "| variant | known for | paper | parameters G / D | FID | inception score | smallest class | more scores | samples |",
+        "| variant | known for | paper | parameters G / D | FID | inception score | smallest class | more scores "
+        "| samples |",
         "|---|---|---|--:|--:|--:|--:|---|---|",
     ]
     for name, evaluation in evaluations.items():

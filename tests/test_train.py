@@ -89,7 +89,7 @@ def test_a_translator_translates_test_images_both_ways_and_back(params: Params) 
     arrays = {path.stem: read_array(path) for path in Path("data/samples/cyclegan").iterdir()}
     shapes = {key: array.shape for key, array in arrays.items()}
     made = ("images", "outlines", "cycled_images", "cycled_outlines")
-    assert shapes == {key: (11, 3, 12, 12) for key in made} | {"labels": (11,)}
+    assert shapes == dict.fromkeys(made, (11, 3, 12, 12)) | {"labels": (11,)}
     translator = sample.load_generator(Path("models/cyclegan"), torch.device("cpu")).eval()
     assert isinstance(translator, Translator)
     test = read_split("test")

@@ -19,7 +19,6 @@ from torch.nn.functional import softplus
 
 from stages.support.params import Part
 
-
 RealTarget = Annotated[float, Field(gt=0.5, le=1)]  # below 1: label smoothing
 FakeTarget = Annotated[float, Field(ge=0, lt=0.5)]  # above 0: on both sides
 

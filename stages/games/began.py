@@ -1,4 +1,4 @@
-"""Boundary equilibrium: how much fakes count is steered to keep a ratio of errors (Berthelot et al., 2017, section 3.4)."""
+"""Boundary equilibrium: how much fakes count keeps a ratio of errors (Berthelot et al., 2017, sections 3.3 and 3.4)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EquilibriumGame(game.Game):
         self.register_buffer("errors", torch.zeros(2))  # of the last real images and fakes
 
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
-        """L(x) - k L(G(z)), with the measure of convergence L(x) + |γ L(x) - L(G(z))| (equation 3) among the scalars."""
+        """L(x) - k L(G(z)); among the scalars the measure of convergence, L(x) + |γ L(x) - L(G(z))| (section 3.4.1)."""
         losses = super().discriminator_loss(real, labels)
         real_error, fake_error = -losses.scalars["real_logits"], -losses.scalars["fake_logits"]
         self.errors.copy_(torch.stack([real_error, fake_error]).detach())

@@ -105,7 +105,7 @@ class TranslationGame(game.Game):
 
 
 class ImagePool(nn.Module):
-    """Earlier fakes (section 4): half of those asked for are exchanged with ones kept, so no player chases the newest."""
+    """Earlier fakes (section 4): half of what is judged comes from them, so that no player chases the newest."""
 
     images: Tensor
 

@@ -1,4 +1,4 @@
-"""Codes that the discriminator can read off the images (Chen et al., 2016): a class without labels, and continuous ones.
+"""Codes that can be read off the images (Chen et al., 2016): a class without labels, and continuous ones.
 
 A lower bound of the mutual information of codes and images is maximised (section 5): the cross entropy of the
 categorical code, and the squared error of the continuous ones, a Gaussian's likelihood with fixed variance.

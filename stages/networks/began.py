@@ -1,4 +1,4 @@
-"""A discriminator that is an autoencoder, and a generator built like its decoder (Berthelot et al., 2017, section 3.5)."""
+"""An autoencoder for a discriminator, and a generator like its decoder (Berthelot et al., 2017, section 3.5)."""
 
 from __future__ import annotations
 

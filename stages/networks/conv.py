@@ -1,4 +1,4 @@
-"""A small convolutional pair whose discriminator, of stride 1, judges scraps of an image; its depth and strides are options."""
+"""A small convolutional pair; with stride 1 its discriminator judges scraps of an image. Depth and strides are options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Strides = Annotated[list[Literal[1, 2]], Field(min_length=1)]
 
 
 class Network(network.Network):
-    """The generator doubles the image twice; the discriminator has one convolution a stride, then one to a logit map."""
+    """The generator doubles the image twice; the discriminator has one convolution a stride, then one to logits."""
 
     latent_size: Positive
     generator_channels: Positive  # at a quarter of the image's size; half as many at half of it

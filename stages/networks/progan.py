@@ -5,6 +5,7 @@ With equalised learning rates and pixel norm (sections 4.1 and 4.2) and the mini
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Annotated, ClassVar
 
@@ -24,7 +25,9 @@ class Network(network.Network):
 
     kind: ClassVar[str] = "growing"
     latent_size: Positive
-    resolutions: Annotated[list[Positive], Field(min_length=1)]  # image heights, each twice the last; ends at the data's
+    resolutions: Annotated[
+        list[Positive], Field(min_length=1)
+    ]  # image heights, each twice the last; ends at the data's
     base_channels: Positive  # at the last resolution
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
@@ -81,7 +84,7 @@ class Generator(Growing, network.Generator):
         self.first = EqualizedConv(depths[0], depths[0], 3)
         self.blocks = nn.ModuleList(
             nn.ModuleList([EqualizedConv(deep, shallow, 3), EqualizedConv(shallow, shallow, 3)])
-            for deep, shallow in zip(depths, depths[1:], strict=False)
+            for deep, shallow in itertools.pairwise(depths)
         )
         self.to_images = nn.ModuleList(EqualizedConv(depth, image_shape[0], 1, gain=1) for depth in depths)
 
@@ -116,7 +119,7 @@ class Discriminator(Growing):
         self.from_images = nn.ModuleList(EqualizedConv(image_shape[0], depth, 1) for depth in depths)
         self.blocks = nn.ModuleList(
             nn.ModuleList([EqualizedConv(shallow, shallow, 3), EqualizedConv(shallow, deep, 3)])
-            for deep, shallow in zip(depths, depths[1:], strict=False)
+            for deep, shallow in itertools.pairwise(depths)
         )
         self.last = EqualizedConv(depths[0] + 1, depths[0], 3)
         self.head = EqualizedLinear(depths[0] * math.prod(sizes[0]), outputs, gain=1)

@@ -45,7 +45,7 @@ class Generator(network.Generator):
             *(nn.BatchNorm2d(2 * base), nn.ReLU(), *quarter),
             spectral_norm(_doubling(2 * base, base, (height // 2, width // 2))),
             *(nn.BatchNorm2d(base), nn.ReLU(), *half),
-            spectral_norm(_doubling(base, channels, (height, width))),
+            _doubling(base, channels, (height, width)),  # of unit norm it could not reach -1 and 1 through tanh
             nn.Tanh(),
         )
 

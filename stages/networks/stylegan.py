@@ -53,7 +53,9 @@ class Generator(network.Generator):
         channels, *size = image_shape
         sizes = _sizes(*size)
         depths = [options.base_channels * 2**step for step in reversed(range(len(sizes)))]
-        mapping = (MappingLayer(options.latent_size, options.mapping_learning_rate) for _ in range(options.mapping_layers))
+        mapping = (
+            MappingLayer(options.latent_size, options.mapping_learning_rate) for _ in range(options.mapping_layers)
+        )
         self.mapping = nn.Sequential(*mapping)
         self.constant = nn.Parameter(torch.ones(1, depths[0], *sizes[0]))
         layers = [

@@ -157,7 +157,7 @@ def test_precision_is_that_of_the_layers_and_not_of_the_weights(precision: str) 
 
 def test_learning_rates_fall_linearly_to_zero_over_the_last_share() -> None:
     playing = engine(variant(learning_rate_decay_from=0.5))
-    rates = []
+    rates: list[float] = []
     for _ in playing.play(4 * 8):
         pairs = zip((playing.generator_optimizer, playing.discriminator_optimizer), playing.learning_rates, strict=True)
         shares = {round(optimizer.param_groups[0]["lr"] / rate, 6) for optimizer, rate in pairs}

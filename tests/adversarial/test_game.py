@@ -114,7 +114,11 @@ def test_a_logit_of_strided_convolutions_sees_the_whole_image_and_one_of_conv_do
 @pytest.mark.parametrize(
     ("name", "parts", "message"),
     [
-        ("dcgan", {"regularizer": {"name": "weight_clip", "limit": 0.01}}, "weight_clip does not fit objective non_sat"),
+        (
+            "dcgan",
+            {"regularizer": {"name": "weight_clip", "limit": 0.01}},
+            "weight_clip does not fit objective non_sat",
+        ),
         ("dcgan", {"network": {"labels": "generator"}}, "must show labels to both players or to none"),
         ("acgan", {"network": {"labels": "none"}}, "game acgan asks for labels: network dcgan must show them"),
         ("acgan", {"network": {"labels": "both"}}, "not to the discriminator"),

@@ -20,7 +20,12 @@ SHAPES = [(1, 28, 28), (3, 28, 28), (3, 32, 32)]
 CLASSES = 7
 LATER = {  # weights that the first step cannot move: those behind a factor that starts at zero, or of smaller sizes
     "sagan": ("generator.layers.2.", "discriminator.layers.4."),
-    "progan": ("generator.to_images.0", "generator.to_images.1", "discriminator.from_images.0", "discriminator.from_images.1"),
+    "progan": (
+        "generator.to_images.0",
+        "generator.to_images.1",
+        "discriminator.from_images.0",
+        "discriminator.from_images.1",
+    ),
 }
 
 
@@ -148,8 +153,9 @@ def test_a_conditional_mlp_looks_at_labels_in_both_players() -> None:
 
 
 def dcgan_options(**changes: Any) -> dcgan.Network:
-    base = {"generator_norm": "batch", "discriminator_norm": "none", "labels": "none"}
-    return dcgan.Network(**{"name": "dcgan", "latent_size": 3, "base_channels": 4} | base | changes)
+    base: dict[str, Any] = {"name": "dcgan", "latent_size": 3, "base_channels": 4, "labels": "none"}
+    base |= {"generator_norm": "batch", "discriminator_norm": "none"}
+    return dcgan.Network(**base | changes)
 
 
 @pytest.mark.parametrize("labels", ["none", "generator", "both"])

@@ -10,8 +10,8 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from stages.games import progressive
 from stages.networks import progan
-from stages.regularizers import none
 from stages.objectives import wasserstein
+from stages.regularizers import none
 from stages.support.errors import ParameterError
 
 SHAPE = (1, 28, 28)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,8 @@ def test_attention_is_the_papers_formula() -> None:
     torch.nn.init.constant_(attention.gamma, 0.7)
     hidden = torch.randn(3, 6, 4, 5)
     weights = {
-        name: getattr(attention, name).weight.detach().double().numpy()[:, :, 0, 0] for name in ("query", "key", "value")
+        name: getattr(attention, name).weight.detach().double().numpy()[:, :, 0, 0]
+        for name in ("query", "key", "value")
     }
     expected = np.empty((3, 6, 4, 5))
     for index, image in enumerate(hidden.double().numpy()):
@@ -42,7 +45,7 @@ def test_attention_is_not_there_at_first_and_is_learned() -> None:
 
 
 @pytest.mark.parametrize(("halvings", "side"), [(1, 14), (2, 7)])
-def test_both_players_attend_once_where_they_are_told_to(halvings: int, side: int) -> None:
+def test_both_players_attend_once_where_they_are_told_to(halvings: Literal[1, 2], side: int) -> None:
     options = sagan.Network(
         name="sagan", latent_size=4, base_channels=8, attention_halvings=halvings, attention_channels=2
     )

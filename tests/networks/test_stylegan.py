@@ -27,7 +27,7 @@ def generator(**changes: Any) -> stylegan.Generator:
     }
     built = stylegan.Network(**base | changes).generator(SHAPE, 10)
     for layer in built.layers:
-        torch.nn.init.ones_(layer.noise_size)
+        torch.nn.init.ones_(layer.noise_size)  # type: ignore[arg-type]
     return built
 
 
@@ -100,7 +100,7 @@ def test_noise_is_new_at_every_pass_and_has_its_learned_size() -> None:
     latent = torch.randn(1, 6)
     assert not torch.equal(built(latent, LABELS), built(latent, LABELS))
     for layer in built.layers:
-        torch.nn.init.zeros_(layer.noise_size)
+        torch.nn.init.zeros_(layer.noise_size)  # type: ignore[arg-type]
     assert torch.equal(built(latent, LABELS), built(latent, LABELS))
 
 

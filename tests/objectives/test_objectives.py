@@ -59,7 +59,9 @@ def test_losses_are_the_papers(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_map_of_logits_counts_every_pixel(name: str) -> None:
     pixels = torch.stack([FAKE, FAKE], dim=2)
-    assert objective(name).generator_loss(torch.stack([REAL, REAL], dim=2), pixels).item() == pytest.approx(BY_HAND[name][1], abs=1e-6)
+    assert objective(name).generator_loss(torch.stack([REAL, REAL], dim=2), pixels).item() == pytest.approx(
+        BY_HAND[name][1], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

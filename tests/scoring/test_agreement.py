@@ -27,7 +27,9 @@ def test_two_codes_cannot_stand_for_one_class() -> None:
     assert codes_to_accuracy(np.array([0, 0, 1, 1]), np.array([7, 7, 7, 7])) == 0.5
 
 
-@pytest.mark.parametrize(("codes", "classes"), [(np.zeros(3, int), np.zeros(2, int)), (np.zeros(0, int), np.zeros(0, int))])
+@pytest.mark.parametrize(
+    ("codes", "classes"), [(np.zeros(3, int), np.zeros(2, int)), (np.zeros(0, int), np.zeros(0, int))]
+)
 def test_codes_without_classes_are_refused(codes: np.ndarray, classes: np.ndarray) -> None:
     with pytest.raises(ValueError, match="one class a code"):
         codes_to_accuracy(codes, classes)
