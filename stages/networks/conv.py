@@ -1,4 +1,4 @@
-"""A small convolutional pair; with stride 1 its discriminator judges scraps of an image. Depth and strides are options."""
+"""A small convolutional pair, whose discriminator judges scraps of an image unless its strides say otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relativistic pairing: fakes are judged against real images (Jolicoeur-Martineau, 2019; Huang et al., 2024, section 2)."""
+"""Relativistic pairing: a fake against a real image (Jolicoeur-Martineau, 2019; Huang et al., 2024, section 2)."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""R1 and R2: squared gradient norms at real images and fakes (Mescheder et al., 2018, section 4.1; Huang et al., 2024)."""
+"""R1 and R2: squared gradients at real images and fakes (Mescheder et al., 2018, section 4.1; Huang et al., 2024)."""
 
 from typing import ClassVar
 

@@ -96,9 +96,6 @@ def test_truncation_draws_samples_together(name: str) -> None:
     torch.manual_seed(0)
     rules, parts = rules_and_parts(name, (1, 28, 28))
     generator = rules.generator(parts["network"], (1, 28, 28), 10)
-    for weight in generator.parameters():  # noise of its own would keep images of one style apart
-        if weight.shape[-2:] == (1, 1) and not weight.any():
-            assert name == "stylegan"
     labels = torch.zeros(32, dtype=torch.int64)
     spread = [
         generator.sample(labels, seed=1, truncation=truncation).std(dim=0).mean().item()
@@ -166,9 +163,9 @@ def test_dcgan_shows_labels_to_those_it_is_told_to(labels: str) -> None:
     latent = torch.randn(1, 3).expand(2, -1)
     two = torch.tensor([0, 1])
     drawn = generator(latent, two)
-    assert torch.equal(drawn[0], drawn[1]) == (labels == "none")
+    assert torch.allclose(drawn[0], drawn[1], atol=1e-6) == (labels == "none")
     logits = discriminator.eval()(drawn[:1].expand(2, -1, -1, -1), two)
-    assert torch.equal(logits[0], logits[1]) == (labels != "both")
+    assert torch.allclose(logits[0], logits[1], rtol=0, atol=1e-6) == (labels != "both")
     assert (network.generator_sees_labels, network.discriminator_sees_labels) == (labels != "none", labels == "both")
 
 

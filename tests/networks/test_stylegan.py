@@ -55,10 +55,10 @@ def test_mixing_changes_the_chosen_layers_styles_and_no_others(crossover: int) -
 def test_training_mixes_the_share_of_images_that_it_is_told_to() -> None:
     for share in (0.0, 0.5, 1.0):
         built = generator(style_mixing=share).train()
-        latent = torch.randn(2000, 6)
+        latent = torch.randn(800, 6)
         reached = styles_reaching_layers(built, lambda built=built, latent=latent: built(latent, LABELS[:1]))
         is_mixed = (reached != reached[:, :1]).any(dim=2).any(dim=1)
-        assert is_mixed.float().mean().item() == pytest.approx(share, abs=0.04)
+        assert is_mixed.float().mean().item() == pytest.approx(share, abs=0.06)
         own = built.styles(latent)
         assert torch.equal(reached[:, 0], own)  # the first layer always follows the image's own style
     built.eval()
@@ -76,13 +76,16 @@ def test_truncation_draws_styles_towards_their_mean() -> None:
         assert torch.allclose(reached[:, 3], expected, atol=1e-6)
 
 
-def test_the_mean_style_follows_training() -> None:
+def test_the_mean_style_follows_training_and_samples_leave_it_alone() -> None:
     built = generator().train()
-    latent = torch.randn(512, 6)
-    for _ in range(600):
-        built.mean_style.lerp_(built.styles(latent).mean(dim=0).detach(), 0.0)  # nothing moves it but forward
-        built(latent[:8].repeat(1, 1), LABELS[:1])
-    assert torch.allclose(built.mean_style, built.styles(latent[:8]).mean(dim=0), atol=1e-2)
+    built.mean_style.fill_(2.0)
+    latent = torch.randn(8, 6)
+    built(latent, LABELS[:1])
+    expected = 0.99 * torch.full((6,), 2.0) + 0.01 * built.styles(latent).mean(dim=0)
+    assert torch.allclose(built.mean_style, expected, atol=1e-6)
+    before = built.mean_style.clone()
+    built.sample(LABELS, seed=0)
+    assert torch.equal(built.mean_style, before)
 
 
 def test_adaptive_instance_norm_gives_each_channel_the_styles_mean_and_deviation() -> None:
