@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ class Network(network.Network):
     kind: ClassVar[str] = "autoencoding"
     latent_size: Positive  # of the generator's latents and of the autoencoder's code
     base_channels: Positive
+    generator_norm: Literal["none", "batch"]
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
@@ -34,7 +35,7 @@ class Generator(network.Generator):
     def __init__(self, options: Network, image_shape: ImageShape) -> None:
         super().__init__()
         self.latent_size = options.latent_size
-        self.decoder = _decoder(options, image_shape)
+        self.decoder = _decoder(options, image_shape, options.generator_norm == "batch")
 
     def latent(self, labels: Tensor) -> Tensor:
         """Uniform in [-1, 1]."""
@@ -58,7 +59,7 @@ class Discriminator(nn.Module):
             *(nn.Conv2d(2 * base, 3 * base, 3, stride=2, padding=1), nn.ELU()),
             *(nn.Flatten(), nn.Linear(3 * base * -(-height // 4) * -(-width // 4), options.latent_size)),
         )
-        self.decoder = _decoder(options, image_shape)
+        self.decoder = _decoder(options, image_shape, False)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Minus each image's mean absolute error of reconstruction, (batch, 1): at most 0, higher for real images."""
@@ -69,14 +70,19 @@ class Discriminator(nn.Module):
         return self.decoder(self.encoder(images))
 
 
-def _decoder(options: Network, image_shape: ImageShape) -> nn.Sequential:
+def _decoder(options: Network, image_shape: ImageShape, normalised: bool) -> nn.Sequential:
     channels, height, width = image_shape
     base = options.base_channels
     start = (height // 4, width // 4)
+
+    def convolution() -> list[nn.Module]:
+        norm: list[nn.Module] = [nn.BatchNorm2d(base)] if normalised else []
+        return [nn.Conv2d(base, base, 3, padding=1), *norm, nn.ELU()]
+
     return nn.Sequential(
         nn.Linear(options.latent_size, base * start[0] * start[1]),
         nn.Unflatten(1, (base, *start)),
-        *(nn.Conv2d(base, base, 3, padding=1), nn.ELU(), nn.Upsample((height // 2, width // 2))),
-        *(nn.Conv2d(base, base, 3, padding=1), nn.ELU(), nn.Upsample((height, width))),
-        *(nn.Conv2d(base, base, 3, padding=1), nn.ELU(), nn.Conv2d(base, channels, 3, padding=1)),
+        *(*convolution(), nn.Upsample((height // 2, width // 2))),
+        *(*convolution(), nn.Upsample((height, width))),
+        *(*convolution(), nn.Conv2d(base, channels, 3, padding=1)),
     )
