@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from stages.regularizers import none
 from stages.support.params import load
 from stages.support.parts import build_parts
 
@@ -15,7 +16,7 @@ SHAPE = (1, 28, 28)
 
 def playing(**changes: Any) -> Any:
     torch.manual_seed(0)
-    parts = build_parts("began", load().variants["began"])
+    parts = build_parts("began", load().variants["began"]) | {"regularizer": none.Regularizer(name="none")}
     rules = parts.pop("game").model_copy(update=changes)
     return rules.build(**parts, image_shape=SHAPE, classes=10)
 

@@ -180,4 +180,4 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(tmp_path: Path) -> No
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     done = run("python", "-m", "stages.train", "dcgn", cwd=tmp_path, check=False, PYTHONPATH=str(ROOT))
     assert done.returncode == 2
-    assert "unknown variant 'dcgn' (did you mean 'dcgan'?); expected one of: cgan, dcgan" in done.stderr
+    assert "unknown variant 'dcgn' (did you mean 'dcgan'?); expected one of: acgan, began" in done.stderr
