@@ -163,8 +163,8 @@ def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
     (entry,) = re.findall(r"```yaml\n(.*?)```", (repository / "README.md").read_text(), flags=re.DOTALL)
     (name,) = YAML().load(entry)
     params = repository / "params.yaml"
-    params.write_text(params.read_text() + entry)
     run("dvc", "checkout", cwd=repository)
+    params.write_text(params.read_text() + entry)
     output = run("dvc", "repro", cwd=repository).stdout
     assert stages_run(output) == stages_of(name) | {"report"}
     assert f"| `{name}` |" in (repository / "metrics/report/variants.md").read_text()
