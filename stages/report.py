@@ -114,7 +114,7 @@ def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
         faults.append(
             f"`{name}`: a logit of its discriminator sees {rows} × {columns} of {height} × {width} pixels "
             f"({rows * columns / (height * width):.0%} of the image). It can tell strokes from noise, but not a digit "
-            "from strokes in the wrong places; an inception score does not show that, FID does."
+            "from strokes in the wrong places."
         )
     missing = [digit for digit, share in scores["class_share"].items() if share < SMALLEST_SHARE]
     if missing:
