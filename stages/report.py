@@ -74,12 +74,14 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
 
 def write_page(params: Params, evaluations: dict[str, Any]) -> str:
     """Markdown: a row a variant, in the order of params.yaml, and what stands out about some."""
+    first = next(iter(evaluations.values()))["scores"]
     lines = [
         "# Variants",
         "",
-        "Written by the report stage from the run. FID is against the 10,000 test images, beside the "
-        f"{_first(evaluations)['fid_floor']:.3f} of as many real training images; its unit is that of this pipeline's "
-        "features. The smallest class has 10 % of a perfect generator's samples. A picture leads to more of it.",
+        f"Written by the report stage from the run. FID is that of {first['sample_count']:,} samples against the test "
+        f"images, beside the {first['fid_floor']:.3f} of as many real training images; its unit is that of this "
+        "pipeline's features. The smallest class has 10 % of a perfect generator's samples. A picture leads to more of "
+        "it.",
         "",
         "| variant | known for | paper | parameters G / D | FID | inception score | smallest class | more scores "
         "| samples |",
@@ -121,10 +123,6 @@ def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
         shares = ", ".join(f"{digit} ({scores['class_share'][digit]:.1%})" for digit in missing)
         faults.append(f"`{name}`: hardly any samples of the classes {shares}.")
     return faults
-
-
-def _first(evaluations: dict[str, Any]) -> dict[str, Any]:
-    return next(iter(evaluations.values()))["scores"]
 
 
 def draw_samples(summary: pd.DataFrame) -> bytes:

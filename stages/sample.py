@@ -38,7 +38,7 @@ def main(params: Params, name: str) -> None:
         if generator.label_role != "ignored":
             arrays["labels" if generator.label_role == "class" else "codes"] = labels.cpu().numpy()
         pictures = {"samples": grid_png(arrays["images"][:SHOWN], COLUMNS)}
-    for title, picture in generator.pictures(classes, seed=params.sample.seed).items():
+    for title, picture in generator.pictures(seed=params.sample.seed).items():
         pictures[title] = grid_png(_to_array(picture.images), picture.columns)
     for key, array in arrays.items():
         write_array(SAMPLES / name / f"{key}.npy", array)

@@ -56,6 +56,7 @@ class Game(nn.Module):
         self.rules = rules
         self.objective = objective
         self.regularizer = regularizer
+        self.set_up(image_shape)
         self.round_index = 0  # of the discriminator
         self.noise = 0.0  # standard deviation of instance noise now
         self._last_fakes: Fakes | None = None
@@ -65,6 +66,9 @@ class Game(nn.Module):
         self.noise = self.rules.instance_noise * max(0.0, 1 - progress / self.rules.instance_noise_until)
 
     # what a game with rules of its own may change
+
+    def set_up(self, image_shape: ImageShape) -> None:
+        """Called once, when the players are there: for buffers of a game's own."""
 
     def prepare(self, real: Tensor) -> Tensor:
         """Real images as the discriminator sees them."""
@@ -76,8 +80,8 @@ class Game(nn.Module):
         return Fakes(self.generator(latent, labels), latent)
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """The logits among a discriminator's outputs: all of them here."""
-        return outputs
+        """The logits among a discriminator's outputs (batch, outputs, …): the first, kept as (batch, 1, …)."""
+        return outputs[:, :1]
 
     def discriminator_extras(
         self, real_outputs: Tensor, fake_outputs: Tensor, fakes: Fakes, labels: Tensor

@@ -59,7 +59,7 @@ class Generator(nn.Module):
         self.train(was_training)
         return images
 
-    def pictures(self, classes: int, *, seed: int) -> dict[str, Picture]:
+    def pictures(self, *, seed: int) -> dict[str, Picture]:
         """What to show of this generator beside plain samples, by name: nothing here."""
         return {}
 

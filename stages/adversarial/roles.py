@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from stages.support.params import Part
+from stages.support.params import NonNegative, Part, Positive
 
 RealTarget = Annotated[float, Field(gt=0.5, le=1)]  # below 1: label smoothing
 FakeTarget = Annotated[float, Field(ge=0, lt=0.5)]  # above 0: on both sides
@@ -65,6 +65,25 @@ class Regularizer(Part):
 
     def after_discriminator_step(self, discriminator: nn.Module) -> None:
         """Called after every step of the discriminator: to clip its weights, say."""
+
+
+class LazyRegularizer(Regularizer):
+    """A penalty taken in some rounds only, which costs no quality (Karras et al., 2020, section 3.1)."""
+
+    weight: NonNegative
+    interval: Positive  # rounds; the penalty is taken in one of so many, and counts as many times as much
+
+    def is_due(self, round_index: int) -> bool:
+        """In one round of every `interval`."""
+        return round_index % self.interval == 0
+
+    def penalty(self, judgement: Judgement) -> Tensor:
+        """Weight · interval · `value`."""
+        return self.weight * self.interval * self.value(judgement)
+
+    @abstractmethod
+    def value(self, judgement: Judgement) -> Tensor:
+        """Scalar, without weight."""
 
 
 def input_gradient(logits: Tensor, images: Tensor) -> Tensor:

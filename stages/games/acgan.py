@@ -18,10 +18,6 @@ class AuxiliaryClassifierGame(game.Game):
 
     rules: Game
 
-    def logits(self, outputs: Tensor) -> Tensor:
-        """The first output."""
-        return outputs[:, :1]
-
     def discriminator_extras(
         self, real_outputs: Tensor, fake_outputs: Tensor, fakes: Fakes, labels: Tensor
     ) -> dict[str, Tensor]:

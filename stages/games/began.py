@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stages.adversarial import game
 from stages.adversarial.game import Losses
-from stages.adversarial.network import Network
+from stages.adversarial.network import ImageShape, Network
 from stages.adversarial.roles import Objective, Regularizer
 from stages.support.params import NonNegative, Rate
 
@@ -21,8 +21,8 @@ class EquilibriumGame(game.Game):
     k: Tensor
     errors: Tensor
 
-    def __init__(self, *parts: object) -> None:
-        super().__init__(*parts)  # type: ignore[arg-type]
+    def set_up(self, image_shape: ImageShape) -> None:
+        """See the contract."""
         self.register_buffer("k", torch.zeros(()))
         self.register_buffer("errors", torch.zeros(2))  # of the last real images and fakes
 

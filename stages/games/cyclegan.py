@@ -10,8 +10,7 @@ from torch.nn.functional import l1_loss
 
 from stages.adversarial import game
 from stages.adversarial.game import Losses
-from stages.adversarial.network import ImageShape, Network
-from stages.adversarial.roles import Objective, Regularizer
+from stages.adversarial.network import ImageShape
 from stages.support.images import to_float, to_outlines, to_uint8
 from stages.support.params import NonNegative, Positive
 
@@ -32,18 +31,10 @@ class TranslationGame(game.Game):
     generator: Any  # translators, as the rules check
     discriminator: Any
 
-    def __init__(
-        self,
-        rules: Game,
-        network: Network,
-        objective: Objective,
-        regularizer: Regularizer,
-        image_shape: ImageShape,
-        classes: int,
-    ) -> None:
-        super().__init__(rules, network, objective, regularizer, image_shape, classes)
-        self.digits_pool = ImagePool(rules.pool_size, image_shape)
-        self.outlines_pool = ImagePool(rules.pool_size, image_shape)
+    def set_up(self, image_shape: ImageShape) -> None:
+        """See the contract."""
+        self.digits_pool = ImagePool(self.rules.pool_size, image_shape)
+        self.outlines_pool = ImagePool(self.rules.pool_size, image_shape)
         self.translations: Translations | None = None  # of the discriminators' step
 
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:

@@ -55,7 +55,7 @@ class CodedGenerator(network.Generator):
         noise, codes = latent.tensor_split([self.latent_size - self.categories - self.continuous], dim=1)
         return self(torch.cat([noise * truncation, codes], dim=1), labels)
 
-    def pictures(self, classes: int, *, seed: int) -> dict[str, Picture]:
+    def pictures(self, *, seed: int) -> dict[str, Picture]:
         """A sweep over each code: a row keeps everything else."""
         device = next(self.parameters()).device
         self.eval()
@@ -81,10 +81,6 @@ class InformationGame(game.Game):
     """Outputs (batch, 1 + categories + continuous): the logit, then what the discriminator reads of the codes."""
 
     rules: Game
-
-    def logits(self, outputs: Tensor) -> Tensor:
-        """The first output."""
-        return outputs[:, :1]
 
     def discriminator_extras(
         self, real_outputs: Tensor, fake_outputs: Tensor, fakes: Fakes, labels: Tensor

@@ -112,7 +112,7 @@ class Generator(network.Generator):
         return torch.tanh(self.to_image(hidden))
 
     @torch.no_grad()
-    def pictures(self, classes: int, *, seed: int) -> dict[str, Picture]:
+    def pictures(self, *, seed: int) -> dict[str, Picture]:
         """Style mixing: rows give the first two layers' style, columns the later layers'; noise is the same."""
         labels = torch.zeros(2 * PICTURED, dtype=torch.int64, device=self.constant.device)
         with torch.random.fork_rng(devices=[]):

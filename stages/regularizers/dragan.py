@@ -4,24 +4,18 @@ import torch
 from torch import Tensor
 
 from stages.adversarial import roles
-from stages.support.params import NonNegative, Positive
+from stages.support.params import NonNegative
 
 
-class Regularizer(roles.Regularizer):
+class Regularizer(roles.LazyRegularizer):
     """weight · E (|∇D(x + δ)| - 1)², δ uniform in [0, spread · σ] with σ the batch's standard deviation."""
 
-    weight: NonNegative
     spread: NonNegative  # in standard deviations of the batch's pixels
-    interval: Positive  # rounds; the penalty is taken in one of so many, and counts as many times as much
 
-    def is_due(self, round_index: int) -> bool:
-        """In one round of every `interval`."""
-        return round_index % self.interval == 0
-
-    def penalty(self, judgement: roles.Judgement) -> Tensor:
+    def value(self, judgement: roles.Judgement) -> Tensor:
         """Mean over images; each has noise of its own, and its own gradient norm."""
         real = judgement.real.detach()
         around = real + self.spread * real.std() * torch.rand_like(real)
         around.requires_grad_()
         gradient = roles.input_gradient(judgement.discriminate(around), around)
-        return self.weight * self.interval * (gradient.norm(2, dim=1) - 1).square().mean()
+        return (gradient.norm(2, dim=1) - 1).square().mean()

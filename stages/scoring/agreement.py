@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 def codes_to_accuracy(codes: np.ndarray, classes: np.ndarray) -> float:
@@ -12,6 +11,8 @@ def codes_to_accuracy(codes: np.ndarray, classes: np.ndarray) -> float:
     Each code stands for one class at most and each class for one code: the matching that makes the share largest,
     found by the Hungarian method (Kuhn, 1955). Raises ValueError where the lengths differ or are zero.
     """
+    from scipy.optimize import linear_sum_assignment  # its import takes a second, which few variants need
+
     if codes.shape != classes.shape or not len(codes):
         raise ValueError(f"expected one class a code, got {classes.shape} and {codes.shape}")
     size = int(max(codes.max(), classes.max())) + 1

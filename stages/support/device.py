@@ -19,7 +19,7 @@ def prepare(params: Params, seed: int) -> torch.device:
         raise ParameterError("params.yaml: device: 'cuda' is not allowed: no CUDA device is found here")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
     torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, without its slow import
     # filling fresh memory costs time, and guards only broken code
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32

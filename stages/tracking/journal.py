@@ -1,11 +1,13 @@
 """The journal: what a stage did, written line by line to files, for another process to record in MLflow.
 
 The stage itself never imports MLflow: a store that is slow, locked or away cannot break a training and costs it
-one bounded wait at the end; a journal that could not be recorded stays under .cache/tracking for later.
+one bounded wait at the end; a journal that could not be recorded stays under .cache/tracking for later. One
+recorder serves stage after stage, because its start takes longer than all that it records of a stage.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -20,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -28,13 +30,40 @@ from stages.support.grids import grid_png
 from stages.support.params import Tracking
 
 EVENTS = "events.jsonl"
-LOG = "recorder.log"
-LOCK = "lock"
+LOCK = "lock"  # held while the stage lives
+FAILURE = "failure"  # one line: why the recorder gave this journal up
+POLL_SECONDS = 0.1
 
 
 def root() -> Path:
     """The repository; in `dvc exp run --temp` the one that the temporary copy was made from."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def journals() -> Path:
+    """Where journals are that have not been recorded yet."""
+    return root() / ".cache" / "tracking"
+
+
+def recorder_key() -> str:
+    """What a recorder must share with the stages that it serves: this code, and where MLflow is."""
+    settings = sorted(item for item in os.environ.items() if item[0].startswith("MLFLOW_"))
+    code = sorted((str(path), path.stat().st_mtime_ns) for path in Path(__file__).parents[1].rglob("*.py"))
+    return hashlib.sha256(repr((settings, code)).encode()).hexdigest()[:8]
+
+
+def recorder_lock(key: str) -> Path:
+    """Held by the recorder that serves journals of this key."""
+    return root() / ".cache" / f"recorder-{key}.lock"
+
+
+def is_free(lock: Path) -> bool:
+    """Whether nobody holds a lock."""
+    try:
+        with FileLock(lock, timeout=0):
+            return True
+    except Timeout:
+        return False
 
 
 class Journal:
@@ -47,12 +76,12 @@ class Journal:
     def __init__(self, tracking: Tracking, name: str) -> None:
         self.wait_seconds = tracking.wait_seconds
         self.folder: Path | None = None  # None: nothing is tracked
-        self._recorder: subprocess.Popen[bytes] | None = None
-        self._lock: FileLock | None = None  # held while the stage lives: `sync` keeps off
+        self._lock: FileLock | None = None
+        self._recorder: subprocess.Popen[bytes] | None = None  # where this stage was the one to start it
         if not tracking.enabled:
             return
         stamp = time.strftime("%Y%m%dT%H%M%S")
-        self.folder = root() / ".cache" / "tracking" / f"{stamp}-{name}-{uuid.uuid4().hex[:8]}"
+        self.folder = journals() / f"{stamp}-{name}-{uuid.uuid4().hex[:8]}.{recorder_key()}"
         try:
             self.folder.mkdir(parents=True)
             self._lock = FileLock(self.folder / LOCK)
@@ -135,47 +164,45 @@ class Journal:
             self._give_up(error)
 
     def _spawn_recorder(self) -> None:
+        """Start a recorder unless one is there, or on its way."""
         if self.folder is None or importlib.util.find_spec("mlflow") is None:
             return
-        command = [sys.executable, "-m", "stages.tracking.recorder", "follow", str(self.folder), str(os.getpid())]
-        with (self.folder / LOG).open("wb") as log:
-            # a session of its own: Ctrl-C is for the stage, which then tells the recorder how it ended
-            self._recorder = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def _wait(self) -> None:
-        """Let the recorder catch up; say so, once, where it could not."""
-        if self.folder is None or self._lock is None:
+        if self._recorder is not None and self._recorder.poll() is None:
             return
-        recorded = False
-        if self._recorder is not None:
-            try:
-                recorded = self._recorder.wait(self.wait_seconds) == 0
-            except subprocess.TimeoutExpired:
-                self._recorder.kill()
-        self._lock.release()
-        if recorded:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        key = self.folder.suffix[1:]
+        if not is_free(recorder_lock(key)):
             return
-        why = "MLflow is not installed" if self._recorder is None else self._last_words(self.folder)
-        print(
-            f"tracking: not recorded in MLflow yet ({why}); to record it later: "
-            "python -m stages.tracking.recorder sync",
-            file=sys.stderr,
+        command = [sys.executable, "-m", "stages.tracking.recorder", "serve", key]
+        # a session of its own: Ctrl-C is for the stage, which then tells the recorder how it ended
+        nowhere = subprocess.DEVNULL
+        self._recorder = subprocess.Popen(
+            command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
         )
 
-    def _last_words(self, folder: Path) -> str:
-        try:
-            lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
-        except OSError:
-            lines = []
-        return lines[-1][:200] if lines else f"the store did not answer in {self.wait_seconds} s"
+    def _wait(self) -> None:
+        """Let the recorder catch up, which removes the journal; say so, once, where it could not."""
+        if self.folder is None or self._lock is None:
+            return
+        why = f"the store did not answer in {self.wait_seconds} s"
+        if importlib.util.find_spec("mlflow") is None:
+            why = "MLflow is not installed"
+        deadline = time.monotonic() + (0 if why.startswith("MLflow") else self.wait_seconds)
+        while self.folder.exists() and time.monotonic() < deadline:
+            if (self.folder / FAILURE).exists():
+                why = (self.folder / FAILURE).read_text(encoding="utf-8")
+                break
+            self._spawn_recorder()  # the last one may have been idle for too long just then
+            time.sleep(POLL_SECONDS)
+        self._lock.release()
+        if self.folder.exists():
+            print(
+                f"tracking: not recorded in MLflow yet ({why}); to record it later: "
+                "python -m stages.tracking.recorder sync",
+                file=sys.stderr,
+            )
 
     def _give_up(self, error: OSError) -> None:
         print(f"tracking: given up for this run: {error}", file=sys.stderr)
-        if self._recorder is not None:
-            self._recorder.kill()
         self.folder = None
 
 

@@ -1,4 +1,4 @@
-"""Record journals in MLflow: `follow FOLDER` while a stage writes one, `sync` for those left behind.
+"""Record journals in MLflow: `serve` while stages write them, `sync` for those left behind.
 
 The store is MLFLOW_TRACKING_URI, else mlflow.db and mlartifacts/ in the repository.
 """
@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,19 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.tracking import MlflowClient
 
-from stages.tracking.journal import EVENTS, LOCK, root
+from stages.tracking.journal import (
+    EVENTS,
+    FAILURE,
+    LOCK,
+    POLL_SECONDS,
+    is_free,
+    journals,
+    recorder_lock,
+    root,
+)
 
-POLL_SECONDS = 0.2
+IDLE_SECONDS = 30  # without a journal, until a recorder ends
+RECORDING = "recording"  # a lock: held by who records a journal
 LONGEST_PARAM = 6000  # characters, MLflow's limit
 LONGEST_DIGEST = 36  # characters, MLflow's limit
 PARAMS_A_BATCH = 100  # MLflow's limit
@@ -162,54 +171,79 @@ def store_uri() -> str:
     return f"sqlite:///{root() / path}" if scheme == "sqlite" else uri
 
 
-def follow(folder: Path, writer: int) -> None:
-    """Record a journal while it is written, until its end or its writer's."""
-    recording = Recording(folder)
-    for events in _events(folder, writer):
-        recording.apply(events)
+class Follower:
+    """Records one journal as it grows, up to its end or its stage's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = FileLock(folder / RECORDING)
+        self.lock.acquire(timeout=0)
+        self.recording = Recording(folder)
+        self.position = 0
+
+    def advance(self) -> bool:
+        """Record what is new; return whether the journal is over, and gone. Raises whatever MLflow raises."""
+        is_orphan = is_free(self.folder / LOCK)  # asked before reading: nothing is written after
+        with (self.folder / EVENTS).open("rb") as file:
+            file.seek(self.position)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]  # a line may be half written
+        self.position += len(whole)
+        events = [json.loads(line) for line in whole.splitlines()]
+        if is_orphan and not (events and events[-1]["event"] == "end"):
+            died = (self.folder / EVENTS).stat().st_mtime
+            events.append({"event": "end", "status": "KILLED", "time": int(died * 1000)})
+        self.recording.apply(events)
+        if not events or events[-1]["event"] != "end":
+            return False
+        shutil.rmtree(self.folder)
+        return True
 
 
-def _events(folder: Path, writer: int) -> Iterator[list[dict[str, Any]]]:
-    with (folder / EVENTS).open(encoding="utf-8") as file:
-        rest = ""
-        while True:
-            alive = os.getppid() == writer
-            *lines, rest = (rest + file.read()).split("\n")
-            events = [json.loads(line) for line in lines]
-            if events:
-                yield events
-                if events[-1]["event"] == "end":
-                    return
-            if not alive:
-                yield [{"event": "end", "status": "KILLED", "time": int(time.time() * 1000)}]
-                return
+def serve(key: str) -> None:
+    """Record the journals of one key until there has been none for a while; return at once where another does."""
+    with contextlib.suppress(Timeout), FileLock(recorder_lock(key), timeout=0):
+        followers: dict[Path, Follower] = {}
+        last = time.monotonic()
+        while time.monotonic() - last < IDLE_SECONDS and journals().exists():
+            for folder in sorted(path.parent for path in journals().glob(f"*.{key}/{EVENTS}")):
+                if not (folder / FAILURE).exists() and _advance(folder, followers):
+                    last = time.monotonic()
             time.sleep(POLL_SECONDS)
+
+
+def _advance(folder: Path, followers: dict[Path, Follower]) -> bool:
+    """Record what is new in a journal; return whether it is ours to record."""
+    try:
+        if folder not in followers:
+            followers[folder] = Follower(folder)
+        if followers[folder].advance():
+            del followers[folder]
+    except Timeout:  # `sync` has it
+        return False
+    except Exception as error:  # a store that is away must not end the others' recording
+        with contextlib.suppress(OSError):  # the folder may be what is missing
+            (folder / FAILURE).write_text(_one_line(error), encoding="utf-8")
+        followers.pop(folder, None)
+    return True
 
 
 def sync() -> int:
     """Record every journal that was left behind, oldest first, and remove it; return how many could not be."""
     failed = 0
-    for folder in sorted(path.parent for path in (root() / ".cache" / "tracking").glob(f"*/{EVENTS}")):
+    for folder in sorted(path.parent for path in journals().glob(f"*/{EVENTS}")):
+        if not is_free(folder / LOCK):
+            print(f"left alone {folder.name}: its stage is running")
+            continue
         try:
-            with FileLock(folder / LOCK, timeout=0):
-                Recording(folder).apply(_complete_events(folder))
-                shutil.rmtree(folder)
+            Follower(folder).advance()
             print(f"recorded {folder.name}")
         except Timeout:
-            print(f"left alone {folder.name}: its stage is running")
+            print(f"left alone {folder.name}: it is being recorded")
         except Exception as error:
             failed += 1
             print(f"not recorded {folder.name}: {_one_line(error)}", file=sys.stderr)
     return failed
-
-
-def _complete_events(folder: Path) -> list[dict[str, Any]]:
-    """A journal's events; one that was broken off gets its end."""
-    *lines, _unfinished = (folder / EVENTS).read_text(encoding="utf-8").split("\n")
-    events = [json.loads(line) for line in lines]
-    if events and events[-1]["event"] != "end":
-        events.append({"event": "end", "status": "KILLED", "time": events[-1]["time"]})
-    return events
 
 
 def _one_line(error: Exception) -> str:
@@ -220,20 +254,14 @@ def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    following = commands.add_parser("follow")
-    following.add_argument("folder", type=Path)
-    following.add_argument("writer", type=int, help="process id of the stage")
+    serving = commands.add_parser("serve")
+    serving.add_argument("key", help="of the journals to record")
     commands.add_parser("sync")
     arguments = parser.parse_args()
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     if arguments.command == "sync":
         sys.exit(1 if sync() else 0)
-    try:
-        follow(arguments.folder, arguments.writer)
-    except Exception as error:
-        logging.getLogger().exception("recording failed")
-        print(_one_line(error), file=sys.stderr)
-        sys.exit(1)
+    serve(arguments.key)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_a_sweep_changes_its_code_and_nothing_else() -> None:
     generator: Any = game.generator
     latents: list[Tensor] = []
     generator.inner.register_forward_hook(lambda _module, given, _out: latents.append(given[0]))
-    pictures = generator.pictures(10, seed=0)
+    pictures = generator.pictures(seed=0)
     assert list(pictures) == ["sweep_category", "sweep_code_1", "sweep_code_2"]
     category, first, second = (latent.unflatten(0, (10, 10)) for latent in latents)
     noise = slice(0, 64)

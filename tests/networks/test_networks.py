@@ -75,7 +75,7 @@ def test_samples_have_the_datas_shape_and_range(name: str, shape: tuple[int, int
     assert images.shape == (9, *shape)
     assert images.abs().max() <= 1
     assert game.judge(images, labels).shape[0] == 9
-    for picture in game.generator.pictures(CLASSES, seed=1).values():
+    for picture in game.generator.pictures(seed=1).values():
         assert picture.images.shape[1:] == shape
         assert len(picture.images) % picture.columns == 0
 

@@ -123,6 +123,6 @@ def test_mapping_weights_learn_at_their_own_rate() -> None:
 
 def test_the_picture_of_mixing_shares_coarse_styles_along_rows() -> None:
     built = generator()
-    reached = styles_reaching_layers(built, lambda: built.pictures(10, seed=0)).unflatten(0, (8, 8))
+    reached = styles_reaching_layers(built, lambda: built.pictures(seed=0)).unflatten(0, (8, 8))
     assert torch.equal(reached[:, :, :2], reached[:, :1, :2].expand(-1, 8, -1, -1))
     assert torch.equal(reached[:, :, 2:], reached[:1, :, 2:].expand(8, -1, -1, -1))

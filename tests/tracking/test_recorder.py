@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -229,9 +232,47 @@ def test_a_killed_stage_leaves_a_killed_run(tracking: Tracking, tmp_path: Path) 
     )
     subprocess.run([sys.executable, "-c", script], check=False)
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and [run.info.status for run in runs(tmp_path)] != ["KILLED"]:
+    while time.monotonic() < deadline and any((tmp_path / "repository/.cache/tracking").iterdir()):
         time.sleep(0.5)
     assert [run.info.status for run in runs(tmp_path)] == ["KILLED"]
+
+
+def recorders() -> list[int]:
+    """Process ids of recorders that serve this test's repository."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables = (process / "environ").read_bytes().split(b"\0")
+            if b"stages.tracking.recorder" in (process / "cmdline").read_bytes() and (
+                f"DVC_ROOT={os.environ['DVC_ROOT']}".encode() in variables
+            ):
+                found.append(int(process.name))
+    return found
+
+
+def test_one_recorder_serves_stage_after_stage(tracking: Tracking, tmp_path: Path) -> None:
+    served = []
+    for name in ("x", "y"):
+        with Journal(tracking, name) as journal:
+            journal.begin_run(name, {})
+        served.append(recorders())
+    assert len(served[0]) == 1
+    assert served[0] == served[1]
+    assert [run.info.run_name for run in runs(tmp_path)] == ["x", "y"]
+
+
+def test_a_recorder_that_was_killed_has_a_successor_and_no_run_twice(tracking: Tracking, tmp_path: Path) -> None:
+    with Journal(tracking, "x") as journal:
+        journal.begin_run("x", {"seed": 0})
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (journal.folder and (journal.folder / "run_id").exists()):
+            time.sleep(0.1)
+        (first,) = recorders()
+        os.kill(first, signal.SIGKILL)
+        journal.metrics(10, {"loss": 2.0})
+    (run,) = runs(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"loss": 2.0}
 
 
 def test_tracking_switched_off_leaves_no_trace(tracking: Tracking, tmp_path: Path) -> None:
