@@ -21,14 +21,12 @@ from stages.support.params import Positive
 
 
 class Network(network.Network):
-    """One block a resolution; channels halve whenever the resolution doubles."""
+    """One block a resolution."""
 
     kind: ClassVar[str] = "growing"
     latent_size: Positive
-    resolutions: Annotated[
-        list[Positive], Field(min_length=1)
-    ]  # image heights, each twice the last; ends at the data's
-    base_channels: Positive  # at the last resolution
+    resolutions: Annotated[list[Positive], Field(min_length=1)]  # image heights, each twice the last, to the data's
+    channels: Annotated[list[Positive], Field(min_length=1)]  # at each resolution
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
@@ -48,11 +46,12 @@ class Network(network.Network):
                 f"network progan: resolutions {self.resolutions} is not allowed: each must double the one before, "
                 f"and the last be the data's height (images are {height}×{width})"
             )
+        if len(self.channels) != len(self.resolutions):
+            raise ParameterError(
+                f"network progan: channels {self.channels} is not allowed: expected one number for each of the "
+                f"{len(self.resolutions)} resolutions"
+            )
         return [(resolution, width * resolution // height) for resolution in self.resolutions]
-
-    def depths(self) -> list[int]:
-        """Channels at each resolution."""
-        return [self.base_channels * 2**step for step in reversed(range(len(self.resolutions)))]
 
 
 class Growing(nn.Module):
@@ -75,7 +74,7 @@ class Generator(Growing, network.Generator):
     """A start at the smallest resolution, then blocks of doubling and two convolutions; images at each."""
 
     def __init__(self, options: Network, image_shape: ImageShape) -> None:
-        sizes, depths = options.sizes(image_shape), options.depths()
+        sizes, depths = options.sizes(image_shape), options.channels
         super().__init__(len(sizes))
         self.latent_size = options.latent_size
         self.size = sizes[-1]
@@ -114,7 +113,7 @@ class Discriminator(Growing):
     """The generator's mirror: from images at the resolution grown to, down to the minibatch's deviation and a logit."""
 
     def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
-        sizes, depths = options.sizes(image_shape), options.depths()
+        sizes, depths = options.sizes(image_shape), options.channels
         super().__init__(len(sizes))
         self.from_images = nn.ModuleList(EqualizedConv(image_shape[0], depth, 1) for depth in depths)
         self.blocks = nn.ModuleList(

@@ -19,7 +19,7 @@ LABELS = torch.zeros(3, dtype=torch.int64)
 
 
 def options(**changes: Any) -> progan.Network:
-    base: dict[str, Any] = {"name": "progan", "latent_size": 5, "resolutions": [7, 14, 28], "base_channels": 4}
+    base: dict[str, Any] = {"name": "progan", "latent_size": 5, "resolutions": [7, 14, 28], "channels": [16, 8, 4]}
     return progan.Network(**base | changes)
 
 
@@ -113,6 +113,11 @@ def test_real_images_fade_as_fakes_do() -> None:
     game.begin(0.7)  # half faded in
     blurred = interpolate(avg_pool2d(images, 2), scale_factor=2)
     assert torch.allclose(game.prepare(images), (blurred + images) / 2, atol=1e-6)
+
+
+def test_channels_are_one_number_a_resolution() -> None:
+    with pytest.raises(ParameterError, match=r"channels \[8, 4\] is not allowed: .* the 3 resolutions"):
+        options(channels=[8, 4]).generator((1, 28, 28), 10)
 
 
 @pytest.mark.parametrize("resolutions", [[7, 14], [7, 14, 27], [14, 7, 28], [7, 28], [28, 56]])
