@@ -74,8 +74,8 @@ class LazyRegularizer(Regularizer):
     interval: Positive  # rounds; the penalty is taken in one of so many, and counts as many times as much
 
     def is_due(self, round_index: int) -> bool:
-        """In one round of every `interval`."""
-        return round_index % self.interval == 0
+        """In one round of every `interval`; never with a weight of 0."""
+        return self.weight > 0 and round_index % self.interval == 0
 
     def penalty(self, judgement: Judgement) -> Tensor:
         """Weight · interval · `value`."""

@@ -57,6 +57,11 @@ def recorder_lock(key: str) -> Path:
     return root() / ".cache" / f"recorder-{key}.lock"
 
 
+def recorder_log() -> Path:
+    """What recorders print: warnings of MLflow's, and what broke one."""
+    return root() / ".cache" / "recorder.log"
+
+
 def is_free(lock: Path) -> bool:
     """Whether nobody holds a lock."""
     try:
@@ -165,45 +170,52 @@ class Journal:
 
     def _spawn_recorder(self) -> None:
         """Start a recorder unless one is there, or on its way."""
-        if self.folder is None or importlib.util.find_spec("mlflow") is None:
-            return
-        if self._recorder is not None and self._recorder.poll() is None:
+        if self.folder is None or not _has_mlflow() or (self._recorder is not None and self._recorder.poll() is None):
             return
         key = self.folder.suffix[1:]
         if not is_free(recorder_lock(key)):
             return
         command = [sys.executable, "-m", "stages.tracking.recorder", "serve", key]
-        # a session of its own: Ctrl-C is for the stage, which then tells the recorder how it ended
-        nowhere = subprocess.DEVNULL
-        self._recorder = subprocess.Popen(
-            command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
-        )
+        with recorder_log().open("ab") as log:
+            # a session of its own: Ctrl-C is for the stage, which then tells the recorder how it ended
+            self._recorder = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
 
     def _wait(self) -> None:
-        """Let the recorder catch up, which removes the journal; say so, once, where it could not."""
+        """Let the recorder catch up; say so, once, where it could not."""
         if self.folder is None or self._lock is None:
             return
-        why = f"the store did not answer in {self.wait_seconds} s"
-        if importlib.util.find_spec("mlflow") is None:
-            why = "MLflow is not installed"
-        deadline = time.monotonic() + (0 if why.startswith("MLflow") else self.wait_seconds)
-        while self.folder.exists() and time.monotonic() < deadline:
-            if (self.folder / FAILURE).exists():
-                why = (self.folder / FAILURE).read_text(encoding="utf-8")
-                break
-            self._spawn_recorder()  # the last one may have been idle for too long just then
-            time.sleep(POLL_SECONDS)
+        obstacle = self._find_obstacle(self.folder) if _has_mlflow() else "MLflow is not installed"
         self._lock.release()
-        if self.folder.exists():
+        if obstacle:
             print(
-                f"tracking: not recorded in MLflow yet ({why}); to record it later: "
+                f"tracking: not recorded in MLflow yet ({obstacle}); to record it later: "
                 "python -m stages.tracking.recorder sync",
                 file=sys.stderr,
             )
 
+    def _find_obstacle(self, folder: Path) -> str:
+        """Wait until the recorder has removed the journal; return why it did not, else nothing."""
+        deadline = time.monotonic() + self.wait_seconds
+        while folder.exists():
+            if (folder / FAILURE).exists():
+                return (folder / FAILURE).read_text(encoding="utf-8")
+            if self._recorder is not None and (self._recorder.poll() or 0) > 0:
+                return f"the recorder broke, see {recorder_log()}"
+            if time.monotonic() > deadline:
+                return f"the store did not answer in {self.wait_seconds} s"
+            self._spawn_recorder()  # the last one may have been killed, or idle for too long just then
+            time.sleep(POLL_SECONDS)
+        return ""
+
     def _give_up(self, error: OSError) -> None:
         print(f"tracking: given up for this run: {error}", file=sys.stderr)
         self.folder = None
+
+
+def _has_mlflow() -> bool:
+    return importlib.util.find_spec("mlflow") is not None
 
 
 def _git_commit() -> str:

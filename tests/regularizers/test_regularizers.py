@@ -89,6 +89,7 @@ def test_a_penalty_in_one_of_many_rounds_weighs_the_same_on_average(kind) -> Non
     due = [seldom.is_due(index) for index in range(8)]
     assert due == [True, False, False, False] * 2
     assert all(always.is_due(index) for index in range(8))
+    assert not any(r1.Regularizer(name="r1", weight=0.0, interval=1).is_due(index) for index in range(8))
     total = sum(due) * seldom.penalty(judgement).item()
     assert total == pytest.approx(8 * always.penalty(judgement).item())
 
