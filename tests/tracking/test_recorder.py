@@ -275,6 +275,17 @@ def test_a_recorder_that_was_killed_has_a_successor_and_no_run_twice(tracking: T
     assert run.data.metrics == {"loss": 2.0}
 
 
+def test_a_recorder_that_cannot_start_costs_one_line_that_leads_to_why(
+    tracking: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("mlflow.py").write_text("raise ImportError('half an installation')")  # found first by the recorder alone
+    with Journal(tracking, "x") as journal:
+        journal.begin_run("x", {})
+    log = tmp_path / "repository/.cache/recorder.log"
+    assert f"the recorder broke, see {log}" in capfd.readouterr().err
+    assert "half an installation" in log.read_text()
+
+
 def test_tracking_switched_off_leaves_no_trace(tracking: Tracking, tmp_path: Path) -> None:
     with Journal(tracking.model_copy(update={"enabled": False}), "x") as journal:
         journal.begin_run("x", {})
