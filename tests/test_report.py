@@ -43,6 +43,7 @@ def full_evaluation(receptive_field: list[int], shares: dict[str, float], **scor
             "fid_floor": 0.164,
             "inception_score": 9.0,
             "inception_score_std": 0.1,
+            "sample_count": 2500,
             "class_share": shares,
             **scores,
         },
@@ -71,6 +72,7 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
         assert f'src="../{name}/pictures/samples.png"' in row
         assert ("asked digit 0.988" in row) == (name == "cgan")
     assert "What stands out" not in "\n".join(lines)
+    assert "FID is that of 2,500 samples" in "\n".join(lines)
 
 
 def test_a_discriminator_that_sees_scraps_is_named_with_its_numbers() -> None:
