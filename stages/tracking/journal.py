@@ -186,7 +186,10 @@ class Journal:
         """Let the recorder catch up; say so, once, where it could not."""
         if self.folder is None or self._lock is None:
             return
-        obstacle = self._find_obstacle(self.folder) if _has_mlflow() else "MLflow is not installed"
+        try:
+            obstacle = self._find_obstacle(self.folder) if _has_mlflow() else "MLflow is not installed"
+        except OSError as error:  # a full disk, say, must not fail the stage
+            obstacle = str(error)
         self._lock.release()
         if obstacle:
             print(

@@ -222,6 +222,7 @@ def _advance(folder: Path, followers: dict[Path, Follower]) -> bool:
     except Timeout:  # `sync` has it
         return False
     except Exception as error:  # a store that is away must not end the others' recording
+        logging.getLogger().exception("not recorded: %s", folder.name)
         with contextlib.suppress(OSError):  # the folder may be what is missing
             (folder / FAILURE).write_text(_one_line(error), encoding="utf-8")
         followers.pop(folder, None)
