@@ -12,6 +12,8 @@ from stages.scoring.agreement import codes_to_accuracy, images_to_l1
 from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
 from stages.scoring.fid import Gaussian, features_to_gaussian, gaussians_to_fid
 from stages.scoring.inception_score import logits_to_inception_score
+from stages.scoring.manifold import Manifold
+from stages.scoring.scores import features_to_scores
 from stages.support.command import run_stage
 from stages.support.device import prepare
 from stages.support.errors import StageError
@@ -57,7 +59,7 @@ def main(params: Params, name: str) -> None:
         journal.metrics(curve[-1]["images"], {key: value for key, value in scores.items() if isinstance(value, float)})
         for row in curve:
             journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
-    print(f"evaluate: {name}: FID {scores['fid']:.2f} (floor {scores['fid_floor']:.2f})", end=", ")
+    print(f"evaluate: {name}: FID {scores['fid']:.2f} (real {scores['fid_real']:.2f})", end=", ")
     print(f"inception score {scores['inception_score']:.2f} (real {scores['inception_score_real']:.2f})")
 
 
@@ -107,21 +109,18 @@ def score_translations(
 
 
 def score(features: np.ndarray, logits: np.ndarray, options: Evaluate) -> dict[str, Any]:
-    """FID and inception score beside what real images reach, and the share of each class."""
-    real = read_json(REFERENCE / "real.json")
-    samples = features_to_gaussian(features)
-    test, validation = (
-        features_to_gaussian(read_array(REFERENCE / f"{split}_features.npy")) for split in ("test", "validation")
-    )
-    mean, std = logits_to_inception_score(logits, options.inception_splits, options.seed)
+    """Every score beside what real images reach (`…_real`), and the share of each class."""
+    real = read_json(REFERENCE / "real.json")["scores"]
+    test = Manifold(read_array(REFERENCE / "test_features.npy"), read_array(REFERENCE / "test_squared_radii.npy"))
+    validation = features_to_gaussian(read_array(REFERENCE / "validation_features.npy"))
+    inception_score, inception_score_std = logits_to_inception_score(logits, options.inception_splits, options.seed)
     shares = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
     return {
-        "fid": gaussians_to_fid(samples, test),
-        "validation_fid": gaussians_to_fid(samples, validation),  # the one to choose settings by
-        "fid_floor": real["fid"],
-        "inception_score": mean,
-        "inception_score_std": std,
-        "inception_score_real": real["inception_score"],
+        **features_to_scores(features, test, options),
+        "inception_score": inception_score,
+        "inception_score_std": inception_score_std,
+        **{f"{name}_real": value for name, value in real.items()},
+        "validation_fid": gaussians_to_fid(features_to_gaussian(features), validation),  # the one to choose settings by
         "sample_count": len(features),
         "class_share": {str(digit): float(share) for digit, share in enumerate(shares)},
     }
@@ -132,7 +131,7 @@ def score_snapshots(
 ) -> list[dict[str, Any]]:
     """Scores along training, against validation images: one row a snapshot."""
     snapshots = read_tensors(MODELS / name / "snapshots.safetensors")
-    floor = read_json(REFERENCE / "real.json")["snapshot_fid"]
+    real = read_json(REFERENCE / "real.json")["snapshot_fid"]
     validation: Gaussian = features_to_gaussian(read_array(REFERENCE / "validation_features.npy"))
     rows = []
     for seen, samples in zip(snapshots["images_seen"].tolist(), snapshots["samples"].numpy(), strict=True):
@@ -142,7 +141,7 @@ def score_snapshots(
             {
                 "images": seen,
                 "fid": gaussians_to_fid(features_to_gaussian(features), validation),
-                "fid_floor": floor,
+                "fid_real": real,
                 "inception_score": logits_to_inception_score(logits, splits, options.seed)[0],
             }
         )

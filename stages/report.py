@@ -75,17 +75,20 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
 def write_page(params: Params, evaluations: dict[str, Any]) -> str:
     """Markdown: a row a variant, in the order of params.yaml, and what stands out about some."""
     first = next(iter(evaluations.values()))["scores"]
+    real = {name.removesuffix("_real"): value for name, value in first.items() if name.endswith("_real")}
     lines = [
         "# Variants",
         "",
-        f"Written by the report stage from the run. FID is that of {first['sample_count']:,} samples against the test "
-        f"images, beside the {first['fid_floor']:.3f} of as many real training images; its unit is that of this "
-        "pipeline's features. The smallest class has 10 % of a perfect generator's samples. A picture leads to more of "
-        "it.",
+        f"Written by the report stage from the run. Scores are those of {first['sample_count']:,} samples against the "
+        "test images; the first row has as many real training images in the samples' place (its inception score is "
+        "the test images'). FID and KID are distances: less is better, and their unit is that of this pipeline's "
+        "features. Of the others more is better. The smallest class has 10 % of a perfect generator's samples. A "
+        "picture leads to more of it.",
         "",
-        "| variant | known for | paper | parameters G / D | FID | inception score | smallest class | more scores "
-        "| samples |",
-        "|---|---|---|--:|--:|--:|--:|---|---|",
+        "| variant | known for | paper | parameters G / D | FID | KID | precision / recall | density / coverage "
+        "| inception score | smallest class | more scores | samples |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|",
+        f"| real images | | | | {' | '.join(_cells(real))} | | | |",
     ]
     for name, evaluation in evaluations.items():
         variant, scores, counts = params.variants[name], evaluation["scores"], evaluation["run"]["parameters"]
@@ -94,8 +97,7 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
             variant.known_for,
             variant.paper,
             f"{counts['generator']:,} / {counts['discriminator']:,}",
-            f"{scores['fid']:.2f}",
-            f"{scores['inception_score']:.2f} ± {scores['inception_score_std']:.2f}",
+            *_cells(scores),
             f"{min(scores['class_share'].values()):.1%}",
             "<br>".join(f"{title} {scores[key]:.3g}" for key, title in MORE_SCORES.items() if key in scores),
             f'<a href="../{name}/pictures"><img src="../{name}/pictures/samples.png" width="240"></a>',
@@ -105,6 +107,17 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
     if remarks:
         lines += ["", "## What stands out", "", *(f"- {remark}" for remark in remarks)]
     return "\n".join(lines) + "\n"
+
+
+def _cells(scores: dict[str, Any]) -> list[str]:
+    """The scores that all variants have, as the page shows them."""
+    return [
+        f"{scores['fid']:.2f}",
+        f"{scores['kid']:.3f} ± {scores['kid_std']:.3f}",
+        f"{scores['precision']:.2f} / {scores['recall']:.2f}",
+        f"{scores['density']:.2f} / {scores['coverage']:.2f}",
+        f"{scores['inception_score']:.2f} ± {scores['inception_score_std']:.2f}",
+    ]
 
 
 def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
@@ -117,6 +130,11 @@ def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
             f"`{name}`: a logit of its discriminator sees {rows} × {columns} of {height} × {width} pixels "
             f"({rows * columns / (height * width):.0%} of the image). It can tell strokes from noise, but not a digit "
             "from strokes in the wrong places."
+        )
+    if "cycle_l1" in scores:
+        faults.append(
+            f"`{name}`: its samples are made from outlines of the test images they are compared with, so its scores "
+            "do not rank it among the others."
         )
     missing = [digit for digit, share in scores["class_share"].items() if share < SMALLEST_SHARE]
     if missing:
@@ -139,13 +157,13 @@ def draw_samples(summary: pd.DataFrame) -> bytes:
 
 
 def draw_scores(summary: pd.DataFrame) -> bytes:
-    """PNG: FID with its floor on a logarithmic axis, and inception score beside real images'."""
+    """PNG: FID on a logarithmic axis, beside real images', and inception score beside real images'."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     figure = _figure(9, 1.4 + 0.35 * len(summary))
     left, right = figure.subplots(1, 2, sharey=True)
     left.barh(summary["variant"], summary["fid"], color="tab:blue")
-    left.axvline(summary["fid_floor"].iloc[0], color="black", linestyle="--")
+    left.axvline(summary["fid_real"].iloc[0], color="black", linestyle="--")
     left.set(xscale="log", xlabel="FID (lower is better)")
     left.set_title("dashed: real against real", fontsize=9)
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

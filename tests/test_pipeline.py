@@ -74,9 +74,12 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
         assert (images.shape, images.dtype) == ((count, 1, 28, 28), np.uint8)
         scores = json.loads((repository / "metrics" / variant / "scores.json").read_text())
         page_scores = {score for more in MORE_SCORES.values() for score in more}
-        expected = {"fid", "fid_floor", "inception_score", "inception_score_std", "inception_score_real"}
-        assert expected <= scores.keys()
-        assert scores["fid"] > scores["fid_floor"] > 0
+        against_real = {"fid", "kid", "kid_std", "precision", "recall", "density", "coverage"}
+        compared = against_real | {"inception_score", "inception_score_std"}
+        assert compared | {f"{name}_real" for name in compared} <= scores.keys()
+        assert scores["fid"] > scores["fid_real"] > 0
+        assert scores["kid"] > scores["kid_real"]
+        assert 0 <= scores["coverage"] < scores["coverage_real"] <= 1 or variant == "cyclegan"  # of the same images
         assert 1 <= scores["inception_score"] <= 10
         pictures = {path.stem: path for path in (repository / "metrics" / variant / "pictures").iterdir()}
         assert set(pictures) == {"samples", *PICTURES.get(variant, ())}

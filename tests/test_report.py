@@ -36,13 +36,24 @@ def test_folders_of_removed_variants_are_refused(tmp_path: Path, monkeypatch: py
         refuse_leftovers({"a"})
 
 
+SCORES = {
+    "fid": 1.234,
+    "kid": 0.0123,
+    "kid_std": 0.004,
+    "precision": 0.91,
+    "recall": 0.82,
+    "density": 1.03,
+    "coverage": 0.74,
+    "inception_score": 9.0,
+    "inception_score_std": 0.1,
+}
+
+
 def full_evaluation(receptive_field: list[int], shares: dict[str, float], **scores: float) -> dict[str, Any]:
     return {
         "scores": {
-            "fid": 1.234,
-            "fid_floor": 0.164,
-            "inception_score": 9.0,
-            "inception_score_std": 0.1,
+            **SCORES,
+            **{f"{name}_real": value + 0.03 for name, value in SCORES.items()},
             "sample_count": 2500,
             "class_share": shares,
             **scores,
@@ -62,13 +73,15 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
     evaluations["cgan"]["scores"]["label_accuracy"] = 0.9876
     lines = write_page(params, evaluations).splitlines()
     rows = [line for line in lines if line.startswith("| `")]
+    real = "| real images | | | | 1.26 | 0.042 ± 0.034 | 0.94 / 0.85 | 1.06 / 0.77 | 9.03 ± 0.13 | | | |"
+    assert lines.index(real) == lines.index(rows[0]) - 1
     assert [row.split("`")[1] for row in rows] == list(params.variants)
     for (name, variant), row in zip(params.variants.items(), rows, strict=True):
-        assert row.count(" | ") == 8, "a cell holds a separator"
+        assert row.count(" | ") == 11, "a cell holds a separator"
         assert variant.known_for in row
         assert variant.paper in row
         assert "1,234,567 / 4" in row
-        assert "| 1.23 | 9.00 ± 0.10 | 10.0% |" in row
+        assert "| 1.23 | 0.012 ± 0.004 | 0.91 / 0.82 | 1.03 / 0.74 | 9.00 ± 0.10 | 10.0% |" in row
         assert f'src="../{name}/pictures/samples.png"' in row
         assert ("asked digit 0.988" in row) == (name == "cgan")
     assert "What stands out" not in "\n".join(lines)
@@ -86,3 +99,9 @@ def test_lost_classes_are_named() -> None:
     shares = {str(digit): 0.12 for digit in range(8)} | {"8": 0.039, "9": 0.001}
     (fault,) = find_faults("mlp", full_evaluation([28, 28], shares))
     assert fault == "`mlp`: hardly any samples of the classes 9 (0.1%)."
+
+
+def test_a_translator_of_test_images_is_said_not_to_compare() -> None:
+    even = {str(digit): 0.1 for digit in range(10)}
+    (fault,) = find_faults("cyclegan", full_evaluation([28, 28], even, cycle_l1=0.1))
+    assert "do not rank it" in fault

@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
+from torch.nn.utils import parametrize
 
 from stages.adversarial.game import Game, Losses
+from stages.adversarial.optimizers import Optimizer, build_optimizer
 from stages.support.batches import Batches
-from stages.support.params import Adam, RMSprop, Variant
+from stages.support.params import Variant
 
 
 class Engine:
@@ -28,10 +29,16 @@ class Engine:
         self.ema_halflife_images = variant.ema_halflife_images
         self.ema_rampup = variant.ema_rampup
         self.autocast_to_bfloat16 = variant.precision == "bfloat16"
-        self.generator_optimizer = _optimizer(variant.generator_optimizer, game.generator)
-        self.discriminator_optimizer = _optimizer(variant.discriminator_optimizer, game.discriminator)
+        self.generator_optimizer = build_optimizer(variant.generator_optimizer, game.generator)
+        self.discriminator_optimizer = build_optimizer(variant.discriminator_optimizer, game.discriminator)
         self.decay_from = variant.learning_rate_decay_from
         self.learning_rates = (variant.generator_optimizer.learning_rate, variant.discriminator_optimizer.learning_rate)
+        latest, average = game.generator.state_dict(), self.average.state_dict()  # these change in place: found once
+        smooth = {name for name, _ in game.generator.named_parameters()}
+        smooth |= {name for name in latest if name.endswith(("running_mean", "running_var"))}
+        self._averaged = [average[name] for name in latest if name in smooth]
+        self._latest = [latest[name] for name in latest if name in smooth]
+        self._copied = [(average[name], latest[name]) for name in latest if name not in smooth]
         self.seen = 0  # images the generator's steps were taken for
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -50,13 +57,14 @@ class Engine:
         self.game.discriminator.requires_grad_(True)
         for _ in range(self.critic_steps):
             real, labels = self.batches.next()
-            with self._autocast():
+            # a weight's norm is taken once for all images it meets (Miyato et al., 2018, algorithm 1)
+            with self._autocast(), parametrize.cached():
                 losses = self.game.discriminator_loss(real, labels)
             self._descend(self.discriminator_optimizer, losses)
             self.game.after_discriminator_step()
 
         self.game.discriminator.requires_grad_(False)  # saves the gradients nobody steps on
-        with self._autocast():
+        with self._autocast(), parametrize.cached():
             losses = self.game.generator_loss(real.detach(), labels)
         self._descend(self.generator_optimizer, losses)
         gradients = [weight.grad for weight in self.game.generator.parameters() if weight.grad is not None]
@@ -69,8 +77,7 @@ class Engine:
         for optimizer, rate in zip(
             (self.generator_optimizer, self.discriminator_optimizer), self.learning_rates, strict=True
         ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * left
+            optimizer.learning_rate = rate * left
 
     def read_scalars(self) -> dict[str, float]:
         """Means of every plotted scalar since the last reading; the only place in a step's path that waits for it."""
@@ -83,7 +90,7 @@ class Engine:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast_to_bfloat16)
 
     def _descend(self, optimizer: Optimizer, losses: Losses) -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         losses.loss.backward()
         optimizer.step()
         self._add(losses.scalars)
@@ -104,23 +111,6 @@ class Engine:
         if self.ema_rampup is not None:
             halflife = min(halflife, self.seen * self.ema_rampup)
         decay = 0.5 ** (self.batches.batch_size / halflife)
-        latest = self.game.generator.state_dict()
-        smooth: list[Tensor] = list(self.average.parameters())
-        targets: list[Tensor] = list(self.game.generator.parameters())
-        for name, averaged in self.average.named_buffers():
-            if name.endswith(("running_mean", "running_var")):
-                smooth.append(averaged)
-                targets.append(latest[name])
-            elif name in latest:
-                averaged.copy_(latest[name])
-        torch._foreach_lerp_(smooth, targets, 1 - decay)
-
-
-def _optimizer(options: Adam | RMSprop, player: nn.Module) -> Optimizer:
-    parameters = list(player.parameters())
-    match options:
-        case Adam():
-            first, second = (float(beta) for beta in options.betas)
-            return torch.optim.Adam(parameters, options.learning_rate, (first, second), fused=True)
-        case RMSprop():
-            return torch.optim.RMSprop(parameters, options.learning_rate, alpha=options.smoothing)
+        torch._foreach_lerp_(self._averaged, self._latest, 1 - decay)
+        for copied, buffer in self._copied:
+            copied.copy_(buffer)

@@ -27,6 +27,7 @@ class Network(network.Network):
     base_channels: Positive
     generator_norm: Literal["none", "batch"]
     discriminator_norm: Literal["none", "batch", "layer", "spectral"]  # spectral on all layers, others but the first
+    discriminator_init: Literal["normal", "he"]  # normal: as the paper; he learns sooner where no norm scales layers
     labels: Literal["none", "generator", "both"]  # who sees them
 
     @property
@@ -66,7 +67,7 @@ class Generator(network.Generator):
         for depth, shallower, larger in zip(depths[:0:-1], depths[-2::-1], sizes[-2:0:-1], strict=True):
             layers += [_doubling(depth, shallower, larger, bias=not normalised), *_activated(shallower, normalised)]
         self.layers = nn.Sequential(*layers, _doubling(depths[0], channels, sizes[0], bias=True), nn.Tanh())
-        self.apply(_initialise if normalised else _initialise_unnormalised)
+        self.apply(_initialise_normal if normalised else _initialise_he)
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
         """(batch, latent_size), (batch,) to (batch, channels, height, width)."""
@@ -93,8 +94,7 @@ class Discriminator(nn.Module):
         features = channels * math.prod(sizes[-1])
         self.head = nn.Linear(features, outputs)
         self.projection = nn.Embedding(classes, features) if options.discriminator_sees_labels else None
-        normalised = options.discriminator_norm != "none" or options.generator_norm == "batch"
-        self.apply(_initialise if normalised else _initialise_unnormalised)
+        self.apply(_initialise_normal if options.discriminator_init == "normal" else _initialise_he)
         if options.discriminator_norm == "spectral":
             self.apply(_normalise_spectrally)
 
@@ -138,13 +138,13 @@ def _activated(depth: int, normalised: bool) -> list[nn.Module]:
     return [nn.BatchNorm2d(depth), nn.ReLU()] if normalised else [nn.LeakyReLU(0.2)]
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialise_normal(module: nn.Module) -> None:
     """Weights from N(0, 0.02²), as the paper's section 4 has it."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, 0, 0.02)
 
 
-def _initialise_unnormalised(module: nn.Module) -> None:
+def _initialise_he(module: nn.Module) -> None:
     """Weights that keep the size of what passes through (He et al., 2015), where no norm would mend it."""
     if isinstance(module, nn.ConvTranspose2d):  # each pixel gathers kernel / stride² of the inputs
         fan_in = module.in_channels * math.prod(module.kernel_size) / math.prod(module.stride)

@@ -147,6 +147,9 @@ class Evaluate(Strict):
     """How samples are scored."""
 
     inception_splits: Positive
+    kid_subsets: Positive
+    kid_subset_size: Annotated[int, Field(ge=2)]
+    neighbours: Positive
     seed: Seed
 
 
@@ -183,9 +186,11 @@ class Params(Strict):
     variants: Annotated[dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _samples_can_be_split(self) -> Self:
+    def _samples_suffice(self) -> Self:
         if self.evaluate.inception_splits > self.sample.count:
             raise ValueError("evaluate.inception_splits must not exceed sample.count")
+        if self.evaluate.neighbours >= self.sample.count:
+            raise ValueError("evaluate.neighbours must be below sample.count")
         return self
 
     def variant(self, name: str) -> Variant:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrizations import _SpectralNorm
 
+from stages.adversarial import optimizers
 from stages.adversarial.engine import Engine
 from stages.adversarial.game import Game, Losses
+from stages.adversarial.network import ImageShape
 from stages.support.batches import Batches
 from stages.support.params import RMSprop, Variant, load
 from stages.support.parts import build_parts
@@ -134,9 +138,11 @@ def test_early_on_the_average_forgets_soon() -> None:
 
 
 def test_buffers_that_are_no_batch_statistics_are_copied() -> None:
-    playing = engine(variant())
-    for generator in (playing.game.generator, playing.average):
-        generator.register_buffer("alpha", torch.zeros(()))
+    class Growing(Game):
+        def set_up(self, image_shape: ImageShape) -> None:
+            self.generator.register_buffer("alpha", torch.zeros(()))
+
+    playing = engine(variant(), kind=Growing)
     playing.game.generator.alpha.fill_(0.7)  # type: ignore[operator]
     playing.step()
     assert playing.average.alpha == playing.game.generator.alpha
@@ -160,7 +166,7 @@ def test_learning_rates_fall_linearly_to_zero_over_the_last_share() -> None:
     rates: list[float] = []
     for _ in playing.play(4 * 8):
         pairs = zip((playing.generator_optimizer, playing.discriminator_optimizer), playing.learning_rates, strict=True)
-        shares = {round(optimizer.param_groups[0]["lr"] / rate, 6) for optimizer, rate in pairs}
+        shares = {round(optimizer.learning_rate / rate, 6) for optimizer, rate in pairs}
         assert len(shares) == 1
         rates += shares
     assert rates == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
@@ -173,13 +179,25 @@ def test_the_generators_gradient_is_its_norm_over_all_weights() -> None:
     assert playing.read_scalars()["generator_gradient"] == pytest.approx(torch.cat(gradients).norm().item(), rel=1e-5)
 
 
-def test_rmsprop_is_torchs() -> None:
+def test_each_player_has_its_own_optimizer() -> None:
     options = RMSprop(name="rmsprop", learning_rate=0.01, smoothing=0.9)
     playing = engine(variant(generator_optimizer=options))
-    assert isinstance(playing.generator_optimizer, torch.optim.RMSprop)
-    (group,) = playing.generator_optimizer.param_groups
-    assert (group["lr"], group["alpha"]) == (0.01, 0.9)
-    assert isinstance(playing.discriminator_optimizer, torch.optim.Adam)
+    assert isinstance(playing.generator_optimizer, optimizers.RMSprop)
+    assert playing.generator_optimizer.weights == list(playing.game.generator.parameters())
+    assert isinstance(playing.discriminator_optimizer, optimizers.Adam)
+    assert playing.discriminator_optimizer.weights == list(playing.game.discriminator.parameters())
+
+
+def test_spectral_norms_are_taken_once_a_loss() -> None:
+    """One power iteration an update (Miyato et al., 2018, algorithm 1), not one for each batch judged."""
+    network = variant().network.model_copy(update={"discriminator_norm": "spectral"})
+    playing = engine(variant(network=network))
+    taken: list[str] = []
+    for name, module in playing.game.discriminator.named_modules():
+        if isinstance(module, _SpectralNorm):
+            module.register_forward_hook(lambda *_, name=name: taken.append(name))
+    playing.step()
+    assert sorted(Counter(taken).values()) == [2, 2, 2, 2]  # four layers, one loss of each player
 
 
 def test_a_generator_learns_a_data_set_of_one_image() -> None:

@@ -152,7 +152,7 @@ def test_a_conditional_mlp_looks_at_labels_in_both_players() -> None:
 
 def dcgan_options(**changes: Any) -> dcgan.Network:
     base: dict[str, Any] = {"name": "dcgan", "latent_size": 3, "base_channels": 4, "labels": "none"}
-    base |= {"generator_norm": "batch", "discriminator_norm": "none"}
+    base |= {"generator_norm": "batch", "discriminator_norm": "none", "discriminator_init": "normal"}
     return dcgan.Network(**base | changes)
 
 
@@ -212,3 +212,16 @@ def test_layer_norm_leaves_images_independent_and_batch_norm_does_not() -> None:
         together = discriminator(images, labels)[:2]
         independent[norm] = torch.allclose(together, discriminator(images[:2], labels[:2]), atol=1e-6)
     assert independent == {"none": True, "layer": True, "batch": False}
+
+
+def test_he_weights_keep_the_size_of_what_passes_through() -> None:
+    """He et al. (2015, section 2.2): mean squares of layers' outputs stay near the input's; N(0, 0.02²) loses them."""
+    squares = {}
+    images = torch.randn(64, 1, 28, 28)
+    for init in ("normal", "he"):
+        torch.manual_seed(0)
+        network = dcgan_options(base_channels=24, discriminator_init=init)
+        layers = network.discriminator((1, 28, 28), 10).layers
+        squares[init] = layers(images).square().mean().item()
+    assert 0.3 < squares["he"] < 2
+    assert squares["normal"] < 0.01 * squares["he"]

@@ -71,6 +71,8 @@ MISTAKES = [
     ("fetch.sources", ["ftp"], "'ftp' is not allowed"),
     ("fetch.npm_package", "../evil", "'../evil' is not allowed"),
     ("evaluate.inception_splits", 20000, "must not exceed sample.count"),
+    ("evaluate.neighbours", 10000, "must be below sample.count"),
+    ("evaluate.kid_subset_size", 1, "1 is not allowed"),
     ("variants.dcgan.generator_optimizer.learning_rate", "1e-4", "'1e-4' is not allowed"),
     ("variants.dcgan.generator_optimizer.learning_rate", math.nan, "nan is not allowed"),
     ("variants.dcgan.generator_optimizer.learning_rate", math.inf, "inf is not allowed"),

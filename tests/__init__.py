@@ -1,0 +1,1 @@
+"""Checks of the stages, in folders like theirs. A package, since one that a dependency installs has the same name."""
