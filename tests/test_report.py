@@ -85,7 +85,7 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
         assert f'src="../{name}/pictures/samples.png"' in row
         assert ("asked digit 0.988" in row) == (name == "cgan")
     assert "What stands out" not in "\n".join(lines)
-    assert "FID is that of 2,500 samples" in "\n".join(lines)
+    assert "Scores are those of 2,500 samples" in "\n".join(lines)
 
 
 def test_a_discriminator_that_sees_scraps_is_named_with_its_numbers() -> None:
