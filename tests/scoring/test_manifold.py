@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -88,25 +85,6 @@ def test_equal_gaussians_reach_the_published_figures() -> None:
     found = scores(samples, real, 5)
     assert found.pop("density") == pytest.approx(1.06, abs=0.2)
     assert found == pytest.approx({"precision": 0.48, "recall": 0.47, "coverage": 0.97}, abs=0.03)
-
-
-def test_no_matrix_of_all_distances_is_held_at_once() -> None:
-    """That of 12,000 images would take 1,150 MB."""
-    code = r"""
-import re
-from pathlib import Path
-import numpy as np
-from stages.scoring.manifold import features_to_manifold, manifolds_to_scores
-points = np.random.default_rng(0).normal(size=(12000, 4))
-def peak():  # of this process alone, in KiB
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
-before = peak()
-manifold = features_to_manifold(points, 5)
-manifolds_to_scores(manifold, manifold, 5)
-print(peak() - before)
-"""
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(answer.stdout) / 1024 < 600  # MiB
 
 
 def test_too_few_images_are_refused() -> None:
