@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro test lint ui lock clean
+.PHONY: repro test lint bench-scores ui lock clean
 
 repro: $(BIN)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -14,6 +14,10 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# seconds and memory of the scores, beside other libraries'
+bench-scores: $(BIN)/.installed
+	$(BIN)/python -m tests.benchmarks.scores
 
 ui: $(BIN)/.installed
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts

@@ -8,21 +8,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stages.support.command import run_stage
-from stages.support.errors import StageError
+from stages.settings.command import run_stage
+from stages.settings.errors import StageError
+from stages.settings.params import Params
 from stages.support.files import METRICS, SAMPLES, SCORES, read_array, read_json, write_bytes
-from stages.support.params import Params
 from stages.tracking.journal import Journal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAMPLES_A_ROW = 20
-SMALLEST_SHARE = 0.03  # of a class among samples, below which it counts as lost
 BLIND_SHARE = 0.25  # of an image, below which a logit cannot judge its whole
+COLLAPSED = 0.25  # of what real images reach in recall, below which modes are missing
+REPEATED = 10  # times real images' share of duplicates or copies, above which samples repeat
+VANISHED = 0.01  # of the generator's gradient at its largest
+OSCILLATIONS = 2  # rises of FID by a quarter
+USUAL = 0.01  # share of copies among test images
 MORE_SCORES = {
+    "modes": "modes",
     "label_accuracy": "asked digit",
     "code_accuracy": "code names digit",
+    "classification_accuracy": "accuracy of a classifier taught by samples alone",
+    "classification_accuracy_real": "taught by as many real images",
+    "augmented_accuracy": "taught by few real images and samples",
+    "small_set_accuracy": "by these few alone",
     "outline_fid": "FID of outlines",
     "paired_l1": "L1 to pair",
     "outline_paired_l1": "outlines' L1 to pair",
@@ -57,18 +66,18 @@ def refuse_leftovers(variants: set[str]) -> None:
 
 
 def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
-    """One row a variant, the lowest FID first."""
+    """One row a variant, the lowest FID first; rank counts those that are better beyond both margins."""
     rows = [
         {
             "variant": name,
-            **{key: value for key, value in evaluation["scores"].items() if key != "class_share"},
-            "smallest_class_share": min(evaluation["scores"]["class_share"].values()),
+            **{key: value for key, value in evaluation["scores"].items() if not isinstance(value, dict)},
             **{f"{player}_parameters": count for player, count in evaluation["run"]["parameters"].items()},
         }
         for name, evaluation in evaluations.items()
     ]
     summary = pd.DataFrame(rows).sort_values(["fid", "variant"], ignore_index=True)
-    summary.insert(0, "rank", summary["fid"].rank(method="min").astype(int))
+    highest, lowest = summary["fid"] + summary["fid_margin"], summary["fid"] - summary["fid_margin"]
+    summary.insert(0, "rank", [1 + int((highest < low).sum()) for low in lowest])
     return summary
 
 
@@ -82,12 +91,14 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
         f"Written by the report stage from the run. Scores are those of {first['sample_count']:,} samples against the "
         "test images; the first row has as many real training images in the samples' place (its inception score is "
         "the test images'). FID and KID are distances: less is better, and their unit is that of this pipeline's "
-        "features. Of the others more is better. The smallest class has 10 % of a perfect generator's samples. A "
-        "picture leads to more of it.",
+        "features; FID∞ is FID without the bias of few samples. Of the others more is better. After ± stands half a "
+        "95 % interval: one variant is better than another where their intervals do not meet. The smallest class has "
+        "10 % of a perfect generator's samples; KL is the divergence of all classes' shares from even ones. A picture "
+        "leads to more of it.",
         "",
-        "| variant | known for | paper | parameters G / D | FID | KID | precision / recall | density / coverage "
-        "| inception score | smallest class | more scores | samples |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|",
+        "| variant | known for | paper | parameters G / D | FID | FID∞ | KID | precision / recall "
+        "| density / coverage | inception score | smallest class / KL | more scores | samples |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|---|",
         f"| real images | | | | {' | '.join(_cells(real))} | | | |",
     ]
     for name, evaluation in evaluations.items():
@@ -98,9 +109,10 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
             variant.paper,
             f"{counts['generator']:,} / {counts['discriminator']:,}",
             *_cells(scores),
-            f"{min(scores['class_share'].values()):.1%}",
+            f"{scores['smallest_class_share']:.1%} / {scores['class_kl']:.3f}",
             "<br>".join(f"{title} {scores[key]:.3g}" for key, title in MORE_SCORES.items() if key in scores),
-            f'<a href="../{name}/pictures"><img src="../{name}/pictures/samples.png" width="240"></a>',
+            f'<a href="../{name}/pictures"><img src="../{name}/pictures/samples.png" width="240"></a><br>'
+            f'<a href="../{name}/closest.png">beside training images</a>',
         ]
         lines.append(f"| {' | '.join(cells)} |")
     remarks = [remark for name, evaluation in evaluations.items() for remark in find_faults(name, evaluation)]
@@ -112,35 +124,67 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
 def _cells(scores: dict[str, Any]) -> list[str]:
     """The scores that all variants have, as the page shows them."""
     return [
-        f"{scores['fid']:.2f}",
-        f"{scores['kid']:.3f} ± {scores['kid_std']:.3f}",
+        f"{scores['fid']:.2f} ± {scores['fid_margin']:.2f}",
+        f"{scores['fid_infinity']:.2f}",
+        f"{scores['kid']:.3f} ± {scores['kid_margin']:.3f}",
         f"{scores['precision']:.2f} / {scores['recall']:.2f}",
         f"{scores['density']:.2f} / {scores['coverage']:.2f}",
-        f"{scores['inception_score']:.2f} ± {scores['inception_score_std']:.2f}",
+        f"{scores['inception_score']:.2f} ± {scores['inception_score_margin']:.2f}",
     ]
 
 
 def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
     """Sentences on what is wrong with a variant, with the numbers that say so."""
-    run, scores = evaluation["run"], evaluation["scores"]
+    run, scores, training = evaluation["run"], evaluation["scores"], evaluation["training"]
     faults = []
     (_, height, width), (rows, columns) = run["image_shape"], run["receptive_field"]
     if rows * columns < BLIND_SHARE * height * width:
         faults.append(
-            f"`{name}`: a logit of its discriminator sees {rows} × {columns} of {height} × {width} pixels "
+            f"a logit of its discriminator sees {rows} × {columns} of {height} × {width} pixels "
             f"({rows * columns / (height * width):.0%} of the image). It can tell strokes from noise, but not a digit "
             "from strokes in the wrong places."
         )
     if "cycle_l1" in scores:
         faults.append(
-            f"`{name}`: its samples are made from outlines of the test images they are compared with, so its scores "
+            "its samples are made from outlines of the test images they are compared with, so its scores "
             "do not rank it among the others."
         )
-    missing = [digit for digit, share in scores["class_share"].items() if share < SMALLEST_SHARE]
-    if missing:
-        shares = ", ".join(f"{digit} ({scores['class_share'][digit]:.1%})" for digit in missing)
-        faults.append(f"`{name}`: hardly any samples of the classes {shares}.")
-    return faults
+    if evidence := find_collapse(scores):
+        faults.append(f"mode collapse: {', '.join(evidence)}.")
+    if scores["copies_pixels"] > REPEATED * USUAL:
+        faults.append(
+            f"{scores['copies_pixels']:.1%} of its samples are as close to one training image as only {USUAL:.0%} of "
+            "test images are: it may have learned them by heart."
+        )
+    if training["gradient_left"] < VANISHED:
+        faults.append(
+            f"its discriminator has won: the generator's gradient fell to {training['gradient_left']:.1g} of what it "
+            "was at its largest. A non-saturating objective or a gradient penalty keeps it alive."
+        )
+    if training["fid_rises"] >= OSCILLATIONS:
+        faults.append(
+            f"it oscillates: FID rose by a quarter or more {training['fid_rises']} times in the course of training."
+        )
+    return [f"`{name}`: {fault}" for fault in faults]
+
+
+def find_collapse(scores: dict[str, Any]) -> list[str]:
+    """The evidence where a generator knows only part of the data, else nothing.
+
+    Coverage belongs to the evidence, but decides nothing: it is low for malformed samples, too.
+    """
+    repeats = scores["duplicates"] > REPEATED * scores["duplicates_real"]
+    if scores["recall"] >= COLLAPSED * scores["recall_real"] and not repeats and not scores["classes_lost"]:
+        return []
+    evidence = [
+        f"{score} {scores[score]:.2f} (real images {scores[f'{score}_real']:.2f})" for score in ("recall", "coverage")
+    ]
+    evidence.append(f"duplicates {scores['duplicates']:.1%} (real images {scores['duplicates_real']:.1%})")
+    if scores["classes_lost"]:
+        shares = sorted(scores.get("class_share", {}).items(), key=lambda item: item[1])[: scores["classes_lost"]]
+        lost = ", ".join(f"{label} ({share:.1%})" for label, share in sorted(shares))
+        evidence.append(f"hardly any samples of {scores['classes_lost']} classes{': ' if lost else ''}{lost}")
+    return evidence
 
 
 def draw_samples(summary: pd.DataFrame) -> bytes:
@@ -162,14 +206,16 @@ def draw_scores(summary: pd.DataFrame) -> bytes:
 
     figure = _figure(9, 1.4 + 0.35 * len(summary))
     left, right = figure.subplots(1, 2, sharey=True)
-    left.barh(summary["variant"], summary["fid"], color="tab:blue")
+    left.barh(summary["variant"], summary["fid"], xerr=summary["fid_margin"], color="tab:blue")
     left.axvline(summary["fid_real"].iloc[0], color="black", linestyle="--")
     left.set(xscale="log", xlabel="FID (lower is better)")
     left.set_title("dashed: real against real", fontsize=9)
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_locator(NullLocator())
-    right.barh(summary["variant"], summary["inception_score"], xerr=summary["inception_score_std"], color="tab:orange")
+    right.barh(
+        summary["variant"], summary["inception_score"], xerr=summary["inception_score_margin"], color="tab:orange"
+    )
     right.axvline(summary["inception_score_real"].iloc[0], color="black", linestyle="--")
     right.set(xlabel="inception score (higher is better)")
     right.set_title("dashed: real test images", fontsize=9)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from stages.adversarial.network import Generator, Translator
-from stages.support.command import run_stage
+from stages.adversarial.parts import build_part
+from stages.drawing.grids import grid_png
+from stages.settings.command import run_stage
+from stages.settings.params import Params, PartChoice
 from stages.support.device import prepare
 from stages.support.files import METRICS, MODELS, SAMPLES, read_json, write_array, write_bytes
-from stages.support.grids import grid_png
 from stages.support.images import read_split, to_float, to_outlines, to_uint8
-from stages.support.params import Params, PartChoice
-from stages.support.parts import build_part
 from stages.support.weights import read_weights
 
 SHOWN = 100  # images in the picture of samples

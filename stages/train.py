@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from stages.adversarial.batches import Batches
 from stages.adversarial.engine import Engine
-from stages.support.batches import Batches
-from stages.support.command import run_stage
+from stages.adversarial.parts import build_parts
+from stages.settings.command import run_stage
+from stages.settings.errors import StageError
+from stages.settings.params import Params
 from stages.support.device import prepare
-from stages.support.errors import StageError
 from stages.support.files import METRICS, MODELS, sha256, write_bytes, write_csv, write_json
 from stages.support.images import read_split, to_uint8
-from stages.support.params import Params
-from stages.support.parts import build_parts
 from stages.support.weights import weights_to_bytes
 from stages.tracking.journal import Journal
 from stages.tracking.progress import Progress

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dvc.repo import Repo
 
-from stages.support.params import Variant, load
-from stages.support.parts import FOLDERS
+from stages.adversarial.parts import FOLDERS
+from stages.settings.params import Variant, load
 from tests.conftest import ROOT, clone_repository, run, set_parameter
 
 # Modules that a stage imports but does not depend on, with the reason why an edit cannot change an output.
 EXEMPT = {
     "stages.tracking": "observers: they receive numbers and give none back",
-    "stages.support.command": "turns errors into lines; it computes nothing",
-    "stages.support.errors": "names of errors",
-    "stages.support.params": "can only refuse: no model has a default or converts (tests/support/test_params.py)",
+    "stages.settings.command": "turns errors into lines; it computes nothing",
+    "stages.settings.errors": "names of errors",
+    "stages.settings.params": "can only refuse: no model has a default or converts (tests/settings/test_params.py)",
 }
 
 
@@ -29,6 +29,7 @@ def pipeline() -> dict[str, Any]:
 
 
 STAGES = pipeline()
+PARAMS = load(ROOT / "params.yaml")
 
 
 def module_file(module: str) -> Path | None:
@@ -37,8 +38,10 @@ def module_file(module: str) -> Path | None:
     return file if module.startswith("stages.") and file.exists() else None
 
 
-def imported(file: Path) -> Iterator[str]:
+@functools.cache
+def imported(file: Path) -> set[str]:
     """Every module of ours that a file imports, anywhere in it."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -47,7 +50,8 @@ def imported(file: Path) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module or ""]
         else:
             continue
-        yield from (name for name in names if module_file(name))
+        found |= {name for name in names if module_file(name)}
+    return found
 
 
 def is_exempt(module: str) -> bool:
@@ -72,10 +76,7 @@ def modules_of(stage: Any) -> list[str]:
     python, flag, module, *arguments = stage.cmd.split()
     assert (python, flag) == ("python", "-m")
     roles = {"stages.train": list(FOLDERS), "stages.sample": ["game", "network"]}.get(module, [])
-    parts = [
-        f"stages.{FOLDERS[role]}.{getattr(load(ROOT / 'params.yaml').variants[arguments[0]], role).name}"
-        for role in roles
-    ]
+    parts = [f"stages.{FOLDERS[role]}.{getattr(PARAMS.variants[arguments[0]], role).name}" for role in roles]
     return [module, *parts]
 
 
@@ -96,10 +97,11 @@ def test_package_files_hold_a_docstring_and_nothing_else() -> None:
         assert ast.get_docstring(tree), file
 
 
-def chains(tree: ast.AST) -> Iterator[str]:
-    """Dotted names that start at `params`, the longest of each: params.sample.count gives sample.count."""
-    inner = set()
-    for node in ast.walk(tree):  # outer attributes come before the ones inside them
+@functools.cache
+def chains(file: Path) -> set[str]:
+    """Dotted names that start at `params` in a file, the longest of each: params.sample.count gives sample.count."""
+    inner, found = set(), set()
+    for node in ast.walk(ast.parse(file.read_text())):  # outer attributes come before the ones inside them
         if isinstance(node, ast.Attribute) and node not in inner:
             names: list[str] = []
             at: ast.expr = node
@@ -108,19 +110,20 @@ def chains(tree: ast.AST) -> Iterator[str]:
                 at = at.value
                 inner.add(at)
             if isinstance(at, ast.Name) and at.id == "params":
-                yield ".".join(reversed(names))
+                found.add(".".join(reversed(names)))
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))
 def test_declared_params_are_the_ones_the_code_reads(name: str) -> None:
     """Names read as `params.x.y` anywhere in the stage's code, against what dvc.yaml declares."""
-    read = {chain for file in closure(modules_of(STAGES[name])) for chain in chains(ast.parse(file.read_text()))}
+    read = {chain for file in closure(modules_of(STAGES[name])) for chain in chains(file)}
     read = {chain for chain in read if chain.split(".")[0] not in ("tracking", "variant")}  # observers'; a method
     declared = {key for dependency in STAGES[name].deps for key in getattr(dependency, "params", [])}
     if name.startswith("train@"):
         own = f"variants.{name.removeprefix('train@')}."
         fields = {key.removeprefix(own) for key in declared if key.startswith(own)}
-        texts, budget = {"known_for", "paper"}, load(ROOT / "params.yaml").budget
+        texts, budget = {"known_for", "paper"}, PARAMS.budget
         assert fields == set(Variant.model_fields) - texts - {"images"} | {f"images.{budget}"}
         declared = {key for key in declared if not key.startswith(own)}
     undeclared = {chain for chain in read if not any(f"{chain}.".startswith(f"{key}.") for key in declared)}

@@ -43,6 +43,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in the smoke budget, with nothing but what git holds."""
     clone = clone_repository(tmp_path_factory.mktemp("pipeline") / "reprogan")
     set_parameter(clone, "budget", "smoke")
+    set_parameter(clone, "sample.count", 2500)
     every = YAML().load(clone / "params.yaml")["variants"]
     set_parameter(clone, "variants", {name: every[name] for name in VARIANTS})
     commit_all(clone, "smoke budget, few variants")
@@ -74,13 +75,15 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
         assert (images.shape, images.dtype) == ((count, 1, 28, 28), np.uint8)
         scores = json.loads((repository / "metrics" / variant / "scores.json").read_text())
         page_scores = {score for more in MORE_SCORES.values() for score in more}
-        against_real = {"fid", "kid", "kid_std", "precision", "recall", "density", "coverage"}
-        compared = against_real | {"inception_score", "inception_score_std"}
+        margined = {"fid", "kid", "precision", "recall", "density", "coverage", "inception_score"}
+        compared = margined | {f"{name}_margin" for name in margined} | {"fid_infinity", "duplicates"}
         assert compared | {f"{name}_real" for name in compared} <= scores.keys()
         assert scores["fid"] > scores["fid_real"] > 0
         assert scores["kid"] > scores["kid_real"]
         assert 0 <= scores["coverage"] < scores["coverage_real"] <= 1 or variant == "cyclegan"  # of the same images
         assert 1 <= scores["inception_score"] <= 10
+        assert 0 <= scores["class_kl"] <= np.log(10)
+        assert Image.open(repository / "metrics" / variant / "closest.png").size[0] > 1000
         pictures = {path.stem: path for path in (repository / "metrics" / variant / "pictures").iterdir()}
         assert set(pictures) == {"samples", *PICTURES.get(variant, ())}
         assert all(Image.open(path).size[0] > 280 for path in pictures.values())
@@ -171,9 +174,42 @@ def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
     output = run("dvc", "repro", cwd=repository).stdout
     assert stages_run(output) == stages_of(name) | {"report"}
     assert f"| `{name}` |" in (repository / "metrics/report/variants.md").read_text()
+    scores = json.loads((repository / "metrics" / name / "scores.json").read_text())
+    assert scores["small_set_accuracy"] < scores["classification_accuracy_real"] < 1
+    assert 0.05 < scores["classification_accuracy"] < scores["augmented_accuracy"] < 1
     with (repository / "metrics/summary.csv").open() as file:
         assert sorted(row["variant"] for row in csv.DictReader(file)) == sorted([*VARIANTS, name])
     assert name in {found.info.run_name for found in mlflow_runs(repository)}
+
+
+def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: Path, first_build: str) -> None:
+    scores = (repository / "metrics/mlp/scores.json").read_bytes()
+    np.save(repository / "data/samples/mlp/images.npy", np.full((10000, 1, 28, 28), np.nan))
+    failed = run("python", "-m", "stages.evaluate", "mlp", cwd=repository, check=False)
+    assert failed.returncode == 1
+    assert re.fullmatch(
+        r"error: data/samples/mlp/images.npy: expected uint8 \(count, 1, 28, 28\), got float64 .*\n", failed.stderr
+    )
+    assert (repository / "metrics/mlp/scores.json").read_bytes() == scores
+    run("dvc", "checkout", "--force", cwd=repository)
+
+
+def test_stacked_mnist_goes_through_the_whole_pipeline(repository: Path, first_build: str) -> None:
+    """Three digits an image: a thousand classes, of which a generator this young reaches some."""
+    set_parameter(repository, "dataset", "stacked_mnist")
+    set_parameter(repository, "sample.count", 3000)
+    output = run("dvc", "repro", "evaluate@dcgan", cwd=repository).stdout
+    assert BEFORE | stages_of("dcgan") == stages_run(output)
+    images = np.load(repository / "data/samples/dcgan/images.npy")
+    assert images.shape == (3000, 3, 28, 28)
+    scores = json.loads((repository / "metrics/dcgan/scores.json").read_text())
+    assert 1 < scores["modes"] <= 1000
+    assert 0 < scores["class_kl"] <= np.log(1000)
+    assert scores["recall_real"] > 0.8
+    accuracy = json.loads((repository / "metrics/classifier.json").read_text())["test_accuracy"]
+    assert accuracy > 0.9  # all three digits right
+    run("git", "checkout", "--quiet", ".", cwd=repository)
+    run("dvc", "checkout", "--force", cwd=repository)
 
 
 def test_a_mistake_ends_repro_at_once(repository: Path, first_build: str) -> None:

@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 
 from stages import sample, train
 from stages.adversarial.network import Translator
-from stages.support.errors import StageError
+from stages.settings.errors import StageError
+from stages.settings.params import Params, load
 from stages.support.files import PROCESSED, read_array, read_json, write_array
 from stages.support.images import read_split, to_float, to_outlines, to_uint8
-from stages.support.params import Params, load
 
 
 @pytest.fixture

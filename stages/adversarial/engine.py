@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from stages.adversarial.batches import Batches
 from stages.adversarial.game import Game, Losses
 from stages.adversarial.optimizers import Optimizer, build_optimizer
-from stages.support.batches import Batches
-from stages.support.params import Variant
+from stages.settings.params import Variant
 
 
 class Engine:
@@ -57,7 +57,7 @@ class Engine:
         self.game.discriminator.requires_grad_(True)
         for _ in range(self.critic_steps):
             real, labels = self.batches.next()
-            # a weight's norm is taken once for all images it meets (Miyato et al., 2018, algorithm 1)
+            # a spectral norm takes its power iteration once a loss, for all images that the loss looks at
             with self._autocast(), parametrize.cached():
                 losses = self.game.discriminator_loss(real, labels)
             self._descend(self.discriminator_optimizer, losses)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stages.adversarial.network import Generator, ImageShape, Network
 from stages.adversarial.roles import Judgement, Objective, Regularizer
-from stages.support.params import NonNegative, Part, Rate
+from stages.settings.params import NonNegative, Part, Rate
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,11 @@ class Game(nn.Module):
         return Losses(loss + penalty, scalars), real_outputs, fake_outputs
 
     def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
-        """The generator's loss on as many fakes as the batch has images: new ones, or the discriminator's last."""
+        """The generator's loss on as many fakes as the batch has images: new ones, or the discriminator's last.
+
+        In each of the two losses a parametrised weight (a spectral norm, say) is computed once, where it is first met:
+        a generator met first without gradients would have none later in the same loss.
+        """
         fakes = self._last_fakes or self.generate(labels)
         self._last_fakes = None
         fake_outputs = self.judge(fakes.images, labels)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stages.support.params import Part
+from stages.settings.params import Part
 
 ImageShape = tuple[int, int, int]  # (channels, height, width)
 
@@ -27,7 +27,8 @@ class Generator(nn.Module):
     """Latents (batch, …), and labels (batch,) where they count, to images in [-1, 1] of the data's shape.
 
     What changes in the course of training (a stage of growth, say) is kept in buffers: the engine's average
-    takes parameters and batch statistics smoothly, and copies every other buffer.
+    takes parameters and batch statistics smoothly, and copies every other buffer. Both it finds once, by their
+    names: they are changed in place, never replaced, and no two names share a tensor.
     """
 
     latent_size: int

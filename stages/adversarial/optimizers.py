@@ -1,7 +1,7 @@
 """Optimisers: torch's own arithmetic for all weights of a player in one call, the state in plain lists of tensors.
 
 `torch.optim`'s classes do the same sums, but the first one made imports torch's compiler, which takes 2.5 s of every
-training; and their state is no set of named tensors.
+training.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 
-from stages.support.params import Adam as AdamOptions
-from stages.support.params import RMSprop as RMSpropOptions
+from stages.settings.params import Adam as AdamOptions
+from stages.settings.params import RMSprop as RMSpropOptions
 
 EPSILON = 1e-8  # added to the root of the squares
 
@@ -64,7 +64,12 @@ class Adam(Optimizer):
         weights, means, squares, steps = ([tensors[index] for index in graded] for tensors in state)
         beta1, beta2 = self.betas
         adam(
-            *(weights, gradients, means, squares, [], steps),
+            weights,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
             fused=True,
             amsgrad=False,
             maximize=False,
@@ -88,7 +93,12 @@ class RMSprop(Optimizer):
         state = (self.weights, self.squares, self.steps)
         weights, squares, steps = ([tensors[index] for index in graded] for tensors in state)
         rmsprop(
-            *(weights, gradients, squares, [], [], steps),
+            weights,
+            gradients,
+            squares,
+            [],
+            [],
+            steps,
             foreach=True,
             centered=False,
             lr=self.learning_rate,

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from stages.support.params import NonNegative, Part, Positive
+from stages.settings.params import NonNegative, Part, Positive
 
 RealTarget = Annotated[float, Field(gt=0.5, le=1)]  # below 1: label smoothing
 FakeTarget = Annotated[float, Field(ge=0, lt=0.5)]  # above 0: on both sides

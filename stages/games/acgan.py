@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from stages.adversarial import game
 from stages.adversarial.game import Fakes
 from stages.adversarial.network import ImageShape, Network
-from stages.support.params import NonNegative
+from stages.settings.params import NonNegative
 
 
 class AuxiliaryClassifierGame(game.Game):

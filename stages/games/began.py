@@ -11,7 +11,7 @@ from stages.adversarial import game
 from stages.adversarial.game import Losses
 from stages.adversarial.network import ImageShape, Network
 from stages.adversarial.roles import Objective, Regularizer
-from stages.support.params import NonNegative, Rate
+from stages.settings.params import NonNegative, Rate
 
 
 class EquilibriumGame(game.Game):

@@ -11,8 +11,8 @@ from torch.nn.functional import l1_loss
 from stages.adversarial import game
 from stages.adversarial.game import Losses
 from stages.adversarial.network import ImageShape
+from stages.settings.params import NonNegative, Positive
 from stages.support.images import to_float, to_outlines, to_uint8
-from stages.support.params import NonNegative, Positive
 
 
 class Translations(NamedTuple):

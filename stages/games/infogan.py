@@ -16,7 +16,7 @@ from stages.adversarial import game, network
 from stages.adversarial.game import Fakes
 from stages.adversarial.network import ImageShape, Network, Picture
 from stages.adversarial.roles import Objective, Regularizer
-from stages.support.params import NonNegative, Positive
+from stages.settings.params import NonNegative, Positive
 
 SHOWN = 10  # rows of a picture, and steps of a continuous code
 

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from stages.adversarial import game
 from stages.adversarial.game import Fakes, Losses
-from stages.support.params import Rate
+from stages.settings.params import Rate
 
 
 class ProgressiveGame(game.Game):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.support.errors import ParameterError
-from stages.support.params import Positive
+from stages.settings.errors import ParameterError
+from stages.settings.params import Positive
 
 Strides = Annotated[list[Literal[1, 2]], Field(min_length=1)]
 

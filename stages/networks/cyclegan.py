@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.support.params import Positive
+from stages.settings.params import Positive
 
 
 class Network(network.Network):

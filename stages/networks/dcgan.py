@@ -16,8 +16,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.support.errors import StageError
-from stages.support.params import Positive
+from stages.settings.errors import StageError
+from stages.settings.params import Positive
 
 
 class Network(network.Network):
@@ -27,7 +27,7 @@ class Network(network.Network):
     base_channels: Positive
     generator_norm: Literal["none", "batch"]
     discriminator_norm: Literal["none", "batch", "layer", "spectral"]  # spectral on all layers, others but the first
-    discriminator_init: Literal["normal", "he"]  # normal: as the paper; he learns sooner where no norm scales layers
+    discriminator_init: Literal["normal", "he"]  # normal is the paper's; without a norm "he" learns sooner
     labels: Literal["none", "generator", "both"]  # who sees them
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.support.params import Positive
+from stages.settings.params import Positive
 
 Widths = Annotated[list[Positive], Field(min_length=1)]
 Slope = Annotated[float, Field(ge=0, lt=1)]

@@ -16,8 +16,8 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, lin
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.support.errors import ParameterError
-from stages.support.params import Positive
+from stages.settings.errors import ParameterError
+from stages.settings.params import Positive
 
 
 class Network(network.Network):

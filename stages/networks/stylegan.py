@@ -16,7 +16,7 @@ from torch.nn.functional import instance_norm, leaky_relu, linear
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape, Picture
-from stages.support.params import Positive
+from stages.settings.params import Positive
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PICTURED = 8  # styles along each side of the picture of mixing

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from stages.adversarial import roles
-from stages.support.params import NonNegative
+from stages.settings.params import NonNegative
 
 
 class Regularizer(roles.LazyRegularizer):

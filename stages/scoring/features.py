@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from stages.support.files import read_json
 from stages.support.images import to_float
@@ -14,10 +15,19 @@ from stages.support.weights import read_weights
 
 
 class FeatureNetwork(nn.Module):
-    """Images in [-1, 1] to class logits, by way of the features that scores compare."""
+    """Images in [-1, 1] to class logits, by way of the features that scores compare.
 
-    def __init__(self, channels: int, height: int, width: int, *, base: int, features: int, classes: int):
+    Where an image is several `planes` (stacked_mnist: three colours, a digit each), every plane of `channels` channels
+    goes through the same network; the image's features are theirs side by side, and its classes all combinations of
+    theirs, the first plane's counting most.
+    """
+
+    def __init__(
+        self, channels: int, height: int, width: int, *, base: int, features: int, classes: int, planes: int = 1
+    ):
         super().__init__()
+        self.planes = planes
+        self.plane_shape = (channels, height, width)
         self.body = nn.Sequential(
             *_convolution(channels, base, stride=1),
             *_convolution(base, 2 * base, stride=2),
@@ -27,29 +37,56 @@ class FeatureNetwork(nn.Module):
             nn.Flatten(),
             nn.Linear(4 * base * -(-height // 4) * -(-width // 4), features, bias=False),
             nn.BatchNorm1d(features),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.head = nn.Linear(features, classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """(batch, channels, height, width) in [-1, 1] to (batch, features), the penultimate layer."""
-        return self.body(images)
+        """(batch, planes · channels, height, width) in [-1, 1] to (batch, planes · features), the penultimate layer."""
+        if self.planes == 1:
+            return self.body(images)
+        return self.body(images.reshape(-1, *self.plane_shape)).reshape(len(images), -1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """(batch, planes · features) to logits (batch, classes ** planes)."""
+        if self.planes == 1:
+            return self.head(features)
+        each = self.head(features.reshape(len(features), self.planes, -1)).log_softmax(dim=2)
+        logits = each[:, 0]
+        for plane in range(1, self.planes):  # independent digits: their probabilities multiply
+            logits = (logits[:, :, None] + each[:, plane, None, :]).flatten(1)
+        return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """(batch, channels, height, width) in [-1, 1] to logits (batch, classes)."""
-        return self.head(self.features(images))
+        """(batch, planes · channels, height, width) in [-1, 1] to logits (batch, classes ** planes)."""
+        return self.classify(self.features(images))
 
 
 def _convolution(channels: int, depth: int, stride: int) -> list[nn.Module]:
     convolution = nn.Conv2d(channels, depth, 3, stride=stride, padding=1, bias=False)
-    return [convolution, nn.BatchNorm2d(depth), nn.ReLU()]
+    return [convolution, nn.BatchNorm2d(depth), nn.ReLU(inplace=True)]
 
 
 def load_classifier(folder: Path, device: torch.device) -> FeatureNetwork:
     """The trained network of a classifier's folder, ready to evaluate; raises StageError where files do not fit."""
-    network = FeatureNetwork(**read_json(folder / "config.json"))
+    network = FeatureNetwork(**read_json(folder / "config.json")["network"])
     read_weights(network, folder / "weights.safetensors", device)
-    return network.to(memory_format=torch.channels_last)  # 1.5 times as fast on a CPU
+    network.body = _without_norms(network.body)  # with channels last, 2.5 times as fast on a CPU
+    return network.to(memory_format=torch.channels_last)
+
+
+def _without_norms(body: nn.Sequential) -> nn.Sequential:
+    """The same function, each batch norm (it only scales and shifts by now) taken into the layer before it."""
+    layers: list[nn.Module] = []
+    for layer in body:
+        match layers[-1:], layer:
+            case [nn.Conv2d() as convolution], nn.BatchNorm2d():
+                layers[-1] = fuse_conv_bn_eval(convolution, layer)
+            case [nn.Linear() as linear], nn.BatchNorm1d():
+                layers[-1] = fuse_linear_bn_eval(linear, layer)
+            case _:
+                layers.append(layer)
+    return nn.Sequential(*layers)
 
 
 @torch.inference_mode()
@@ -61,5 +98,5 @@ def images_to_features(
     for batch in torch.from_numpy(images).split(batch_size):
         seen = network.features(to_float(batch.to(device)))
         features.append(seen.cpu())
-        logits.append(network.head(seen).cpu())
+        logits.append(network.classify(seen).cpu())
     return torch.cat(features).numpy(), torch.cat(logits).numpy()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from stages.scoring.intervals import NORMAL_QUANTILE
 
 
 def features_to_kid(
@@ -29,6 +33,16 @@ def features_to_kid(
         )
         values.append(_discrepancy(chosen, compared))
     return float(np.mean(values)), float(np.std(values))
+
+
+def kid_margin(std: float, images: int, *, subsets: int, subset_size: int) -> float:
+    """1.96 standard errors of the mean over subsets of so many images (Politis and Romano, 1994, section 2).
+
+    The discrepancy of a subset deviates by `std`, that of all images by less: the root of a subset's share of them.
+    Subsets that were drawn at random add a little.
+    """
+    share = min(1.0, subset_size / images)
+    return NORMAL_QUANTILE * std * math.sqrt(share + (1 - share) / subsets)
 
 
 def _discrepancy(one: Tensor, other: Tensor) -> float:

@@ -6,8 +6,8 @@ import os
 
 import torch
 
-from stages.support.errors import ParameterError
-from stages.support.params import Params
+from stages.settings.errors import ParameterError
+from stages.settings.params import Params
 
 
 def prepare(params: Params, seed: int) -> torch.device:

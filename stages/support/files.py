@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.support.errors import StageError
+from stages.settings.errors import StageError
 
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")

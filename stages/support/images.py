@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from stages.support.errors import StageError
+from stages.settings.errors import StageError
 from stages.support.files import PROCESSED, read_array
 
 

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from stages.support.errors import StageError
+from stages.settings.errors import StageError
 
 
 def weights_to_bytes(module: nn.Module) -> bytes:

@@ -26,8 +26,8 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.support.grids import grid_png
-from stages.support.params import Tracking
+from stages.drawing.grids import grid_png
+from stages.settings.params import Tracking
 
 EVENTS = "events.jsonl"
 LOCK = "lock"  # held while the stage lives

@@ -39,6 +39,7 @@ from stages.tracking.journal import (
 )
 
 IDLE_SECONDS = 30  # without a journal, until a recorder ends
+LIVE_SECONDS = 5  # between two recordings of what a stage is still writing: few large ones take it less time
 RECORDING = "recording"  # a lock: held by who records a journal
 LONGEST_PARAM = 6000  # characters, MLflow's limit
 LONGEST_DIGEST = 36  # characters, MLflow's limit
@@ -180,6 +181,8 @@ class Follower:
         self.lock.acquire(timeout=0)
         self.recording = Recording(folder)
         self.position = 0
+        self.waiting: list[dict[str, Any]] = []  # events read, and not recorded yet
+        self.due = 0.0  # when to record them, unless the journal ends before
 
     def advance(self) -> bool:
         """Record what is new; return whether the journal is over, and gone. Raises whatever MLflow raises."""
@@ -189,15 +192,20 @@ class Follower:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]  # a line may be half written
         self.position += len(whole)
-        events = [json.loads(line) for line in whole.splitlines()]
-        if is_orphan and not (events and events[-1]["event"] == "end"):
+        self.waiting += [json.loads(line) for line in whole.splitlines()]
+        ended = bool(self.waiting) and self.waiting[-1]["event"] == "end"
+        if is_orphan and not ended:
             died = (self.folder / EVENTS).stat().st_mtime
-            events.append({"event": "end", "status": "KILLED", "time": int(died * 1000)})
-        self.recording.apply(events)
-        if not events or events[-1]["event"] != "end":
+            self.waiting.append({"event": "end", "status": "KILLED", "time": int(died * 1000)})
+        if not (ended or is_orphan or (self.waiting and time.monotonic() >= self.due)):
             return False
-        shutil.rmtree(self.folder)
-        return True
+        self.recording.apply(self.waiting)
+        self.waiting = []
+        if ended or is_orphan:
+            shutil.rmtree(self.folder)
+            return True
+        self.due = time.monotonic() + LIVE_SECONDS
+        return False
 
 
 def serve(key: str) -> None:

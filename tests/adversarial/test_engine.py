@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from stages.adversarial import optimizers
+from stages.adversarial.batches import Batches
 from stages.adversarial.engine import Engine
 from stages.adversarial.game import Game, Losses
 from stages.adversarial.network import ImageShape
-from stages.support.batches import Batches
-from stages.support.params import RMSprop, Variant, load
-from stages.support.parts import build_parts
+from stages.adversarial.parts import build_parts
+from stages.settings.params import RMSprop, Variant, load
 
 SHAPE = (1, 28, 28)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from stages.adversarial.game import Game
-from stages.support.errors import ParameterError
-from stages.support.params import PartChoice, load
-from stages.support.parts import build_part, build_parts
+from stages.adversarial.parts import build_part, build_parts
+from stages.settings.errors import ParameterError
+from stages.settings.params import PartChoice, load
 
 SHAPE = (1, 28, 28)
 

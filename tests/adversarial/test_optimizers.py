@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from stages.adversarial.optimizers import build_optimizer
-from stages.support import params
+from stages.settings import params
 
 ADAM = params.Adam(name="adam", learning_rate=0.01, betas=[0.5, 0.9])
 RMSPROP = params.RMSprop(name="rmsprop", learning_rate=0.01, smoothing=0.9)
@@ -56,9 +56,9 @@ def test_a_step_imports_no_compiler() -> None:
     code = """
 import sys, torch
 from stages.adversarial.engine import Engine
-from stages.support.batches import Batches
-from stages.support.params import load
-from stages.support.parts import build_parts
+from stages.adversarial.batches import Batches
+from stages.settings.params import load
+from stages.adversarial.parts import build_parts
 for name in ("sngan", "wgan"):
     parts = build_parts(name, load().variants[name])
     game = parts.pop("game").build(**parts, image_shape=(1, 28, 28), classes=10)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from stages.adversarial.parts import build_parts
 from stages.regularizers import none
-from stages.support.params import load
-from stages.support.parts import build_parts
+from stages.settings.params import load
 
 SHAPE = (1, 28, 28)
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from stages.adversarial.game import Fakes, Game
+from stages.adversarial.parts import build_parts
 from stages.games import infogan
-from stages.support.params import load
-from stages.support.parts import build_parts
+from stages.settings.params import load
 
 SHAPE = (1, 28, 28)
 

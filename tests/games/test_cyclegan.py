@@ -10,10 +10,10 @@ import torch
 from scipy.ndimage import morphological_gradient
 from torch import Tensor
 
+from stages.adversarial.parts import build_parts
 from stages.games import cyclegan
+from stages.settings.params import load
 from stages.support.images import to_float, to_outlines
-from stages.support.params import load
-from stages.support.parts import build_parts
 
 SHAPE = (1, 12, 12)
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from stages.adversarial.batches import Batches
 from stages.adversarial.engine import Engine
 from stages.adversarial.game import Rules
+from stages.adversarial.parts import build_parts
 from stages.networks import dcgan, mlp
-from stages.support.batches import Batches
-from stages.support.errors import StageError
-from stages.support.params import Params, load
-from stages.support.parts import build_parts
+from stages.settings.errors import StageError
+from stages.settings.params import Params, load
 
 PARAMS: Params = load()
 SHAPE = (1, 28, 28)

@@ -12,7 +12,7 @@ from stages.games import progressive
 from stages.networks import progan
 from stages.objectives import wasserstein
 from stages.regularizers import none
-from stages.support.errors import ParameterError
+from stages.settings.errors import ParameterError
 
 SHAPE = (1, 28, 28)
 LABELS = torch.zeros(3, dtype=torch.int64)

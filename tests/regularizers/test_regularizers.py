@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from stages.adversarial.batches import Batches
 from stages.adversarial.engine import Engine
+from stages.adversarial.parts import build_parts
 from stages.adversarial.roles import Judgement
 from stages.regularizers import dragan, gradient_penalty, none, r1, r1_r2, weight_clip
-from stages.support.batches import Batches
-from stages.support.params import load
-from stages.support.parts import build_parts
+from stages.settings.params import load
 
 SHAPE = (4, 1, 3, 3)
 

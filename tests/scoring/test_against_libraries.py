@@ -17,7 +17,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from stages.scoring.fid import features_to_gaussian, gaussians_to_fid
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.scoring.kid import features_to_kid
-from stages.scoring.manifold import features_to_manifold, manifolds_to_scores
+from stages.scoring.manifold import features_to_manifold, manifolds_to_votes
 
 COUNT, DIMS = 2000, 64
 
@@ -84,9 +84,10 @@ def test_inception_score_in_splits(samples: np.ndarray) -> None:
 
 @pytest.mark.parametrize("neighbours", [3, 5])
 def test_precision_and_recall(samples: np.ndarray, real: np.ndarray, neighbours: int) -> None:
-    ours = manifolds_to_scores(
+    votes = manifolds_to_votes(
         features_to_manifold(samples, neighbours), features_to_manifold(real, neighbours), neighbours
     )
+    ours = {name: votes[name].mean() for name in ("precision", "recall")}
     fidelity = prc_features_to_metric(
         torch.from_numpy(samples), torch.from_numpy(real), prc_neighborhood=neighbours, verbose=False
     )

@@ -23,10 +23,28 @@ def test_any_image_shape_gives_features_and_logits(tmp_path: Path, shape: tuple[
     }
     network = FeatureNetwork(**config).eval()
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
-    write_json(tmp_path / "config.json", config)
+    write_json(tmp_path / "config.json", {"network": config})
     images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
     device = torch.device("cpu")
     features, logits = images_to_features(load_classifier(tmp_path, device), images, device, batch_size=2)
     assert features.shape == (5, 6)
     expected = network(torch.from_numpy(images) / 127.5 - 1).detach().numpy()
     assert logits == pytest.approx(expected, abs=1e-5)
+
+
+def test_each_plane_is_read_by_the_same_network_and_classes_combine() -> None:
+    """Three digits as colours: features side by side, and the logarithms of a thousand products of probabilities."""
+    torch.manual_seed(0)
+    digits = {"channels": 1, "height": 8, "width": 8, "base": 2, "features": 6, "classes": 10}
+    alone, stacked = FeatureNetwork(**digits).eval(), FeatureNetwork(**digits, planes=3).eval()
+    stacked.load_state_dict(alone.state_dict())
+    images = torch.randn(5, 3, 8, 8)
+    each = [images[:, plane, None] for plane in range(3)]
+    assert torch.allclose(stacked.features(images), torch.cat([alone.features(plane) for plane in each], dim=1))
+    first, second, third = (alone(plane).softmax(dim=1) for plane in each)
+    found = stacked(images).exp()
+    assert found.shape == (5, 1000)
+    assert torch.allclose(found.sum(dim=1), torch.ones(5), atol=1e-5)
+    for number in (0, 7, 142, 999):
+        expected = first[:, number // 100] * second[:, number // 10 % 10] * third[:, number % 10]
+        assert torch.allclose(found[:, number], expected, atol=1e-6)

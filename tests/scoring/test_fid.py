@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from stages.scoring.fid import Gaussian, features_to_gaussian, gaussians_to_fid
+from stages.scoring.fid import FidTo, Gaussian, features_to_fid_infinity, features_to_gaussian, gaussians_to_fid
 
 
 def spd(seed: int, dims: int = 6) -> np.ndarray:
@@ -84,3 +84,20 @@ def test_large_offsets_do_not_cost_float32_precision() -> None:
 def test_one_image_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         features_to_gaussian(np.zeros((1, 4)))
+
+
+def test_fid_infinity_is_free_of_the_bias_of_few_samples() -> None:
+    """On average over sets, where the truth is known: 20 dimensions, means one apart, equal covariances."""
+    reference = Gaussian(np.r_[1.0, np.zeros(19)], np.eye(20))
+    sets = np.random.default_rng(0).normal(size=(40, 1000, 20))
+    plain = [FidTo(reference)(features_to_gaussian(features)) for features in sets]
+    infinite = [features_to_fid_infinity(features, reference, points=15, seed=0) for features in sets]
+    assert np.mean(plain) > 1.05
+    assert np.mean(infinite) == pytest.approx(1, abs=0.02)
+
+
+def test_fid_infinity_refuses_what_no_line_goes_through() -> None:
+    reference = Gaussian(np.zeros(2), np.eye(2))
+    for count, points in ((9, 5), (100, 1)):
+        with pytest.raises(ValueError, match="at least 10 images and 2 points"):
+            features_to_fid_infinity(np.zeros((count, 2)), reference, points=points, seed=0)

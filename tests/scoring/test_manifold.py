@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
 from stages.scoring import manifold
-from stages.scoring.manifold import features_to_manifold, manifolds_to_scores
+from stages.scoring.manifold import duplicates_share, features_to_manifold, manifolds_to_votes
+from tests.conftest import ROOT, run
 
 
 def scores(samples: np.ndarray, real: np.ndarray, neighbours: int) -> dict[str, float]:
-    return manifolds_to_scores(
+    votes = manifolds_to_votes(
         features_to_manifold(samples, neighbours), features_to_manifold(real, neighbours), neighbours
     )
+    return {name: float(said.mean()) for name, said in votes.items()}
 
 
 def by_definition(samples: np.ndarray, real: np.ndarray, neighbours: int) -> dict[str, float]:
@@ -90,3 +94,31 @@ def test_equal_gaussians_reach_the_published_figures() -> None:
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 5 images"):
         features_to_manifold(np.zeros((5, 3)), 5)
+
+
+def test_duplicates_are_told_from_images_that_are_merely_alike() -> None:
+    random = np.random.default_rng(0)
+    real, samples = (features_to_manifold(random.normal(size=(1000, 6)), 5) for _ in range(2))
+    assert duplicates_share(real, real) == 0.01
+    assert duplicates_share(samples, real) == pytest.approx(0.01, abs=0.01)
+    few = np.repeat(random.normal(size=(50, 6)), 20, axis=0) + 1e-3 * random.normal(size=(1000, 6))
+    assert duplicates_share(features_to_manifold(few, 5), real) == 1
+
+
+def test_memory_grows_with_the_images_and_not_with_their_square() -> None:
+    """Both matrices of 12,000 images' distances would take 1.1 GiB each."""
+    code = r"""
+import numpy as np, re
+from pathlib import Path
+from stages.scoring.manifold import features_to_manifold, manifolds_to_votes
+def peak():
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+features = np.random.default_rng(0).normal(size=(12000, 16))
+features_to_manifold(features[:500], 5)
+before = peak()
+manifold = features_to_manifold(features, 5)
+manifolds_to_votes(manifold, manifold, 5)
+print(peak() - before)
+"""
+    done = run(sys.executable, "-c", code, cwd=ROOT)
+    assert float(done.stdout) < 300

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stages.settings.errors import ParameterError
+from stages.settings.params import load
 from stages.support.device import prepare
-from stages.support.errors import ParameterError
-from stages.support.params import load
 
 
 def test_cpu_is_cpu_and_seeds_decide() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.support.errors import StageError
+from stages.settings.errors import StageError
 from stages.support.files import read_array, read_json, sha256, write_array, write_bytes, write_csv, write_json
 from stages.support.weights import read_tensors
 

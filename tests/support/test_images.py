@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.support.grids import grid_png
+from stages.drawing.grids import grid_png
 from stages.support.images import to_float, to_uint8
 
 

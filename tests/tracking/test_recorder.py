@@ -19,11 +19,11 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import save
 
+from stages.adversarial.parts import build_part, build_parts
 from stages.sample import load_generator
+from stages.settings.params import Tracking, load
 from stages.support.files import write_bytes, write_json
 from stages.support.images import to_float, to_uint8
-from stages.support.params import Tracking, load
-from stages.support.parts import build_part, build_parts
 from stages.tracking import recorder
 from stages.tracking.journal import Journal, flatten
 from tests.conftest import ROOT
@@ -68,7 +68,7 @@ def model_files(folder: Path) -> list[Path]:
         "dropout": 0.0,
         "label_embedding_size": 2,
     }
-    from stages.support.params import PartChoice
+    from stages.settings.params import PartChoice
 
     built = build_part("network", PartChoice(**network), "test")
     torch.manual_seed(0)
@@ -203,7 +203,7 @@ def test_sync_keeps_off_a_running_stage_and_mends_a_broken_off_journal(
     tracking: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     script = (
-        "import os, sys; from stages.support.params import Tracking; from stages.tracking.journal import Journal\n"
+        "import os, sys; from stages.settings.params import Tracking; from stages.tracking.journal import Journal\n"
         "Journal._spawn_recorder = lambda self: None\n"
         "with Journal(Tracking(enabled=True, experiment='reprogan', wait_seconds=1), 'x') as journal:\n"
         "    journal.begin_run('x', {'seed': 0})\n"
@@ -225,7 +225,7 @@ def test_sync_keeps_off_a_running_stage_and_mends_a_broken_off_journal(
 
 def test_a_killed_stage_leaves_a_killed_run(tracking: Tracking, tmp_path: Path) -> None:
     script = (
-        "import os, signal; from stages.support.params import Tracking; from stages.tracking.journal import Journal\n"
+        "import os, signal; from stages.settings.params import Tracking; from stages.tracking.journal import Journal\n"
         "with Journal(Tracking(enabled=True, experiment='reprogan', wait_seconds=60), 'x') as journal:\n"
         "    journal.begin_run('x', {'seed': 0})\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from stages.support.batches import Batches
+from stages.adversarial.batches import Batches
 
 
 def batches(count: int, batch_size: int) -> Batches:

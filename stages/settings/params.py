@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.support.errors import ParameterError
+from stages.settings.errors import ParameterError
 
 PARAMS_FILE = Path("params.yaml")
 Model = TypeVar("Model", bound=BaseModel)
@@ -107,10 +107,13 @@ class Fetch(Strict):
 
 
 class Preprocess(Strict):
-    """How the 60,000 training images are split."""
+    """How images are split; the last three are for a folder of images."""
 
     validation_images: Positive
     seed: Seed
+    test_images: Positive
+    image_size: Annotated[int, Field(ge=8, le=1024)]
+    channels: Literal[1, 3]
 
 
 class Classifier(Strict):
@@ -129,7 +132,7 @@ class Classifier(Strict):
 class Sample(Strict):
     """What is drawn from each trained generator."""
 
-    count: Annotated[int, Field(ge=2)]
+    count: Annotated[int, Field(ge=10)]
     seed: Seed
     truncation: Annotated[float, Field(ge=0, le=1)]
 
@@ -143,6 +146,13 @@ class Curves(Strict):
     seed: Seed
 
 
+class Usefulness(Strict):
+    """What a classifier can learn from samples of a conditional generator."""
+
+    images: ByBudget
+    real_images: Positive
+
+
 class Evaluate(Strict):
     """How samples are scored."""
 
@@ -150,6 +160,10 @@ class Evaluate(Strict):
     kid_subsets: Positive
     kid_subset_size: Annotated[int, Field(ge=2)]
     neighbours: Positive
+    resamples: Annotated[int, Field(ge=2)]
+    fid_infinity_points: Annotated[int, Field(ge=2)]
+    memorisation_samples: Positive
+    usefulness: Usefulness
     seed: Seed
 
 
@@ -173,6 +187,7 @@ def _variant_name(name: str) -> str:
 class Params(Strict):
     """The whole of params.yaml."""
 
+    dataset: Literal["mnist", "fashion_mnist", "kmnist", "qmnist", "stacked_mnist", "image_folder"]
     budget: Literal["smoke", "quick", "full"]
     device: Literal["auto", "cpu", "cuda"]
     threads: Annotated[int, Field(ge=1, le=1024)]
@@ -191,6 +206,8 @@ class Params(Strict):
             raise ValueError("evaluate.inception_splits must not exceed sample.count")
         if self.evaluate.neighbours >= self.sample.count:
             raise ValueError("evaluate.neighbours must be below sample.count")
+        if self.classifier.feature_size >= self.sample.count:
+            raise ValueError("classifier.feature_size must be below sample.count: fewer samples have no covariance")
         return self
 
     def variant(self, name: str) -> Variant:

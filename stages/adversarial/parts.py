@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stages.support.errors import ParameterError
-from stages.support.params import PARAMS_FILE, PartChoice, Variant, allowed, validate
+from stages.settings.errors import ParameterError
+from stages.settings.params import PARAMS_FILE, PartChoice, Variant, allowed, validate
 
 FOLDERS = {"game": "games", "network": "networks", "objective": "objectives", "regularizer": "regularizers"}
 

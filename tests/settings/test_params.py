@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from stages.adversarial.network import Network
-from stages.support.command import check_parts
-from stages.support.errors import ParameterError
-from stages.support.params import Strict, load
-from stages.support.parts import BrokenPartError, build_parts
+from stages.adversarial.parts import BrokenPartError, build_parts
+from stages.settings.command import check_parts
+from stages.settings.errors import ParameterError
+from stages.settings.params import Strict, load
 from tests.conftest import ROOT, run
 
 
@@ -101,6 +101,11 @@ MISTAKES = [
     ("variants.mlp.network.dropout", 1.0, "1.0 is not allowed"),
     ("variants.classifier", {}, "is none of: classifier, report"),
     ("variants.../x", {}, "lower-case letters"),
+    ("dataset", "fashion-mnist", "'fashion-mnist' is not allowed"),
+    ("preprocess.channels", 2, "2 is not allowed"),
+    ("classifier.feature_size", 10000, "must be below sample.count"),
+    ("evaluate.resamples", 1, "1 is not allowed"),
+    ("evaluate.usefulness.images", {"smoke": 1, "quick": 1}, "missing; every parameter stands in params.yaml"),
     ("variants", [], "[] is not allowed"),
     ("variants", {}, "{} is not allowed"),
 ]

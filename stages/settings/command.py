@@ -7,9 +7,9 @@ import contextlib
 import sys
 from collections.abc import Callable
 
-from stages.support.errors import StageError
-from stages.support.params import Params, load
-from stages.support.parts import BrokenPartError, build_parts
+from stages.adversarial.parts import BrokenPartError, build_parts
+from stages.settings.errors import StageError
+from stages.settings.params import Params, load
 
 
 def run_stage(main: Callable[..., None], description: str | None, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""The classifier: images are moved as asked, and the committed one is good enough to score with."""
+"""Training classifiers: images are moved as asked, and the committed one is good enough to score with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import torch
 
-from stages.classifier import shift
+from stages.scoring.training import shift
 from tests.conftest import ROOT
 
 

@@ -1,0 +1,60 @@
+"""Are samples new images, or training images learned by heart? Their nearest training images tell.
+
+What counts is the distance to the nearest training image over that to the second nearest: plain digits have many near
+neighbours, a copy has one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+BLOCK = 250  # rows of a block of distances
+USUAL = 0.01  # share of test images whose ratios are the smallest; samples with one as small count as copies
+
+
+class Nearest(NamedTuple):
+    """The nearest of others to each point: its index (points,), and its distance over the second nearest's, 0 to 1."""
+
+    indices: np.ndarray
+    ratios: np.ndarray
+
+
+def to_points(images: np.ndarray) -> np.ndarray:
+    """uint8 images (count, channels, height, width) as points (count, pixels), 0 to 255."""
+    return images.reshape(len(images), -1)
+
+
+def find_nearest(points: np.ndarray, others: np.ndarray) -> Nearest:
+    """Nearest of others (others, dims), at least two, to each point (points, dims); both float32 or both uint8.
+
+    Both neighbours are looked for in float32, and their distances taken in float64. An image that the others hold
+    twice is a copy of both: its ratio is 0.
+    """
+    left, right = torch.from_numpy(points), torch.from_numpy(others)
+    centre = right[:1000].float().mean(dim=0)  # far from the origin the difference of large squares would lose digits
+    centred = right.float() - centre
+    squares = centred.square().sum(dim=1)
+    buffer = torch.empty(BLOCK, len(right))
+    indices, ratios = [], []
+    for rows in left.split(BLOCK):
+        block = rows.float() - centre
+        distances = torch.addmm(squares, block, centred.T, alpha=-2, out=buffer[: len(block)])
+        two = distances.topk(2, dim=1, largest=False).indices
+        exact = (right[two].double() - rows[:, None].double()).norm(dim=2)
+        exact, order = exact.sort(dim=1)
+        indices.append(two.gather(1, order)[:, 0])
+        ratios.append(torch.where(exact[:, 1] > 0, exact[:, 0] / exact[:, 1], 0))
+    return Nearest(torch.cat(indices).numpy(), torch.cat(ratios).numpy())
+
+
+def copies_threshold(test: Nearest) -> float:
+    """The ratio that only 1 % of test images stay below."""
+    return float(np.quantile(test.ratios, USUAL))
+
+
+def copies_share(samples: Nearest, threshold: float) -> float:
+    """Share of samples with a ratio below the threshold: 0.01 where they are as new as test images."""
+    return float(np.mean(samples.ratios < threshold))

@@ -1,0 +1,75 @@
+"""What is no set of samples ends in one line, and the scores that were there stay as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.evaluate import check_features, read_labels, read_samples
+from stages.settings.errors import StageError
+
+GOOD = np.zeros((200, 1, 28, 28), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.full((200, 1, 28, 28), np.nan), "got float64 (200, 1, 28, 28)"),
+        (GOOD.astype(np.int16) - 1, "got int16"),
+        (GOOD[:, 0], "got uint8 (200, 28, 28)"),
+        (np.zeros((200, 3, 28, 28), np.uint8), "got uint8 (200, 3, 28, 28)"),
+        (np.zeros((200, 1, 32, 32), np.uint8), "got uint8 (200, 1, 32, 32)"),
+    ],
+)
+def test_wrong_images_are_refused(tmp_path: Path, array: np.ndarray, says: str) -> None:
+    np.save(tmp_path / "images.npy", array)
+    with pytest.raises(StageError) as refused:
+        read_samples(tmp_path / "images.npy", (1, 28, 28))
+    message = str(refused.value)
+    assert f"{tmp_path}/images.npy: expected uint8 (count, 1, 28, 28), {says}" in message
+    assert "\n" not in message
+
+
+def test_missing_and_broken_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"images.npy: cannot be read"):
+        read_samples(tmp_path / "images.npy", (1, 28, 28))
+    np.save(tmp_path / "images.npy", GOOD)
+    content = (tmp_path / "images.npy").read_bytes()
+    (tmp_path / "images.npy").write_bytes(content[:1000])
+    with pytest.raises(StageError, match=r"images.npy: cannot be read"):
+        read_samples(tmp_path / "images.npy", (1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros(199, np.int64), np.zeros(200), np.full(200, 10), np.full(200, -1), np.zeros((200, 1), np.int64)],
+    ids=["too few", "floats", "too large", "negative", "two axes"],
+)
+def test_wrong_labels_are_refused(tmp_path: Path, labels: np.ndarray) -> None:
+    np.save(tmp_path / "labels.npy", labels)
+    with pytest.raises(StageError, match=r"labels.npy: expected int64 \(200,\), each from 0 to 9, got"):
+        read_labels(tmp_path, 200, 10)
+
+
+def test_right_labels_and_none_are_taken(tmp_path: Path) -> None:
+    assert read_labels(tmp_path, 200, 10) is None
+    np.save(tmp_path / "labels.npy", np.arange(200) % 10)
+    found = read_labels(tmp_path, 200, 10)
+    assert found is not None
+    assert found.max() == 9
+
+
+@pytest.mark.parametrize(
+    ("features", "says"),
+    [
+        (np.random.default_rng(0).normal(size=(8, 8)), "8 samples are too few: their covariance in 8 dimensions"),
+        (np.full((20, 8), np.nan), "features of samples are not finite"),
+        (np.ones((20, 8)), "all samples look the same to the classifier"),
+    ],
+)
+def test_features_that_say_nothing_are_refused(features: np.ndarray, says: str) -> None:
+    with pytest.raises(StageError, match=says):
+        check_features(Path("data/samples/mlp"), features)
+    check_features(Path("data/samples/mlp"), np.random.default_rng(0).normal(size=(9, 8)))
