@@ -24,6 +24,10 @@ REPEATED = 10  # times real images' share of duplicates or copies, above which s
 VANISHED = 0.01  # of the generator's gradient at its largest
 OSCILLATIONS = 2  # rises of FID by a quarter
 USUAL = 0.01  # share of copies among test images
+FIRST_COLUMNS = [
+    *("variant", "fid", "fid_margin", "fid_real", "fid_infinity", "kid", "precision", "recall", "density", "coverage"),
+    *("inception_score", "smallest_class_share", "class_kl"),
+]
 MORE_SCORES = {
     "modes": "modes",
     "label_accuracy": "asked digit",
@@ -76,6 +80,8 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
         for name, evaluation in evaluations.items()
     ]
     summary = pd.DataFrame(rows).sort_values(["fid", "variant"], ignore_index=True)
+    first = [column for column in FIRST_COLUMNS if column in summary]
+    summary = summary[first + [column for column in summary if column not in first]]
     highest, lowest = summary["fid"] + summary["fid_margin"], summary["fid"] - summary["fid_margin"]
     summary.insert(0, "rank", [1 + int((highest < low).sum()) for low in lowest])
     return summary

@@ -27,6 +27,13 @@ MORE_SCORES = {
     ],
     "infogan": ["code_accuracy"],
 }
+FEWER = {  # to keep the time short: images and draws
+    "sample.count": 1000,
+    "curves.snapshots": 4,
+    "evaluate.resamples": 5,
+    "evaluate.kid_subsets": 10,
+    "evaluate.memorisation_samples": 100,
+}
 BEFORE = {"fetch", "preprocess", "classifier", "reference"}
 
 
@@ -43,7 +50,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in the smoke budget, with nothing but what git holds."""
     clone = clone_repository(tmp_path_factory.mktemp("pipeline") / "reprogan")
     set_parameter(clone, "budget", "smoke")
-    set_parameter(clone, "sample.count", 2500)
+    for key, value in FEWER.items():
+        set_parameter(clone, key, value)
     every = YAML().load(clone / "params.yaml")["variants"]
     set_parameter(clone, "variants", {name: every[name] for name in VARIANTS})
     commit_all(clone, "smoke budget, few variants")
@@ -197,14 +205,12 @@ def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: 
 def test_stacked_mnist_goes_through_the_whole_pipeline(repository: Path, first_build: str) -> None:
     """Three digits an image: a thousand classes, of which a generator this young reaches some."""
     set_parameter(repository, "dataset", "stacked_mnist")
-    set_parameter(repository, "sample.count", 3000)
     output = run("dvc", "repro", "evaluate@dcgan", cwd=repository).stdout
     assert BEFORE | stages_of("dcgan") == stages_run(output)
     images = np.load(repository / "data/samples/dcgan/images.npy")
-    assert images.shape == (3000, 3, 28, 28)
+    assert images.shape == (1000, 3, 28, 28)
     scores = json.loads((repository / "metrics/dcgan/scores.json").read_text())
-    assert 1 < scores["modes"] <= 1000
-    assert 0 < scores["class_kl"] <= np.log(1000)
+    assert np.log(1000 / scores["modes"]) <= scores["class_kl"] + 1e-9  # least where modes are even
     assert scores["recall_real"] > 0.8
     accuracy = json.loads((repository / "metrics/classifier.json").read_text())["test_accuracy"]
     assert accuracy > 0.9  # all three digits right

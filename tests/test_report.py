@@ -32,6 +32,7 @@ def test_the_lowest_fid_comes_first_and_only_intervals_apart_make_a_rank() -> No
     assert summary["rank"].tolist() == [1, 2, 2, 3, 5]  # d meets a, but b and c are better for certain
     assert summary["smallest_class_share"].tolist() == [0.1] * 5
     assert "class_share" not in summary
+    assert list(summary)[:4] == ["rank", "variant", "fid", "fid_margin"]
 
 
 def test_folders_of_removed_variants_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

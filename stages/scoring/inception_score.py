@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+import torch
+from torch import Tensor
 
 
 def logits_to_inception_score(logits: np.ndarray, splits: int, seed: int) -> tuple[float, float]:
@@ -12,15 +15,25 @@ def logits_to_inception_score(logits: np.ndarray, splits: int, seed: int) -> tup
     Logits are (images, classes); the score lies between 1 and the number of classes. Raises ValueError for
     fewer images than splits.
     """
-    if len(logits) < splits:
-        raise ValueError(f"{len(logits)} images cannot be split in {splits}")
-    order = np.random.default_rng(seed).permutation(len(logits))
-    log_probabilities = log_softmax(logits.astype(np.float64)[order], axis=1)
-    scores = [_score(part) for part in np.array_split(log_probabilities, splits)]
+    return log_probabilities_to_inception_score(logits_to_log_probabilities(logits), splits, seed)
+
+
+def logits_to_log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Logarithms, float64, of the probabilities that logits (images, classes) stand for."""
+    return torch.from_numpy(logits).double().log_softmax(dim=1).numpy()
+
+
+def log_probabilities_to_inception_score(log_probabilities: np.ndarray, splits: int, seed: int) -> tuple[float, float]:
+    """See `logits_to_inception_score`."""
+    if len(log_probabilities) < splits:
+        raise ValueError(f"{len(log_probabilities)} images cannot be split in {splits}")
+    order = np.random.default_rng(seed).permutation(len(log_probabilities))
+    parts = torch.from_numpy(log_probabilities[order]).tensor_split(splits)
+    scores = [_score(part) for part in parts]
     return float(np.mean(scores)), float(np.std(scores))
 
 
-def _score(log_conditional: np.ndarray) -> float:
-    log_marginal = logsumexp(log_conditional, axis=0) - np.log(len(log_conditional))
-    divergence = (np.exp(log_conditional) * (log_conditional - log_marginal)).sum(axis=1)
-    return float(np.exp(divergence.mean()))
+def _score(log_conditional: Tensor) -> float:
+    log_marginal = log_conditional.logsumexp(dim=0) - math.log(len(log_conditional))
+    divergence = (log_conditional.exp() * (log_conditional - log_marginal)).sum(dim=1)
+    return float(divergence.mean().exp())

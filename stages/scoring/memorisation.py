@@ -35,7 +35,7 @@ def find_nearest(points: np.ndarray, others: np.ndarray) -> Nearest:
     """
     left, right = torch.from_numpy(points), torch.from_numpy(others)
     centre = right[:1000].float().mean(dim=0)  # far from the origin the difference of large squares would lose digits
-    centred = right.float() - centre
+    centred = right.to(torch.float32, copy=True).sub_(centre)
     squares = centred.square().sum(dim=1)
     buffer = torch.empty(BLOCK, len(right))
     indices, ratios = [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.scoring.fid import FidTo, features_to_fid_infinity, features_to_gaussian
-from stages.scoring.inception_score import logits_to_inception_score
+from stages.scoring.inception_score import log_probabilities_to_inception_score, logits_to_log_probabilities
 from stages.scoring.intervals import bootstrap_margin, mean_margin
 from stages.scoring.kid import features_to_kid, kid_margin
 from stages.scoring.manifold import Manifold, duplicates_share, features_to_manifold, manifolds_to_votes
@@ -52,9 +52,10 @@ def features_to_scores(features: np.ndarray, real: Manifold, options: Evaluate) 
 
 def logits_to_scores(logits: np.ndarray, options: Evaluate) -> dict[str, float]:
     """Inception score of logits (images, classes): mean and standard deviation over splits, and the mean's margin."""
+    log_probabilities = logits_to_log_probabilities(logits)
 
     def score(chosen: np.ndarray) -> tuple[float, float]:
-        return logits_to_inception_score(logits[chosen], options.inception_splits, options.seed)
+        return log_probabilities_to_inception_score(log_probabilities[chosen], options.inception_splits, options.seed)
 
     mean, std = score(np.arange(len(logits)))
     margin = bootstrap_margin(
