@@ -11,19 +11,11 @@ from stages.scoring.intervals import mean_margin
 from stages.scoring.kid import features_to_kid, kid_margin
 from stages.scoring.manifold import features_to_manifold
 from stages.scoring.scores import features_to_scores, logits_to_scores
-from stages.settings.params import ByBudget, Evaluate, Usefulness
+from stages.settings.params import load
+from tests.conftest import ROOT
 
-OPTIONS = Evaluate(
-    inception_splits=2,
-    kid_subsets=2,
-    kid_subset_size=100,
-    neighbours=5,
-    resamples=20,
-    fid_infinity_points=5,
-    memorisation_samples=10,
-    usefulness=Usefulness(images=ByBudget(smoke=1, quick=1, full=1), real_images=1),
-    seed=3,
-)
+FEWER = {"inception_splits": 2, "kid_subsets": 2, "kid_subset_size": 100, "resamples": 20, "fid_infinity_points": 5}
+OPTIONS = load(ROOT / "params.yaml").evaluate.model_copy(update=FEWER | {"neighbours": 5, "seed": 3})
 
 
 def test_a_generator_that_knows_one_of_two_clusters() -> None:

@@ -6,19 +6,14 @@ import numpy as np
 import torch
 
 from stages.scoring.usefulness import join_evenly, learn_and_test
-from stages.settings.params import ByBudget, Classifier
+from stages.settings.params import load
 from stages.support.images import Split
+from tests.conftest import ROOT
 
 NETWORK = {"channels": 1, "height": 8, "width": 8, "base": 4, "features": 8, "classes": 2}
-OPTIONS = Classifier(
-    width=4,
-    feature_size=8,
-    batch_size=32,
-    learning_rate=0.01,
-    weight_decay=0.0,
-    shift_pixels=0,
-    seed=0,
-    images=ByBudget(smoke=1, quick=1, full=1),
+CLASSIFIER = load(ROOT / "params.yaml").classifier
+OPTIONS = CLASSIFIER.model_copy(
+    update={"batch_size": 32, "learning_rate": 0.01, "weight_decay": 0.0, "shift_pixels": 0}
 )
 CONFIG = {"network": NETWORK, "training": OPTIONS.model_dump()}
 
