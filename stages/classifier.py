@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
-
-from stages.adversarial.batches import Batches
 from stages.scoring.features import FeatureNetwork
 from stages.scoring.training import accuracy, fit
 from stages.settings.command import run_stage
@@ -39,16 +36,14 @@ def main(params: Params) -> None:
             "features": options.feature_size,
             "classes": round(train.classes ** (1 / planes)),
         }
-        network = FeatureNetwork(**shape).to(device).to(memory_format=torch.channels_last)
-        on_device = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
-        batches = Batches(*on_device, options.batch_size)
-        progress = Progress("classifier", math.ceil(images / batches.batch_size) * batches.batch_size)
+        network = FeatureNetwork(**shape)
+        progress = Progress("classifier", math.ceil(images / options.batch_size) * options.batch_size)
 
         def watch(seen: int, loss: float) -> None:
             progress.update(seen, {"loss": loss})
             journal.metrics(seen, {"loss": loss})
 
-        fit(network, batches, options, images, watch)
+        fit(network, train, options, images, device, watch)
         progress.close()
         accuracies = {
             "validation_accuracy": accuracy(network, validation, device),

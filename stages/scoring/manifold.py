@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 250  # rows of a block of distances: memory grows with the images, not with their square
-USUAL = 0.01  # share of real images that lie closest to another one; samples as close count as duplicates
+USUAL = 0.01  # share of real images, the closest to others; samples as close as these count as duplicates or copies
 
 
 class Manifold(NamedTuple):

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-BLOCK = 250  # rows of a block of distances
-USUAL = 0.01  # share of test images whose ratios are the smallest; samples with one as small count as copies
+from stages.scoring.manifold import BLOCK, USUAL
 
 
 class Nearest(NamedTuple):

@@ -20,16 +20,20 @@ READINGS = 50  # of the loss, in the course of a training
 
 def fit(
     network: FeatureNetwork,
-    batches: Batches,
+    train: Split,
     options: Classifier,
     images: int,
+    device: torch.device,
     watch: Callable[[int, float], None] = lambda seen, loss: None,
 ) -> None:
     """Train on so many images, shifted at random, by AdamW under the one-cycle schedule (Smith and Topin, 2018).
 
-    `watch` is told the images seen and the loss now and then. The network ends ready to evaluate.
+    `watch` is told the images seen and the loss now and then. The network ends on the device, ready to evaluate.
     """
-    network.train()
+    network.to(device).to(memory_format=torch.channels_last).train()
+    batches = Batches(
+        torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device), options.batch_size
+    )
     optimizer = torch.optim.AdamW(
         network.parameters(), options.learning_rate, weight_decay=options.weight_decay, fused=True
     )

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.adversarial.batches import Batches
 from stages.scoring.features import FeatureNetwork
 from stages.scoring.training import accuracy, fit
 from stages.settings.params import Classifier, validate
@@ -25,9 +24,8 @@ def learn_and_test(train: Split, test: Split, config: Mapping[str, Any], images:
     """
     options = validate(Classifier, config["training"], "config.json: training")
     torch.manual_seed(options.seed)  # the same start and order for every set
-    network = FeatureNetwork(**config["network"]).to(device).to(memory_format=torch.channels_last)
-    on_device = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
-    fit(network, Batches(*on_device, options.batch_size), options, images)
+    network = FeatureNetwork(**config["network"])
+    fit(network, train, options, images, device)
     return accuracy(network, test, device)
 
 
