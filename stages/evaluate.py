@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
-from stages.drawing.grids import grid_png
 from stages.scoring.agreement import codes_to_accuracy, images_to_l1
-from stages.scoring.classes import class_fids, classes_to_shares, shares_to_kl, shares_to_lost
+from stages.scoring.classes import score_classes
 from stages.scoring.diagnosis import gradient_left, rises
 from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
 from stages.scoring.fid import FidTo, features_to_fid, features_to_gaussian
+from stages.scoring.inception import images_to_inception_features, load_inception
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.scoring.intervals import mean_margin
 from stages.scoring.manifold import Manifold
 from stages.scoring.memorisation import copies_share, find_nearest, to_points
 from stages.scoring.scores import features_to_scores, logits_to_scores
+from stages.scoring.seeds import average_scores
 from stages.scoring.usefulness import join_evenly, learn_and_test
 from stages.settings.command import run_stage
 from stages.settings.errors import StageError
@@ -33,61 +35,119 @@ from stages.support.files import (
     SCORES,
     read_array,
     read_json,
+    seed_folder,
     sha256,
     write_bytes,
     write_csv,
     write_json,
 )
-from stages.support.images import Split, read_split, to_float, to_outlines, to_uint8
+from stages.support.images import Split, grid_png, read_split, to_float, to_outlines, to_uint8
 from stages.support.weights import read_tensors
 from stages.tracking.journal import Journal
 
 CLOSEST = 20  # samples in the picture of those closest to training images
-LISTED = 100  # classes, above which scores tell of all together only
+
+
+class Yardstick(NamedTuple):
+    """What samples are measured with: networks, real images, and what these reach."""
+
+    classifier: FeatureNetwork
+    inception: nn.Module | None
+    train: Split
+    test: Split
+    real: dict[str, Any]
+    device: torch.device
 
 
 def main(params: Params, name: str) -> None:
-    """Score the samples against test images, and the snapshots of training against validation images."""
+    """Score the samples of each seed against test images, and the snapshots of training against validation images."""
     params.variant(name)
-    options = params.evaluate
-    device = prepare(params, options.seed)
-    run, model_hash = read_json(MODELS / name / "config.json"), sha256(MODELS / name / "generator.safetensors")
-    real = read_json(REFERENCE / "real.json")
-    train, test = read_split("train"), read_split("test")
+    device = prepare(params, params.evaluate.seed)
+    seeds = read_json(MODELS / name / "config.json")["variant"]["seeds"]
+    models: list[dict[str, Any]] = []
+    curve: list[dict[str, Any]] = []
+    pictures: list[bytes] = []
     with Journal(params.tracking, f"evaluate-{name}") as journal:
-        journal.join_run(name, model_hash)
-        classifier = load_classifier(CLASSIFIER, device)
-        images = read_samples(SAMPLES / name / "images.npy", tuple(run["image_shape"]))
-        features, logits = images_to_features(classifier, images, device)
-        check_features(SAMPLES / name, features)
-        predicted = logits.argmax(axis=1)
-        scores = score(features, logits, options, real["scores"])
-        scores |= score_classes(features, predicted, test.labels, run["classes"])
-        labels = read_labels(SAMPLES / name, len(images), run["classes"])
-        scores |= score_asked(SAMPLES / name, predicted, labels)
-        copies, closest = score_copies(images, features, train.images, real["copies_threshold"], options)
-        scores |= copies
-        if (SAMPLES / name / "outlines.npy").exists():
-            scores |= score_translations(classifier, SAMPLES / name, images, test, device)
-        elif labels is not None:
-            scores |= real["accuracies"] | score_usefulness(params, Split(images, labels), train, test, device)
-        curve = score_snapshots(classifier, name, real["snapshot_fid"], options, device)
-        losses = np.atleast_1d(np.genfromtxt(METRICS / name / "losses.csv", delimiter=",", names=True))
-        training = {
-            "gradient_left": gradient_left(losses["generator_gradient"]),
-            "fid_rises": rises([row["fid"] for row in curve]),
-        }
-
-        write_bytes(METRICS / name / "closest.png", closest)
+        yardstick = Yardstick(
+            load_classifier(CLASSIFIER, device),
+            load_inception(params.evaluate.inception, device),
+            read_split("train"),
+            read_split("test"),
+            read_json(REFERENCE / "real.json"),
+            device,
+        )
+        for seed in seeds:
+            folder, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
+            model = {
+                "run": read_json(folder / "config.json"),
+                "model_sha256": sha256(folder / "generator.safetensors"),
+            }
+            model["scores"], closest = score_samples(samples, model["run"], params, yardstick)
+            rows = score_snapshots(folder, params.evaluate, yardstick)
+            model["training"] = judge_training(METRICS / name / "losses.csv", seed, rows)
+            models.append(model)
+            curve += [{"seed": seed, **row} for row in rows]
+            pictures.append(closest)
+            record(journal, name, model, rows, samples)
+        scores = average_scores([model["scores"] for model in models])
+        write_bytes(METRICS / name / "closest.png", pictures[0])
         write_csv(METRICS / name / "scores.csv", list(curve[0]), curve)
         write_json(METRICS / name / "scores.json", scores)
-        about = {"scores": scores, "training": training, "run": run, "model_sha256": model_hash}
-        write_json(SCORES / name / "evaluation.json", about)
-        journal.metrics(curve[-1]["images"], {key: value for key, value in scores.items() if isinstance(value, float)})
-        for row in curve:
-            journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
+        write_json(SCORES / name / "evaluation.json", {"scores": scores, "models": models})
     print(f"evaluate: {name}: FID {scores['fid']:.2f} ± {scores['fid_margin']:.2f}", end=" ")
     print(f"(real {scores['fid_real']:.2f}), recall {scores['recall']:.2f} (real {scores['recall_real']:.2f})")
+
+
+def record(journal: Journal, name: str, model: dict[str, Any], snapshots: list[dict[str, Any]], samples: Path) -> None:
+    """Add scores to the run that trained the model, and the checkpoint that was chosen."""
+    journal.join_run(name, model["model_sha256"])
+    scores = {key: value for key, value in model["scores"].items() if isinstance(value, float)}
+    journal.metrics(snapshots[-1]["images"], scores)
+    for row in snapshots:
+        journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
+    if "checkpoint_images" in scores:
+        files = [samples / "generator.safetensors", MODELS / name / "config.json"]
+        journal.model(files, model["run"]["image_shape"], model["model_sha256"])
+
+
+def judge_training(losses: Path, seed: int, snapshots: list[dict[str, Any]]) -> dict[str, float]:
+    """What the curves of a seed say of its training."""
+    curves = np.atleast_1d(np.genfromtxt(losses, delimiter=",", names=True))
+    return {
+        "gradient_left": gradient_left(curves["generator_gradient"][curves["seed"] == seed]),
+        "fid_rises": rises([row["fid"] for row in snapshots]),
+    }
+
+
+def score_samples(
+    folder: Path, run: dict[str, Any], params: Params, yardstick: Yardstick
+) -> tuple[dict[str, Any], bytes]:
+    """All scores of a folder of samples, and the picture of the likeliest copies among them."""
+    classifier, inception, train, test, real, device = yardstick
+    options = params.evaluate
+    images = read_samples(folder / "images.npy", tuple(run["image_shape"]))
+    features, logits = images_to_features(classifier, images, device)
+    check_features(folder, features)
+    predicted = logits.argmax(axis=1)
+    scores = score(features, logits, options, real["scores"])
+    test_features = read_array(REFERENCE / "test_features.npy")
+    scores |= score_classes(features, predicted, test_features, test.labels, run["classes"])
+    labels = read_labels(folder, len(images), run["classes"])
+    scores |= score_asked(folder, predicted, labels)
+    copies, closest = score_copies(images, features, train.images, real["copies_threshold"], options)
+    scores |= copies
+    if inception is not None and real["inception_scores"]:
+        inception_features = images_to_inception_features(inception, images, device)
+        found = features_to_scores(inception_features, read_manifold("inception"), options)
+        scores |= {f"inception_{name}": value for name, value in found.items()}
+        scores |= {f"{name}_real": value for name, value in real["inception_scores"].items()}
+    if (folder / "outlines.npy").exists():
+        scores |= score_translations(classifier, folder, images, test, device)
+    elif labels is not None:
+        scores |= real["accuracies"] | score_usefulness(params, Split(images, labels), train, test, device)
+    if (folder / "checkpoint.json").exists():
+        scores["checkpoint_images"] = float(read_json(folder / "checkpoint.json")["images"])
+    return scores, closest
 
 
 def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
@@ -130,9 +190,8 @@ def check_features(folder: Path, features: np.ndarray) -> None:
 
 def score(features: np.ndarray, logits: np.ndarray, options: Evaluate, real: dict[str, float]) -> dict[str, Any]:
     """Every score beside what real images reach (`…_real`)."""
-    arrays = (read_array(REFERENCE / f"test_{name}.npy") for name in ("features", "squared_radii", "squared_nearest"))
     return {
-        **features_to_scores(features, Manifold(*arrays), options),
+        **features_to_scores(features, read_manifold("test"), options),
         **logits_to_scores(logits, options),
         **{f"{name}_real": value for name, value in real.items()},
         # the one to choose settings by
@@ -141,21 +200,9 @@ def score(features: np.ndarray, logits: np.ndarray, options: Evaluate, real: dic
     }
 
 
-def score_classes(features: np.ndarray, predicted: np.ndarray, test_labels: np.ndarray, classes: int) -> dict[str, Any]:
-    """Shares of classes among samples, how uneven these are, which are lost, and the FID of each."""
-    shares = classes_to_shares(predicted, classes)
-    fids = class_fids(features, predicted, read_array(REFERENCE / "test_features.npy"), test_labels)
-    scores = {
-        "smallest_class_share": float(shares.min()),
-        "class_kl": shares_to_kl(shares),
-        "classes_lost": len(shares_to_lost(shares)),
-    }
-    if classes > LISTED:
-        return scores | {"modes": int((shares > 0).sum())}
-    return scores | {
-        "class_share": {str(label): float(share) for label, share in enumerate(shares)},
-        "class_fid": {str(label): fid for label, fid in fids.items()},
-    }
+def read_manifold(name: str) -> Manifold:
+    """A manifold of test images: `test` of the classifier's features, `inception` of Inception's."""
+    return Manifold(*(read_array(REFERENCE / f"{name}_{part}.npy") for part in Manifold._fields))
 
 
 def score_asked(folder: Path, predicted: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
@@ -239,21 +286,19 @@ def score_translations(
     }
 
 
-def score_snapshots(
-    classifier: FeatureNetwork, name: str, real: float, options: Evaluate, device: torch.device
-) -> list[dict[str, Any]]:
+def score_snapshots(folder: Path, options: Evaluate, yardstick: Yardstick) -> list[dict[str, Any]]:
     """Scores along training, against validation images: one row a snapshot."""
-    snapshots = read_tensors(MODELS / name / "snapshots.safetensors")
+    snapshots = read_tensors(folder / "snapshots.safetensors")
     to_validation = FidTo(features_to_gaussian(read_array(REFERENCE / "validation_features.npy")))
     rows = []
     for seen, samples in zip(snapshots["images_seen"].tolist(), snapshots["samples"].numpy(), strict=True):
-        features, logits = images_to_features(classifier, samples, device)
+        features, logits = images_to_features(yardstick.classifier, samples, yardstick.device)
         splits = min(options.inception_splits, len(samples))
         rows.append(
             {
                 "images": seen,
                 "fid": to_validation(features_to_gaussian(features)),
-                "fid_real": real,
+                "fid_real": yardstick.real["snapshot_fid"],
                 "inception_score": logits_to_inception_score(logits, splits, options.seed)[0],
             }
         )

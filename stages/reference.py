@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
+from stages.scoring.classes import score_classes
 from stages.scoring.features import images_to_features, load_classifier
 from stages.scoring.fid import features_to_fid
-from stages.scoring.manifold import features_to_manifold
+from stages.scoring.inception import images_to_inception_features, load_inception
+from stages.scoring.manifold import Manifold, features_to_manifold
 from stages.scoring.memorisation import copies_threshold, find_nearest, to_points
 from stages.scoring.scores import features_to_scores, logits_to_scores
 from stages.scoring.usefulness import learn_and_test
 from stages.settings.command import run_stage
 from stages.settings.errors import ParameterError
-from stages.settings.params import Params
+from stages.settings.params import Evaluate, Params
 from stages.support.device import prepare
 from stages.support.files import CLASSIFIER, REFERENCE, read_json, write_array, write_json
 from stages.support.images import Split, read_split
@@ -25,51 +28,70 @@ def main(params: Params) -> None:
     classifier = load_classifier(CLASSIFIER, device)
     train, validation, test = (read_split(name) for name in ("train", "validation", "test"))
     check_counts(params, len(train.images), len(test.images))
-    train_features, _ = images_to_features(classifier, train.images, device)
+    train_features, train_logits = images_to_features(classifier, train.images, device)
     validation_features, _ = images_to_features(classifier, validation.images, device)
     test_features, test_logits = images_to_features(classifier, test.images, device)
 
     order = np.random.default_rng(options.seed).permutation(len(train.images))
-    stand_ins = train_features[order]
+    stand_ins, few = order[:sample_count], order[: options.usefulness.real_images]
     manifold = features_to_manifold(test_features, options.neighbours)
-    looked_up = slice(options.memorisation_samples)
-    small_set = order[: options.usefulness.real_images]
-    accuracies = {
-        name: learn_and_test(
-            Split(train.images[chosen], train.labels[chosen]),
-            test,
-            read_json(CLASSIFIER / "config.json"),
-            getattr(options.usefulness.images, params.budget),
-            device,
-        )
-        for name, chosen in {
-            "classification_accuracy_real": order[:sample_count],
-            "small_set_accuracy": small_set,
-        }.items()
+    predicted = train_logits[stand_ins].argmax(axis=1)
+    scores = {
+        **features_to_scores(train_features[stand_ins], manifold, options),
+        **logits_to_scores(test_logits, options),
+        **score_classes(train_features[stand_ins], predicted, test_features, test.labels, test.classes),
+        "validation_fid": features_to_fid(train_features[stand_ins], validation_features),
     }
-    scores = features_to_scores(stand_ins[:sample_count], manifold, options)
-    scores |= logits_to_scores(test_logits, options)
+    looked_up = slice(options.memorisation_samples)
+    inception_scores, inception_manifold = score_by_inception(train.images[stand_ins], test.images, options, device)
     real = {
         "scores": scores,
-        "snapshot_fid": features_to_fid(stand_ins[: params.curves.snapshot_images], validation_features),
+        "snapshot_fid": features_to_fid(train_features[order[: params.curves.snapshot_images]], validation_features),
         "copies_threshold": {
             "pixels": copies_threshold(find_nearest(to_points(test.images[looked_up]), to_points(train.images))),
             "features": copies_threshold(find_nearest(test_features[looked_up], train_features)),
         },
-        "accuracies": accuracies,
+        "accuracies": {
+            "classification_accuracy_real": learn_from(stand_ins, train, test, params, device),
+            "small_set_accuracy": learn_from(few, train, test, params, device),
+            "label_accuracy_real": float(np.mean(test_logits.argmax(axis=1) == test.labels)),
+        },
+        "inception_scores": inception_scores,
     }
-    arrays = {
-        "train_features": train_features,
-        "validation_features": validation_features,
-        "test_features": test_features,
-        "test_squared_radii": manifold.squared_radii,
-        "test_squared_nearest": manifold.squared_nearest,
-        "small_set": small_set,
-    }
-    for name, array in arrays.items():
-        write_array(REFERENCE / f"{name}.npy", array)
+    write_array(REFERENCE / "train_features.npy", train_features)
+    write_array(REFERENCE / "validation_features.npy", validation_features)
+    write_array(REFERENCE / "small_set.npy", few)
+    write_manifold("test", manifold)
+    if inception_manifold is not None:
+        write_manifold("inception", inception_manifold)
     write_json(REFERENCE / "real.json", real)
-    print("reference: real images:", ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    print(f"reference: real images: FID {scores['fid']:.3f}, inception score {scores['inception_score']:.3f}")
+
+
+def learn_from(chosen: np.ndarray, train: Split, test: Split, params: Params, device: torch.device) -> float:
+    """Accuracy on test images of a classifier that learns from the chosen training images (indices)."""
+    usefulness = params.evaluate.usefulness
+    images = getattr(usefulness.images, params.budget)
+    chosen_split = Split(train.images[chosen], train.labels[chosen])
+    return learn_and_test(chosen_split, test, read_json(CLASSIFIER / "config.json"), images, device)
+
+
+def score_by_inception(
+    stand_ins: np.ndarray, test: np.ndarray, options: Evaluate, device: torch.device
+) -> tuple[dict[str, float], Manifold | None]:
+    """Scores of training images in samples' place, `inception_…`, and the test images' manifold: where asked for."""
+    network = load_inception(options.inception, device)
+    if network is None:
+        return {}, None
+    manifold = features_to_manifold(images_to_inception_features(network, test, device), options.neighbours)
+    scores = features_to_scores(images_to_inception_features(network, stand_ins, device), manifold, options)
+    return {f"inception_{name}": value for name, value in scores.items()}, manifold
+
+
+def write_manifold(name: str, manifold: Manifold) -> None:
+    """Write `<name>_features.npy` and so on."""
+    for part, array in manifold._asdict().items():
+        write_array(REFERENCE / f"{name}_{part}.npy", array)
 
 
 def check_counts(params: Params, train: int, test: int) -> None:

@@ -75,7 +75,8 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
         {
             "variant": name,
             **{key: value for key, value in evaluation["scores"].items() if not isinstance(value, dict)},
-            **{f"{player}_parameters": count for player, count in evaluation["run"]["parameters"].items()},
+            **{f"{player}_parameters": count for player, count in evaluation["models"][0]["run"]["parameters"].items()},
+            "seeds": len(evaluation["models"]),
         }
         for name, evaluation in evaluations.items()
     ]
@@ -98,30 +99,36 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
         "test images; the first row has as many real training images in the samples' place (its inception score is "
         "the test images'). FID and KID are distances: less is better, and their unit is that of this pipeline's "
         "features; FID∞ is FID without the bias of few samples. Of the others more is better. After ± stands half a "
-        "95 % interval: one variant is better than another where their intervals do not meet. The smallest class has "
-        "10 % of a perfect generator's samples; KL is the divergence of all classes' shares from even ones. A picture "
-        "leads to more of it.",
+        "95 % interval: one variant is better than another where their intervals do not meet. Where a variant has "
+        "several seeds, scores are means over them, and intervals Student's: they hold the luck of training, too. The "
+        "smallest class has 10 % of a perfect generator's samples; KL is the divergence of all classes' shares from "
+        "even ones. A picture leads to more of it.",
         "",
         "| variant | known for | paper | parameters G / D | FID | FID∞ | KID | precision / recall "
         "| density / coverage | inception score | smallest class / KL | more scores | samples |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|---|",
-        f"| real images | | | | {' | '.join(_cells(real))} | | | |",
+        f"| real images | | | | {' | '.join(_cells(real))} | | |",
     ]
     for name, evaluation in evaluations.items():
-        variant, scores, counts = params.variants[name], evaluation["scores"], evaluation["run"]["parameters"]
+        variant, scores, models = params.variants[name], evaluation["scores"], evaluation["models"]
+        counts = models[0]["run"]["parameters"]
         cells = [
-            f"`{name}`",
+            f"`{name}`" + (f"<br>mean of {len(models)} seeds" if len(models) > 1 else ""),
             variant.known_for,
             variant.paper,
             f"{counts['generator']:,} / {counts['discriminator']:,}",
             *_cells(scores),
-            f"{scores['smallest_class_share']:.1%} / {scores['class_kl']:.3f}",
             "<br>".join(f"{title} {scores[key]:.3g}" for key, title in MORE_SCORES.items() if key in scores),
             f'<a href="../{name}/pictures"><img src="../{name}/pictures/samples.png" width="240"></a><br>'
             f'<a href="../{name}/closest.png">beside training images</a>',
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    remarks = [remark for name, evaluation in evaluations.items() for remark in find_faults(name, evaluation)]
+    remarks = [
+        f"`{name}`{_seed_of(model, evaluation)}: {fault}"
+        for name, evaluation in evaluations.items()
+        for model in evaluation["models"]
+        for fault in find_faults(model)
+    ]
     if remarks:
         lines += ["", "## What stands out", "", *(f"- {remark}" for remark in remarks)]
     return "\n".join(lines) + "\n"
@@ -136,12 +143,18 @@ def _cells(scores: dict[str, Any]) -> list[str]:
         f"{scores['precision']:.2f} / {scores['recall']:.2f}",
         f"{scores['density']:.2f} / {scores['coverage']:.2f}",
         f"{scores['inception_score']:.2f} ± {scores['inception_score_margin']:.2f}",
+        f"{scores['smallest_class_share']:.1%} / {scores['class_kl']:.3f}",
     ]
 
 
-def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
-    """Sentences on what is wrong with a variant, with the numbers that say so."""
-    run, scores, training = evaluation["run"], evaluation["scores"], evaluation["training"]
+def _seed_of(model: dict[str, Any], evaluation: dict[str, Any]) -> str:
+    """Which of a variant's models is meant, where there are several."""
+    return f" (seed {model['run']['seed']})" if len(evaluation["models"]) > 1 else ""
+
+
+def find_faults(model: dict[str, Any]) -> list[str]:
+    """Sentences on what is wrong with a trained model, with the numbers that say so."""
+    run, scores, training = model["run"], model["scores"], model["training"]
     faults = []
     (_, height, width), (rows, columns) = run["image_shape"], run["receptive_field"]
     if rows * columns < BLIND_SHARE * height * width:
@@ -171,7 +184,7 @@ def find_faults(name: str, evaluation: dict[str, Any]) -> list[str]:
         faults.append(
             f"it oscillates: FID rose by a quarter or more {training['fid_rises']} times in the course of training."
         )
-    return [f"`{name}`: {fault}" for fault in faults]
+    return faults
 
 
 def find_collapse(scores: dict[str, Any]) -> list[str]:
@@ -245,9 +258,10 @@ def restore_runs(params: Params, evaluations: dict[str, Any]) -> None:
     """Give each model a run in MLflow where the store knows none: its stages came from the cache."""
     with Journal(params.tracking, "report") as journal:
         for name, evaluation in evaluations.items():
-            scores = {key: value for key, value in evaluation["scores"].items() if isinstance(value, float)}
-            journal.join_run(name, evaluation["model_sha256"], otherwise=evaluation["run"])
-            journal.metrics(evaluation["run"]["variant"]["images"], scores)
+            for model in evaluation["models"]:
+                scores = {key: value for key, value in model["scores"].items() if isinstance(value, float)}
+                journal.join_run(name, model["model_sha256"], otherwise=model["run"])
+                journal.metrics(model["run"]["variant"]["images"], scores)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,69 @@ from torch import Tensor
 
 from stages.adversarial.network import Generator, Translator
 from stages.adversarial.parts import build_part
-from stages.drawing.grids import grid_png
+from stages.scoring.features import images_to_features, load_classifier
+from stages.scoring.fid import FidTo, features_to_gaussian
 from stages.settings.command import run_stage
 from stages.settings.params import Params, PartChoice
 from stages.support.device import prepare
-from stages.support.files import METRICS, MODELS, SAMPLES, read_json, write_array, write_bytes
-from stages.support.images import read_split, to_float, to_outlines, to_uint8
-from stages.support.weights import read_weights
+from stages.support.files import (
+    CLASSIFIER,
+    METRICS,
+    MODELS,
+    REFERENCE,
+    SAMPLES,
+    read_array,
+    read_json,
+    seed_folder,
+    write_array,
+    write_bytes,
+    write_json,
+)
+from stages.support.images import grid_png, read_split, to_float, to_outlines, to_uint8
+from stages.support.weights import read_tensors, read_weights, weights_to_bytes
 
 SHOWN = 100  # images in the picture of samples
 COLUMNS = 10
 
 
 def main(params: Params, name: str) -> None:
-    """Draw `sample.count` images, of each class in turn where labels count; a translator translates test images."""
+    """Draw from the model of each seed."""
     params.variant(name)
-    device = prepare(params, params.sample.seed)
-    generator = load_generator(MODELS / name, device)
-    classes = read_json(MODELS / name / "config.json")["classes"]
+    seeds = read_json(MODELS / name / "config.json")["variant"]["seeds"]
+    for seed in seeds:
+        model, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
+        device = prepare(params, params.sample.seed)
+        generator = load_generator(model, device)
+        if params.curves.checkpoint == "best":
+            images_seen, weights = find_best(model, device)
+            generator.load_state_dict(weights)
+            write_bytes(samples / "generator.safetensors", weights_to_bytes(generator))
+            write_json(samples / "checkpoint.json", {"images": images_seen})
+        arrays, pictures = draw(generator, params, read_json(model / "config.json")["classes"], device)
+        for key, array in arrays.items():
+            write_array(samples / f"{key}.npy", array)
+        for title, png in pictures.items():
+            write_bytes(seed_folder(METRICS / name / "pictures", seeds, seed) / f"{title}.png", png)
+        print(f"sample: {name}: {len(arrays['images'])} images")
+
+
+def find_best(model: Path, device: torch.device) -> tuple[int, dict[str, Tensor]]:
+    """The snapshot whose samples have the lowest FID to validation images: training images seen, and weights."""
+    snapshots = read_tensors(model / "snapshots.safetensors")
+    classifier = load_classifier(CLASSIFIER, device)
+    to_validation = FidTo(features_to_gaussian(read_array(REFERENCE / "validation_features.npy")))
+    features = (images_to_features(classifier, samples, device)[0] for samples in snapshots["samples"].numpy())
+    best = int(np.argmin([to_validation(features_to_gaussian(of_one)) for of_one in features]))
+    weights = {
+        key.removeprefix("generator."): value[best] for key, value in snapshots.items() if key.startswith("generator.")
+    }
+    return int(snapshots["images_seen"][best]), weights
+
+
+def draw(
+    generator: Generator, params: Params, classes: int, device: torch.device
+) -> tuple[dict[str, np.ndarray], dict[str, bytes]]:
+    """`sample.count` images, of each class in turn where labels count, and pictures; a translator's of test images."""
     count = params.sample.count
     if isinstance(generator, Translator):
         arrays, pictures = translate_test_images(generator, count, device)
@@ -40,11 +85,7 @@ def main(params: Params, name: str) -> None:
         pictures = {"samples": grid_png(arrays["images"][:SHOWN], COLUMNS)}
     for title, picture in generator.pictures(seed=params.sample.seed).items():
         pictures[title] = grid_png(_to_array(picture.images), picture.columns)
-    for key, array in arrays.items():
-        write_array(SAMPLES / name / f"{key}.npy", array)
-    for title, png in pictures.items():
-        write_bytes(METRICS / name / "pictures" / f"{title}.png", png)
-    print(f"sample: {name}: {len(arrays['images'])} images")
+    return arrays, pictures
 
 
 def translate_test_images(

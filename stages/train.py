@@ -17,7 +17,7 @@ from stages.settings.command import run_stage
 from stages.settings.errors import StageError
 from stages.settings.params import Params
 from stages.support.device import prepare
-from stages.support.files import METRICS, MODELS, sha256, write_bytes, write_csv, write_json
+from stages.support.files import METRICS, MODELS, seed_folder, sha256, write_bytes, write_csv, write_json
 from stages.support.images import read_split, to_uint8
 from stages.support.weights import weights_to_bytes
 from stages.tracking.journal import Journal
@@ -27,10 +27,17 @@ GRID = 64  # images in a grid of samples
 
 
 def main(params: Params, name: str) -> None:
-    """Train under the budget; keep both players (the generator averaged) and samples from along the way."""
+    """Train under the budget, once for each seed."""
+    rows = [{"seed": seed, **row} for seed in params.variant(name).seeds for row in train_seed(params, name, seed)]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    write_csv(METRICS / name / "losses.csv", columns, rows)
+
+
+def train_seed(params: Params, name: str, seed: int) -> list[dict[str, float]]:
+    """Write both players (the generator averaged) and samples from along the way; return rows of the loss curve."""
     variant = params.variant(name)
     parts = build_parts(name, variant)
-    device = prepare(params, variant.seed)
+    device = prepare(params, seed)
     train = read_split("train")
     rules = parts.pop("game")
     game = rules.build(**parts, image_shape=train.image_shape, classes=train.classes)
@@ -38,8 +45,9 @@ def main(params: Params, name: str) -> None:
     labels = torch.from_numpy(train.labels)[: len(images)].to(device)
     engine = Engine(game, Batches(images, labels, variant.batch_size), variant)
     about = variant.model_dump(exclude={"known_for", "paper"})
-    config = {
+    config: dict[str, Any] = {
         "variant": about | {"images": getattr(variant.images, params.budget)},
+        "seed": seed,
         "budget": params.budget,
         "device": device.type,
         "threads": params.threads,
@@ -48,24 +56,34 @@ def main(params: Params, name: str) -> None:
         "parameters": {player: _count(getattr(game, player)) for player in ("generator", "discriminator")},
         "receptive_field": list(game.receptive_field(train.image_shape)),  # of a logit, in pixels
     }
+    folder = seed_folder(MODELS / name, variant.seeds, seed)
     with Journal(params.tracking, name) as journal:
         journal.begin_run(name, config)
         journal.dataset("data/processed/train", len(images))
         rows, snapshots = play(engine, name, config, params, journal)
-        save_run(name, engine, config, rows, snapshots, journal)
+        write_bytes(folder / "snapshots.safetensors", save(snapshots))
+        write_bytes(folder / "discriminator.safetensors", weights_to_bytes(engine.game.discriminator))
+        write_bytes(folder / "generator.safetensors", weights_to_bytes(engine.average))
+        write_json(folder / "config.json", config)
+        files = [folder / "generator.safetensors", folder / "config.json"]
+        journal.model(files, config["image_shape"], sha256(files[0]))
+    return rows
 
 
 def play(
     engine: Engine, name: str, config: Mapping[str, Any], params: Params, journal: Journal
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    """Play the whole game; return the rows of the loss curve, and snapshots of samples on the way."""
+    """Play the whole game; return the rows of the loss curve, and what the snapshots on the way hold, stacked.
+
+    That is `images_seen`, `samples` and, where the best is to be chosen, the generator's weights (`generator.…`).
+    """
     total = config["variant"]["images"]
     progress = Progress(name, total)
     readings = _milestones(total, params.curves.points)
     snapshots = _milestones(total, params.curves.snapshots)
     asked = torch.arange(params.curves.snapshot_images, device=engine.device) % config["classes"]
     rows: list[dict[str, float]] = []
-    kept: list[tuple[int, torch.Tensor]] = []
+    kept: list[dict[str, torch.Tensor]] = []
     for seen in engine.play(total):
         if readings and seen >= readings[0]:
             readings = [milestone for milestone in readings if milestone > seen]
@@ -78,31 +96,13 @@ def play(
             snapshots = [milestone for milestone in snapshots if milestone > seen]
             images = engine.game.sample(engine.average, asked, engine.batches.images, seed=params.curves.seed)
             samples = to_uint8(images).cpu()
-            kept.append((seen, samples))
+            kept.append({"images_seen": torch.tensor(seen), "samples": samples})
+            if params.curves.checkpoint == "best":
+                state = engine.average.state_dict()
+                kept[-1] |= {f"generator.{key}": value.to("cpu", copy=True) for key, value in state.items()}
             journal.images("samples", seen, samples[:GRID].numpy())
     progress.close()
-    seen_at, drawn = zip(*kept, strict=True)
-    return rows, {"images_seen": torch.tensor(seen_at), "samples": torch.stack(drawn).contiguous()}
-
-
-def save_run(
-    name: str,
-    engine: Engine,
-    config: Mapping[str, Any],
-    rows: list[dict[str, float]],
-    snapshots: dict[str, torch.Tensor],
-    journal: Journal,
-) -> None:
-    """Write the outputs, and tell the journal of the model."""
-    folder = MODELS / name
-    write_bytes(folder / "generator.safetensors", weights_to_bytes(engine.average))
-    write_bytes(folder / "discriminator.safetensors", weights_to_bytes(engine.game.discriminator))
-    write_bytes(folder / "snapshots.safetensors", save(snapshots))
-    write_json(folder / "config.json", config)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    write_csv(METRICS / name / "losses.csv", columns, rows)
-    files = [folder / "generator.safetensors", folder / "config.json"]
-    journal.model(files, config["image_shape"], sha256(files[0]))
+    return rows, {key: torch.stack([snapshot[key] for snapshot in kept]).contiguous() for key in kept[0]}
 
 
 def _milestones(total: int, count: int) -> list[int]:

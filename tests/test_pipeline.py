@@ -136,24 +136,26 @@ def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None
 
 
 def test_an_experiment_reruns_one_variant_and_the_report_alone(repository: Path, first_build: str) -> None:
-    changed = run("dvc", "exp", "run", "--name", "faster", "-S", "variants.mlp.seed=1", cwd=repository)
+    changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.seeds=[1]", cwd=repository)
     assert stages_run(changed.stdout) == stages_of("mlp") | {"report"}
-    apart = run("dvc", "exp", "run", "--temp", "--name", "apart", "-S", "variants.mlp.seed=2", cwd=repository)
+    apart = run("dvc", "exp", "run", "--temp", "--name", "apart", "-S", "variants.mlp.seeds=[2,3]", cwd=repository)
     assert stages_run(apart.stdout) == stages_of("mlp") | {"report"}
 
     table = list(csv.DictReader(run("dvc", "exp", "show", "--csv", cwd=repository).stdout.splitlines()))
     rows = {row["Experiment"]: row for row in table if row["Experiment"]}
-    assert {"faster", "apart"} <= rows.keys()
-    assert [rows[name]["variants.mlp.seed"] for name in ("faster", "apart")] == ["1", "2"]
-    fids = {rows[name]["metrics/mlp/scores.json:fid"] for name in ("faster", "apart")}
-    assert len(fids) == 2
+    assert {"other", "apart"} <= rows.keys()
+    assert [rows[name]["variants.mlp.seeds"] for name in ("other", "apart")] == ["[1]", "[2, 3]"]
+    fids = {name: float(rows[name]["metrics/mlp/scores.json:fid"]) for name in ("other", "apart")}
 
-    runs = {run.data.tags.get("dvc.exp_name"): run for run in mlflow_runs(repository)}
-    for name in ("faster", "apart"):  # in the one store, artifacts and all, with the temporary copy gone
-        found = runs[name]
-        assert found.data.metrics["fid"] == pytest.approx(float(rows[name]["metrics/mlp/scores.json:fid"]))
+    # in the one store, a run a seed, artifacts and all, with the temporary copy gone
+    runs = [run for run in mlflow_runs(repository) if "dvc.exp_name" in run.data.tags]
+    fids_of_seeds = {run.data.params["seed"]: run.data.metrics["fid"] for run in runs}
+    assert len(set(fids_of_seeds.values())) == len(runs) == 3
+    assert fids["other"] == pytest.approx(fids_of_seeds["1"])
+    assert fids["apart"] == pytest.approx((fids_of_seeds["2"] + fids_of_seeds["3"]) / 2)
+    for found in runs:
         assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
-    assert len(list((repository / "mlartifacts").rglob("generator.safetensors"))) == len(VARIANTS) + 2
+    assert len(list((repository / "mlartifacts").rglob("generator.safetensors"))) == len(VARIANTS) + len(runs)
 
 
 def test_going_back_restores_from_the_cache(repository: Path, first_build: str) -> None:

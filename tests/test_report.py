@@ -21,7 +21,7 @@ def evaluation(fid: float, margin: float) -> dict[str, Any]:
             "class_share": {"0": 0.9, "1": 0.1},
             "smallest_class_share": 0.1,
         },
-        "run": {"parameters": {"generator": 3, "discriminator": 4}},
+        "models": [{"run": {"parameters": {"generator": 3, "discriminator": 4}}}],
     }
 
 
@@ -57,10 +57,12 @@ SCORES = {
     "coverage": 0.74,
     "inception_score": 9.0,
     "inception_score_margin": 0.1,
+    "smallest_class_share": 0.1,
+    "class_kl": 0.0123,
 }
 
 
-def full_evaluation(receptive_field: list[int], shares: dict[str, float], **scores: float) -> dict[str, Any]:
+def model(receptive_field: list[int], shares: dict[str, float], **scores: float) -> dict[str, Any]:
     return {
         "scores": {
             **SCORES,
@@ -70,7 +72,6 @@ def full_evaluation(receptive_field: list[int], shares: dict[str, float], **scor
             "class_fid": shares,
             "classes_lost": 0,
             "smallest_class_share": min(shares.values()),
-            "class_kl": 0.0123,
             "copies_pixels": 0.01,
             **scores,
         },
@@ -79,6 +80,7 @@ def full_evaluation(receptive_field: list[int], shares: dict[str, float], **scor
             "parameters": {"generator": 1234567, "discriminator": 4},
             "image_shape": [1, 28, 28],
             "receptive_field": receptive_field,
+            "seed": 7,
         },
     }
 
@@ -86,11 +88,13 @@ def full_evaluation(receptive_field: list[int], shares: dict[str, float], **scor
 def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> None:
     params = load()
     even = {str(digit): 0.1 for digit in range(10)}
-    evaluations = {name: full_evaluation([28, 28], even) for name in params.variants}
-    evaluations["cgan"]["scores"]["label_accuracy"] = 0.9876
+    models = {name: model([28, 28], even) for name in params.variants}
+    models["cgan"]["scores"]["label_accuracy"] = 0.9876
+    evaluations = {name: {"scores": one["scores"], "models": [one]} for name, one in models.items()}
     lines = write_page(params, evaluations).splitlines()
     rows = [line for line in lines if line.startswith("| `")]
-    real = "| real images | | | | 1.26 ± 0.09 | 1.13 | 0.042 ± 0.034 | 0.94 / 0.85 | 1.06 / 0.77 | 9.03 ± 0.13 | | | |"
+    scores = "1.26 ± 0.09 | 1.13 | 0.042 ± 0.034 | 0.94 / 0.85 | 1.06 / 0.77 | 9.03 ± 0.13 | 13.0% / 0.042"
+    real = f"| real images | | | | {scores} | | |"
     assert lines.index(real) == lines.index(rows[0]) - 1
     assert [row.split("`")[1] for row in rows] == list(params.variants)
     for (name, variant), row in zip(params.variants.items(), rows, strict=True):
@@ -108,9 +112,9 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
 
 def test_a_discriminator_that_sees_scraps_is_named_with_its_numbers() -> None:
     even = {str(digit): 0.1 for digit in range(10)}
-    (fault,) = find_faults("conv", full_evaluation([5, 5], even))
+    (fault,) = find_faults(model([5, 5], even))
     assert "sees 5 × 5 of 28 × 28 pixels (3% of the image)" in fault
-    assert find_faults("conv", full_evaluation([28, 28], even)) == []
+    assert find_faults(model([28, 28], even)) == []
 
 
 @pytest.mark.parametrize(
@@ -123,14 +127,14 @@ def test_a_discriminator_that_sees_scraps_is_named_with_its_numbers() -> None:
 )
 def test_mode_collapse_is_named_with_its_evidence(scores: dict[str, float], evidence: str) -> None:
     shares = {str(digit): 0.12 for digit in range(10)} | {"3": 0.001, "9": 0.002}
-    (fault,) = find_faults("mlp", full_evaluation([28, 28], shares, **scores))
-    assert fault.startswith("`mlp`: mode collapse: recall ")
+    (fault,) = find_faults(model([28, 28], shares, **scores))
+    assert fault.startswith("mode collapse: recall ")
     assert evidence in fault
-    assert find_faults("mlp", full_evaluation([28, 28], shares, coverage=0.05)) == []  # malformed, not missing
+    assert find_faults(model([28, 28], shares, coverage=0.05)) == []  # malformed, not missing
 
 
 def test_copies_of_training_images_are_named() -> None:
-    (fault,) = find_faults("mlp", full_evaluation([28, 28], {"0": 1.0}, copies_pixels=0.37))
+    (fault,) = find_faults(model([28, 28], {"0": 1.0}, copies_pixels=0.37))
     assert "37.0% of its samples" in fault
 
 
@@ -142,12 +146,24 @@ def test_copies_of_training_images_are_named() -> None:
     ],
 )
 def test_a_training_gone_wrong_is_named(training: dict[str, float], words: str) -> None:
-    evaluated = full_evaluation([28, 28], {"0": 1.0}) | {"training": training}
-    (fault,) = find_faults("mlp", evaluated)
+    (fault,) = find_faults(model([28, 28], {"0": 1.0}) | {"training": training})
     assert words in fault
 
 
 def test_a_translator_of_test_images_is_said_not_to_compare() -> None:
     even = {str(digit): 0.1 for digit in range(10)}
-    (fault,) = find_faults("cyclegan", full_evaluation([28, 28], even, cycle_l1=0.1))
+    (fault,) = find_faults(model([28, 28], even, cycle_l1=0.1))
     assert "do not rank it" in fault
+
+
+def test_several_seeds_make_one_row_and_each_its_faults() -> None:
+    params = load()
+    params = params.model_copy(update={"variants": {"mlp": params.variants["mlp"]}})
+    good, bad = model([28, 28], {"0": 1.0}), model([28, 28], {"0": 1.0}, copies_pixels=0.37)
+    evaluations = {"mlp": {"scores": good["scores"], "models": [good, bad]}}
+    lines = write_page(params, evaluations).splitlines()
+    (row,) = [line for line in lines if line.startswith("| `mlp`")]
+    assert "mean of 2 seeds" in row
+    (fault,) = [line for line in lines if line.startswith("- ")]
+    assert fault.startswith("- `mlp` (seed 7): 37.0% of its samples")
+    assert summarise(evaluations)["seeds"].tolist() == [2]

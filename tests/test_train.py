@@ -13,10 +13,21 @@ from safetensors.numpy import load_file
 
 from stages import sample, train
 from stages.adversarial.network import Translator
+from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
 from stages.settings.errors import StageError
 from stages.settings.params import Params, load
-from stages.support.files import PROCESSED, read_array, read_json, write_array
+from stages.support.files import (
+    CLASSIFIER,
+    PROCESSED,
+    REFERENCE,
+    read_array,
+    read_json,
+    write_array,
+    write_bytes,
+    write_json,
+)
 from stages.support.images import read_split, to_float, to_outlines, to_uint8
+from stages.support.weights import weights_to_bytes
 
 
 @pytest.fixture
@@ -134,3 +145,49 @@ def test_a_model_that_does_not_fit_its_config_is_refused(params: Params) -> None
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(StageError, match=r"generator\.safetensors"):
         sample.main(params, "mlp")
+
+
+def with_seeds(params: Params, name: str, seeds: list[int]) -> Params:
+    variants = params.variants | {name: params.variants[name].model_copy(update={"seeds": seeds})}
+    return params.model_copy(update={"variants": variants})
+
+
+def test_each_seed_is_trained_and_drawn_as_it_would_be_alone(params: Params) -> None:
+    files = [Path("models/mlp/generator.safetensors"), Path("data/samples/mlp/images.npy")]
+    alone = {}
+    for seed in (3, 5):
+        train.main(with_seeds(params, "mlp", [seed]), "mlp")
+        sample.main(params, "mlp")
+        alone[seed] = [path.read_bytes() for path in files]
+    train.main(with_seeds(params, "mlp", [3, 5]), "mlp")
+    sample.main(params, "mlp")
+    assert [path.read_bytes() for path in files] == alone[3] != alone[5]
+    assert [(path.parent / "seed_5" / path.name).read_bytes() for path in files] == alone[5]
+    with Path("metrics/mlp/losses.csv").open() as file:
+        rows = [(row["seed"], row["images"]) for row in csv.DictReader(file)]
+    assert rows == [(seed, images) for seed in ("3", "5") for images in ("16", "32", "40")]
+    assert Path("metrics/mlp/pictures/seed_5/samples.png").exists()
+
+
+def test_the_best_checkpoint_is_the_snapshot_nearest_to_validation_images(params: Params) -> None:
+    """Validation images are made to look like the first of two snapshots, so that it is the best, not the last."""
+    chosen = params.model_copy(update={"curves": params.curves.model_copy(update={"checkpoint": "best"})})
+    train.main(chosen, "dcgan")
+    snapshots = load_file("models/dcgan/snapshots.safetensors")
+    last = load_file("models/dcgan/generator.safetensors")
+    assert all(np.array_equal(snapshots[f"generator.{key}"][-1], value) for key, value in last.items())
+    torch.manual_seed(0)
+    shape = {"channels": 3, "height": 12, "width": 12, "base": 2, "features": 4, "classes": 4}
+    network = FeatureNetwork(**shape)
+    write_bytes(CLASSIFIER / "weights.safetensors", weights_to_bytes(network))
+    write_json(CLASSIFIER / "config.json", {"network": shape})
+    classifier = load_classifier(CLASSIFIER, torch.device("cpu"))
+    features, _ = images_to_features(classifier, snapshots["samples"][0], torch.device("cpu"))
+    write_array(REFERENCE / "validation_features.npy", features)
+    sample.main(chosen, "dcgan")
+    drawn = load_file("data/samples/dcgan/generator.safetensors")
+    assert all(np.array_equal(snapshots[f"generator.{key}"][0], value) for key, value in drawn.items())
+    assert read_json(Path("data/samples/dcgan/checkpoint.json")) == {"images": 24}
+    best = read_array(Path("data/samples/dcgan/images.npy"))
+    sample.main(params, "dcgan")
+    assert not np.array_equal(best, read_array(Path("data/samples/dcgan/images.npy")))

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from stages.scoring.fid import features_to_fid
 
 LOST_SHARE = 0.3  # of an even share, below which a class counts as lost
+LISTED = 100  # classes, above which scores tell of all together only
+
+
+def score_classes(
+    features: np.ndarray, predicted: np.ndarray, reference: np.ndarray, reference_classes: np.ndarray, count: int
+) -> dict[str, Any]:
+    """Shares of `count` classes among images, how uneven these are, which are lost, and the FID of each.
+
+    Of features (images, dims) and classes (images,) as the classifier sees them, against a reference's.
+    """
+    shares = classes_to_shares(predicted, count)
+    scores = {
+        "smallest_class_share": float(shares.min()),
+        "class_kl": shares_to_kl(shares),
+        "classes_lost": len(shares_to_lost(shares)),
+    }
+    if count > LISTED:
+        return scores | {"modes": int((shares > 0).sum())}
+    fids = class_fids(features, predicted, reference, reference_classes)
+    return scores | {
+        "class_share": {str(label): float(share) for label, share in enumerate(shares)},
+        "class_fid": {str(label): fid for label, fid in fids.items()},
+    }
 
 
 def classes_to_shares(classes: np.ndarray, count: int) -> np.ndarray:

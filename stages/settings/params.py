@@ -76,6 +76,15 @@ class Part(Strict):
     name: str
 
 
+def _no_seed_twice(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed may stand there once only")
+    return seeds
+
+
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=100), AfterValidator(_no_seed_twice)]
+
+
 class Variant(Strict):
     """One GAN: its parts, optimisers and lengths. Lengths and half-lives count training images."""
 
@@ -93,7 +102,7 @@ class Variant(Strict):
     ema_halflife_images: Positive
     ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     precision: Literal["float32", "bfloat16"]
-    seed: Seed
+    seeds: Seeds
     images: ByBudget
 
 
@@ -143,6 +152,7 @@ class Curves(Strict):
     points: Positive
     snapshots: Positive
     snapshot_images: Annotated[int, Field(ge=2)]
+    checkpoint: Literal["last", "best"]
     seed: Seed
 
 
@@ -151,6 +161,13 @@ class Usefulness(Strict):
 
     images: ByBudget
     real_images: Positive
+
+
+class Inception(Strict):
+    """Where the weights of Inception are, and the SHA-256 that they must have."""
+
+    weights: Annotated[str, Field(min_length=1)]  # none, download, or a file
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Evaluate(Strict):
@@ -164,6 +181,7 @@ class Evaluate(Strict):
     fid_infinity_points: Annotated[int, Field(ge=2)]
     memorisation_samples: Positive
     usefulness: Usefulness
+    inception: Inception
     seed: Seed
 
 

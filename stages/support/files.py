@@ -26,6 +26,11 @@ METRICS = Path("metrics")
 CLASSIFIER = MODELS / "classifier"
 
 
+def seed_folder(folder: Path, seeds: Sequence[int], seed: int) -> Path:
+    """Where in a variant's folder the files of one of its seeds are: those of the first stand at its top."""
+    return folder if seed == seeds[0] else folder / f"seed_{seed}"
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write under a temporary name, flush to disk, rename; parents are made."""
     path.parent.mkdir(parents=True, exist_ok=True)

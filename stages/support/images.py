@@ -1,11 +1,13 @@
-"""Images between disk and networks: uint8 0..255 on disk, float -1..1 inside."""
+"""Images between disk and networks: uint8 0..255 on disk and in pictures, float -1..1 inside."""
 
 from __future__ import annotations
 
+import io
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -56,3 +58,20 @@ def to_outlines(images: Tensor) -> Tensor:
     """Float images in [-1, 1] to their outlines: a morphological gradient, dilation minus erosion over 3 × 3 pixels."""
     dilated, eroded = max_pool2d(images, 3, 1, 1), -max_pool2d(-images, 3, 1, 1)
     return dilated - eroded - 1
+
+
+def grid_png(images: np.ndarray, columns: int, scale: int = 2) -> bytes:
+    """PNG bytes of uint8 images (count, 1 or 3, height, width) in rows, left to right."""
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    gap = 1
+    sheet = np.zeros((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), np.uint8)
+    for index, image in enumerate(images):
+        top = gap + (index // columns) * (height + gap)
+        left = gap + (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    picture = Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet)
+    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

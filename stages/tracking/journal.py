@@ -26,7 +26,6 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.drawing.grids import grid_png
 from stages.settings.params import Tracking
 
 EVENTS = "events.jsonl"
@@ -81,6 +80,7 @@ class Journal:
     def __init__(self, tracking: Tracking, name: str) -> None:
         self.wait_seconds = tracking.wait_seconds
         self.folder: Path | None = None  # None: nothing is tracked
+        self._models = 0
         self._lock: FileLock | None = None
         self._recorder: subprocess.Popen[bytes] | None = None  # where this stage was the one to start it
         if not tracking.enabled:
@@ -124,6 +124,8 @@ class Journal:
 
     def images(self, name: str, step: int, images: np.ndarray) -> None:
         """A grid of uint8 images (count, channels, height, width) at a step."""
+        from stages.support.images import grid_png  # brings torch, which the report can do without
+
         file = f"{name}-{step:010d}.png"
         self._attach(file, grid_png(images, columns=8))
         self._write("image", name=name, step=step, file=file)
@@ -134,9 +136,11 @@ class Journal:
 
     def model(self, files: Sequence[Path], image_shape: Sequence[int], sha256: str) -> None:
         """The trained model: its files, and the hash of its weights."""
+        self._models += 1
+        folder = f"model-{self._models}"  # apart, as the recorder may not have read the last one yet
         for file in files:
-            self._attach(f"model/{file.name}", file.read_bytes())
-        self._write("model", image_shape=list(image_shape), sha256=sha256)
+            self._attach(f"{folder}/{file.name}", file.read_bytes())
+        self._write("model", folder=folder, image_shape=list(image_shape), sha256=sha256)
 
     def __enter__(self) -> Self:
         return self

@@ -94,7 +94,7 @@ class Recording:
         )
         if event["parameters"] is None:
             if found:
-                self.run_id, self.joined = found[0].info.run_id, True
+                self.run_id, self.run_name, self.joined = found[0].info.run_id, event["name"], True
         elif not found:
             tags = {"reprogan.variant": event["name"], "reprogan.restored": "true", MODEL_TAG: event["model_sha256"]}
             self._create(event, event["parameters"], tags)
@@ -133,7 +133,7 @@ class Recording:
         from stages.tracking.served_model import log_model
 
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-            log_model(self.run_name, self.folder / "model", event["image_shape"])
+            log_model(self.run_name, self.folder / event["folder"], event["image_shape"])
         self.client.set_tag(run_id, MODEL_TAG, event["sha256"])
 
     def _forget_partial_run(self) -> None:
@@ -210,6 +210,7 @@ class Follower:
 
 def serve(key: str) -> None:
     """Record the journals of one key until there has been none for a while; return at once where another does."""
+    os.nice(10)  # trainings first
     with contextlib.suppress(Timeout), FileLock(recorder_lock(key), timeout=0):
         followers: dict[Path, Follower] = {}
         last = time.monotonic()

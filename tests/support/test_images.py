@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.drawing.grids import grid_png
-from stages.support.images import to_float, to_uint8
+from stages.support.images import grid_png, to_float, to_uint8
 
 
 def test_every_level_survives_the_way_in_and_out() -> None:

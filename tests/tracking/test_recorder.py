@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from stages.adversarial.parts import build_part, build_parts
 from stages.sample import load_generator
@@ -157,6 +157,36 @@ def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp
     assert "fid" not in first.data.metrics
     assert second.data.metrics["fid"] == 1.5
     assert second.info.status == "FINISHED"
+
+
+def test_chosen_checkpoints_of_several_seeds_go_each_to_its_run(tracking: Tracking, tmp_path: Path) -> None:
+    hashes = {"0": HASH, "1": "b" * 64}
+    for seed, sha256 in hashes.items():
+        with Journal(tracking, "x") as journal:
+            journal.begin_run("x", {"seed": seed})
+            journal.model(model_files(tmp_path / "last"), (1, 5, 5), sha256)
+    weights = tmp_path / "best" / "generator.safetensors"
+    with Journal(tracking, "evaluate") as journal:
+        for seed, sha256 in hashes.items():
+            files = model_files(tmp_path / "best")
+            torch.manual_seed(int(seed))
+            state = {key: torch.randn_like(value) for key, value in load_file(weights).items()}
+            write_bytes(weights, save(state))
+            journal.join_run("x", sha256)
+            journal.model(files, (1, 5, 5), sha256)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}")
+    drawn = []
+    for run in runs(tmp_path):
+        logged = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
+        latest = max(
+            (one for one in logged if one.source_run_id == run.info.run_id), key=lambda one: one.creation_timestamp
+        )
+        drawn.append(mlflow.pyfunc.load_model(latest.model_uri).predict(pd.DataFrame({"seed": [7], "label": [3]})))
+    for seed, images in zip(hashes, drawn, strict=True):
+        torch.manual_seed(int(seed))
+        write_bytes(weights, save({key: torch.randn_like(value) for key, value in load_file(weights).items()}))
+        generator = load_generator(tmp_path / "best", torch.device("cpu"))
+        assert np.array_equal(images, to_uint8(generator.sample(torch.tensor([3]), seed=7)).numpy())
 
 
 def test_models_from_the_cache_get_a_run_marked_restored_once(tracking: Tracking, tmp_path: Path) -> None:
