@@ -46,6 +46,7 @@ from stages.support.weights import read_tensors
 from stages.tracking.journal import Journal
 
 CLOSEST = 20  # samples in the picture of those closest to training images
+SAME = 1e-5  # of the largest feature, within which float32 features are the same
 
 
 class Yardstick(NamedTuple):
@@ -66,7 +67,7 @@ def main(params: Params, name: str) -> None:
     seeds = read_json(MODELS / name / "config.json")["variant"]["seeds"]
     models: list[dict[str, Any]] = []
     curve: list[dict[str, Any]] = []
-    pictures: list[bytes] = []
+    copies: list[np.ndarray] = []
     with Journal(params.tracking, f"evaluate-{name}") as journal:
         yardstick = Yardstick(
             load_classifier(CLASSIFIER, device),
@@ -76,6 +77,8 @@ def main(params: Params, name: str) -> None:
             read_json(REFERENCE / "real.json"),
             device,
         )
+        if yardstick.inception is not None and not yardstick.real["inception_scores"]:
+            print("inception: data/reference lacks its features: dvc repro --single-item --force reference")
         for seed in seeds:
             folder, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
             model = {
@@ -87,26 +90,30 @@ def main(params: Params, name: str) -> None:
             model["training"] = judge_training(METRICS / name / "losses.csv", seed, rows)
             models.append(model)
             curve += [{"seed": seed, **row} for row in rows]
-            pictures.append(closest)
-            record(journal, name, model, rows, samples)
+            copies.append(closest)
         scores = average_scores([model["scores"] for model in models])
-        write_bytes(METRICS / name / "closest.png", pictures[0])
+        write_bytes(METRICS / name / "closest.png", grid_png(np.concatenate(copies), CLOSEST))
         write_csv(METRICS / name / "scores.csv", list(curve[0]), curve)
         write_json(METRICS / name / "scores.json", scores)
         write_json(SCORES / name / "evaluation.json", {"scores": scores, "models": models})
+        for seed, model in zip(seeds, models, strict=True):
+            record(journal, name, model, [row for row in curve if row["seed"] == seed], seeds)
     print(f"evaluate: {name}: FID {scores['fid']:.2f} ± {scores['fid_margin']:.2f}", end=" ")
     print(f"(real {scores['fid_real']:.2f}), recall {scores['recall']:.2f} (real {scores['recall_real']:.2f})")
 
 
-def record(journal: Journal, name: str, model: dict[str, Any], snapshots: list[dict[str, Any]], samples: Path) -> None:
+def record(
+    journal: Journal, name: str, model: dict[str, Any], snapshots: list[dict[str, Any]], seeds: list[int]
+) -> None:
     """Add scores to the run that trained the model, and the checkpoint that was chosen."""
     journal.join_run(name, model["model_sha256"])
-    scores = {key: value for key, value in model["scores"].items() if isinstance(value, float)}
+    scores = {key: value for key, value in model["scores"].items() if isinstance(value, int | float)}
     journal.metrics(snapshots[-1]["images"], scores)
     for row in snapshots:
         journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
     if "checkpoint_images" in scores:
-        files = [samples / "generator.safetensors", MODELS / name / "config.json"]
+        folder, samples = (seed_folder(parent / name, seeds, model["run"]["seed"]) for parent in (MODELS, SAMPLES))
+        files = [samples / "generator.safetensors", folder / "config.json"]
         journal.model(files, model["run"]["image_shape"], model["model_sha256"])
 
 
@@ -121,8 +128,8 @@ def judge_training(losses: Path, seed: int, snapshots: list[dict[str, Any]]) -> 
 
 def score_samples(
     folder: Path, run: dict[str, Any], params: Params, yardstick: Yardstick
-) -> tuple[dict[str, Any], bytes]:
-    """All scores of a folder of samples, and the picture of the likeliest copies among them."""
+) -> tuple[dict[str, Any], np.ndarray]:
+    """All scores of a folder of samples, and the likeliest copies among them, as `score_copies` returns them."""
     classifier, inception, train, test, real, device = yardstick
     options = params.evaluate
     images = read_samples(folder / "images.npy", tuple(run["image_shape"]))
@@ -132,8 +139,19 @@ def score_samples(
     scores = score(features, logits, options, real["scores"])
     test_features = read_array(REFERENCE / "test_features.npy")
     scores |= score_classes(features, predicted, test_features, test.labels, run["classes"])
-    labels = read_labels(folder, len(images), run["classes"])
-    scores |= score_asked(folder, predicted, labels)
+    about = read_json(folder / "about.json")
+    if about["label_role"] == "class":
+        labels = read_labels(folder / "labels.npy", len(images), run["classes"])
+        scores["label_accuracy"] = float(np.mean(predicted == labels))
+        scores["label_accuracy_margin"] = mean_margin(predicted == labels)
+        scores["label_accuracy_real"] = real["label_accuracy"]
+        if about["translates"]:
+            scores |= score_translations(folder, images, yardstick)
+        else:
+            scores |= real["usefulness"] | score_usefulness(params, Split(images, labels), yardstick)
+    elif about["label_role"] == "code":
+        codes = read_labels(folder / "codes.npy", len(images), run["classes"])
+        scores |= {"code_accuracy": codes_to_accuracy(codes, predicted), "code_accuracy_real": real["label_accuracy"]}
     copies, closest = score_copies(images, features, train.images, real["copies_threshold"], options)
     scores |= copies
     if inception is not None and real["inception_scores"]:
@@ -141,12 +159,8 @@ def score_samples(
         found = features_to_scores(inception_features, read_manifold("inception"), options)
         scores |= {f"inception_{name}": value for name, value in found.items()}
         scores |= {f"{name}_real": value for name, value in real["inception_scores"].items()}
-    if (folder / "outlines.npy").exists():
-        scores |= score_translations(classifier, folder, images, test, device)
-    elif labels is not None:
-        scores |= real["accuracies"] | score_usefulness(params, Split(images, labels), train, test, device)
-    if (folder / "checkpoint.json").exists():
-        scores["checkpoint_images"] = float(read_json(folder / "checkpoint.json")["images"])
+    if "checkpoint_images" in about:
+        scores["checkpoint_images"] = about["checkpoint_images"]
     return scores, closest
 
 
@@ -159,18 +173,15 @@ def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
     return images
 
 
-def read_labels(folder: Path, count: int, classes: int) -> np.ndarray | None:
-    """int64 labels of samples, (count,), 0 to classes - 1, where they were asked for by label.
+def read_labels(path: Path, count: int, classes: int) -> np.ndarray:
+    """int64 labels or codes that samples were asked for by: (count,), 0 to classes - 1.
 
     Raises StageError for anything else.
     """
-    if not (folder / "labels.npy").exists():
-        return None
-    labels = read_array(folder / "labels.npy")
+    labels = read_array(path)
     if labels.dtype != np.int64 or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
         raise StageError(
-            f"{folder}/labels.npy: expected int64 ({count},), each from 0 to {classes - 1}, "
-            f"got {labels.dtype} {labels.shape}"
+            f"{path}: expected int64 ({count},), each from 0 to {classes - 1}, got {labels.dtype} {labels.shape}"
         )
     return labels
 
@@ -184,7 +195,7 @@ def check_features(folder: Path, features: np.ndarray) -> None:
         )
     if not np.isfinite(features).all():
         raise StageError(f"{folder}: features of samples are not finite; is models/classifier whole?")
-    if not features.var(axis=0).any():
+    if np.ptp(features, axis=0).max() <= SAME * np.abs(features).max():
         raise StageError(f"{folder}: all samples look the same to the classifier: the generator has collapsed")
 
 
@@ -205,27 +216,17 @@ def read_manifold(name: str) -> Manifold:
     return Manifold(*(read_array(REFERENCE / f"{name}_{part}.npy") for part in Manifold._fields))
 
 
-def score_asked(folder: Path, predicted: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
-    """How often the classifier sees what was asked for: the label, or the class that a code stands for."""
-    scores = {}
-    if labels is not None:
-        hits = predicted == labels
-        scores = {"label_accuracy": float(hits.mean()), "label_accuracy_margin": mean_margin(hits)}
-    if (folder / "codes.npy").exists():
-        scores["code_accuracy"] = codes_to_accuracy(read_array(folder / "codes.npy"), predicted)
-    return scores
-
-
 def score_copies(
     images: np.ndarray,
     features: np.ndarray,
     train_images: np.ndarray,
     thresholds: dict[str, float],
     options: Evaluate,
-) -> tuple[dict[str, float], bytes]:
+) -> tuple[dict[str, float], np.ndarray]:
     """Shares of samples that are copies of training images, in pixels and in features.
 
-    And a picture: the likeliest copies in pixels over their training images, then those in features over theirs.
+    And images in rows of CLOSEST: the likeliest copies in pixels over their training images, then those in features
+    over theirs.
     """
     looked_up = slice(options.memorisation_samples)
     nearest = {
@@ -237,13 +238,12 @@ def score_copies(
         closest = np.argsort(found.ratios, kind="stable")[:CLOSEST]
         rows += [images[closest], train_images[found.indices[closest]]]
     scores = {f"copies_{space}": copies_share(found, thresholds[space]) for space, found in nearest.items()}
-    return scores, grid_png(np.concatenate(rows), len(rows[0]))
+    return scores, np.concatenate(rows)
 
 
-def score_usefulness(
-    params: Params, samples: Split, train: Split, test: Split, device: torch.device
-) -> dict[str, float]:
+def score_usefulness(params: Params, samples: Split, yardstick: Yardstick) -> dict[str, float]:
     """What a classifier learns from samples by label alone, and beside a small set of real images."""
+    _, _, train, test, _, device = yardstick
     small_set = read_array(REFERENCE / "small_set.npy")
     few_real = Split(train.images[small_set], train.labels[small_set])
     config = read_json(CLASSIFIER / "config.json")
@@ -257,33 +257,39 @@ def score_usefulness(
     }
 
 
-def score_translations(
-    classifier: FeatureNetwork, folder: Path, images: np.ndarray, test: Split, device: torch.device
-) -> dict[str, float]:
+def score_translations(folder: Path, images: np.ndarray, yardstick: Yardstick) -> dict[str, float]:
     """Translated test images beside their true pairs, both ways, and after the whole cycle.
 
     L1 distances are means over pixels of images in [-1, 1]: 0 to 2.
     """
-    digits = test.images[: len(images)]
-    outlines = np.concatenate(
-        [to_uint8(to_outlines(to_float(batch))).numpy() for batch in torch.from_numpy(digits).split(1000)]
-    )
+    classifier, _, train, test, _, device = yardstick
+    count = len(images)
+    digits = test.images[:count]
+    outlines, train_outlines = (to_outline_arrays(given[:count]) for given in (test.images, train.images))
     made_outlines, cycled, cycled_outlines = (
         read_samples(folder / f"{name}.npy", images.shape[1:])
         for name in ("outlines", "cycled_images", "cycled_outlines")
     )
-    made_features, features = (
-        images_to_features(classifier, domain, device)[0] for domain in (made_outlines, outlines)
+    made_features, features, train_features = (
+        images_to_features(classifier, domain, device)[0] for domain in (made_outlines, outlines, train_outlines)
     )
     _, logits = images_to_features(classifier, digits, device)
     return {
         "outline_fid": features_to_fid(made_features, features),
+        "outline_fid_real": features_to_fid(train_features, features),
         "paired_l1": images_to_l1(images, digits),
         "outline_paired_l1": images_to_l1(made_outlines, outlines),
         "cycle_l1": images_to_l1(cycled, digits),
         "outline_cycle_l1": images_to_l1(cycled_outlines, outlines),
         "label_accuracy_before": float(np.mean(logits.argmax(axis=1) == test.labels[: len(images)])),
     }
+
+
+def to_outline_arrays(images: np.ndarray) -> np.ndarray:
+    """Outlines of uint8 images (count, channels, height, width), as uint8."""
+    return np.concatenate(
+        [to_uint8(to_outlines(to_float(batch))).numpy() for batch in torch.from_numpy(images).split(1000)]
+    )
 
 
 def score_snapshots(folder: Path, options: Evaluate, yardstick: Yardstick) -> list[dict[str, Any]]:
@@ -298,8 +304,9 @@ def score_snapshots(folder: Path, options: Evaluate, yardstick: Yardstick) -> li
             {
                 "images": seen,
                 "fid": to_validation(features_to_gaussian(features)),
-                "fid_real": yardstick.real["snapshot_fid"],
+                "fid_real": yardstick.real["snapshots"]["fid"],
                 "inception_score": logits_to_inception_score(logits, splits, options.seed)[0],
+                "inception_score_real": yardstick.real["snapshots"]["inception_score"],
             }
         )
     return rows

@@ -84,7 +84,9 @@ def summarise(evaluations: dict[str, Any]) -> pd.DataFrame:
     first = [column for column in FIRST_COLUMNS if column in summary]
     summary = summary[first + [column for column in summary if column not in first]]
     highest, lowest = summary["fid"] + summary["fid_margin"], summary["fid"] - summary["fid_margin"]
-    summary.insert(0, "rank", [1 + int((highest < low).sum()) for low in lowest])
+    ranked = ~summary.get("cycle_l1", pd.Series(np.nan, summary.index)).notna()  # translators start from test images
+    ranks = [1 + int((highest[ranked] < low).sum()) for low in lowest]
+    summary.insert(0, "rank", pd.Series(ranks, dtype="Int64").where(ranked))
     return summary
 
 
@@ -99,10 +101,10 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
         "test images; the first row has as many real training images in the samples' place (its inception score is "
         "the test images'). FID and KID are distances: less is better, and their unit is that of this pipeline's "
         "features; FID∞ is FID without the bias of few samples. Of the others more is better. After ± stands half a "
-        "95 % interval: one variant is better than another where their intervals do not meet. Where a variant has "
-        "several seeds, scores are means over them, and intervals Student's: they hold the luck of training, too. The "
-        "smallest class has 10 % of a perfect generator's samples; KL is the divergence of all classes' shares from "
-        "even ones. A picture leads to more of it.",
+        "95 % interval. Of one seed it holds the luck of drawing: where two intervals do not meet, one trained model "
+        "is better than the other. Of several seeds scores are means, and intervals Student's: they hold the luck of "
+        "training, too, and say which variant is better. The smallest class has 10 % of a perfect generator's "
+        "samples; KL is the divergence of all classes' shares from even ones. A picture leads to more of it.",
         "",
         "| variant | known for | paper | parameters G / D | FID | FID∞ | KID | precision / recall "
         "| density / coverage | inception score | smallest class / KL | more scores | samples |",
@@ -123,12 +125,7 @@ def write_page(params: Params, evaluations: dict[str, Any]) -> str:
             f'<a href="../{name}/closest.png">beside training images</a>',
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    remarks = [
-        f"`{name}`{_seed_of(model, evaluation)}: {fault}"
-        for name, evaluation in evaluations.items()
-        for model in evaluation["models"]
-        for fault in find_faults(model)
-    ]
+    remarks = [remark for name, evaluation in evaluations.items() for remark in _remarks(name, evaluation["models"])]
     if remarks:
         lines += ["", "## What stands out", "", *(f"- {remark}" for remark in remarks)]
     return "\n".join(lines) + "\n"
@@ -140,16 +137,21 @@ def _cells(scores: dict[str, Any]) -> list[str]:
         f"{scores['fid']:.2f} ± {scores['fid_margin']:.2f}",
         f"{scores['fid_infinity']:.2f}",
         f"{scores['kid']:.3f} ± {scores['kid_margin']:.3f}",
-        f"{scores['precision']:.2f} / {scores['recall']:.2f}",
-        f"{scores['density']:.2f} / {scores['coverage']:.2f}",
+        " / ".join(f"{scores[name]:.2f} ± {scores[f'{name}_margin']:.2f}" for name in ("precision", "recall")),
+        " / ".join(f"{scores[name]:.2f} ± {scores[f'{name}_margin']:.2f}" for name in ("density", "coverage")),
         f"{scores['inception_score']:.2f} ± {scores['inception_score_margin']:.2f}",
         f"{scores['smallest_class_share']:.1%} / {scores['class_kl']:.3f}",
     ]
 
 
-def _seed_of(model: dict[str, Any], evaluation: dict[str, Any]) -> str:
-    """Which of a variant's models is meant, where there are several."""
-    return f" (seed {model['run']['seed']})" if len(evaluation["models"]) > 1 else ""
+def _remarks(name: str, models: list[dict[str, Any]]) -> list[str]:
+    """What stands out about a variant: what all its seeds share once, the rest with the seed."""
+    faults = {model["run"]["seed"]: find_faults(model) for model in models}
+    shared = [fault for fault in find_faults(models[0]) if all(fault in those for those in faults.values())]
+    apart = [
+        f"`{name}` (seed {seed}): {fault}" for seed, those in faults.items() for fault in those if fault not in shared
+    ]
+    return [f"`{name}`: {fault}" for fault in shared] + apart
 
 
 def find_faults(model: dict[str, Any]) -> list[str]:
@@ -170,9 +172,10 @@ def find_faults(model: dict[str, Any]) -> list[str]:
         )
     if evidence := find_collapse(scores):
         faults.append(f"mode collapse: {', '.join(evidence)}.")
-    if scores["copies_pixels"] > REPEATED * USUAL:
+    copies = max(scores["copies_pixels"], scores["copies_features"])
+    if copies > REPEATED * USUAL:
         faults.append(
-            f"{scores['copies_pixels']:.1%} of its samples are as close to one training image as only {USUAL:.0%} of "
+            f"{copies:.1%} of its samples are as close to one training image as only {USUAL:.0%} of "
             "test images are: it may have learned them by heart."
         )
     if training["gradient_left"] < VANISHED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from stages.adversarial.parts import build_part
 from stages.scoring.features import images_to_features, load_classifier
 from stages.scoring.fid import FidTo, features_to_gaussian
 from stages.settings.command import run_stage
+from stages.settings.errors import StageError
 from stages.settings.params import Params, PartChoice
 from stages.support.device import prepare
 from stages.support.files import (
@@ -43,11 +45,12 @@ def main(params: Params, name: str) -> None:
         model, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
         device = prepare(params, params.sample.seed)
         generator = load_generator(model, device)
+        about: dict[str, Any] = {"label_role": generator.label_role, "translates": isinstance(generator, Translator)}
         if params.curves.checkpoint == "best":
-            images_seen, weights = find_best(model, device)
+            about["checkpoint_images"], weights = find_best(model, device)
             generator.load_state_dict(weights)
             write_bytes(samples / "generator.safetensors", weights_to_bytes(generator))
-            write_json(samples / "checkpoint.json", {"images": images_seen})
+        write_json(samples / "about.json", about)
         arrays, pictures = draw(generator, params, read_json(model / "config.json")["classes"], device)
         for key, array in arrays.items():
             write_array(samples / f"{key}.npy", array)
@@ -59,6 +62,8 @@ def main(params: Params, name: str) -> None:
 def find_best(model: Path, device: torch.device) -> tuple[int, dict[str, Tensor]]:
     """The snapshot whose samples have the lowest FID to validation images: training images seen, and weights."""
     snapshots = read_tensors(model / "snapshots.safetensors")
+    if not any(key.startswith("generator.") for key in snapshots):
+        raise StageError(f"{model}: trained without curves.checkpoint: best, it has no checkpoints; train it again")
     classifier = load_classifier(CLASSIFIER, device)
     to_validation = FidTo(features_to_gaussian(read_array(REFERENCE / "validation_features.npy")))
     features = (images_to_features(classifier, samples, device)[0] for samples in snapshots["samples"].numpy())
@@ -130,6 +135,8 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
 
 
 def _to_array(images: Tensor) -> np.ndarray:
+    if not torch.isfinite(images).all():
+        raise StageError("what the generator draws is not finite: are its weights in models/ whole?")
     return to_uint8(images).cpu().numpy()
 
 

@@ -32,6 +32,12 @@ def test_the_lowest_fid_comes_first_and_only_intervals_apart_make_a_rank() -> No
     assert summary["rank"].tolist() == [1, 2, 2, 3, 5]  # d meets a, but b and c are better for certain
     assert summary["smallest_class_share"].tolist() == [0.1] * 5
     assert "class_share" not in summary
+    translator = evaluation(0.5, 0.1)
+    translator["scores"]["cycle_l1"] = 0.1
+    summary = summarise({"t": translator} | {name: evaluation(*given) for name, given in fids.items()})
+    assert summary["variant"].tolist() == ["t", "b", "a", "c", "d", "e"]
+    assert summary["rank"].isna().tolist() == [True] + [False] * 5  # it starts from test images, and makes nobody worse
+    assert summary["rank"].tolist()[1:] == [1, 2, 2, 3, 5]
     assert list(summary)[:4] == ["rank", "variant", "fid", "fid_margin"]
 
 
@@ -52,9 +58,13 @@ SCORES = {
     "kid_margin": 0.004,
     "duplicates": 0.01,
     "precision": 0.91,
+    "precision_margin": 0.01,
     "recall": 0.82,
+    "recall_margin": 0.02,
     "density": 1.03,
+    "density_margin": 0.03,
     "coverage": 0.74,
+    "coverage_margin": 0.04,
     "inception_score": 9.0,
     "inception_score_margin": 0.1,
     "smallest_class_share": 0.1,
@@ -73,6 +83,7 @@ def model(receptive_field: list[int], shares: dict[str, float], **scores: float)
             "classes_lost": 0,
             "smallest_class_share": min(shares.values()),
             "copies_pixels": 0.01,
+            "copies_features": 0.01,
             **scores,
         },
         "training": {"gradient_left": 0.5, "fid_rises": 1},
@@ -93,7 +104,10 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
     evaluations = {name: {"scores": one["scores"], "models": [one]} for name, one in models.items()}
     lines = write_page(params, evaluations).splitlines()
     rows = [line for line in lines if line.startswith("| `")]
-    scores = "1.26 ± 0.09 | 1.13 | 0.042 ± 0.034 | 0.94 / 0.85 | 1.06 / 0.77 | 9.03 ± 0.13 | 13.0% / 0.042"
+    scores = (
+        "1.26 ± 0.09 | 1.13 | 0.042 ± 0.034 | 0.94 ± 0.04 / 0.85 ± 0.05 | 1.06 ± 0.06 / 0.77 ± 0.07 "
+        "| 9.03 ± 0.13 | 13.0% / 0.042"
+    )
     real = f"| real images | | | | {scores} | | |"
     assert lines.index(real) == lines.index(rows[0]) - 1
     assert [row.split("`")[1] for row in rows] == list(params.variants)
@@ -102,7 +116,8 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
         assert variant.known_for in row
         assert variant.paper in row
         assert "1,234,567 / 4" in row
-        assert "| 1.23 ± 0.06 | 1.10 | 0.012 ± 0.004 | 0.91 / 0.82 | 1.03 / 0.74 | 9.00 ± 0.10 | 10.0% / 0.012 |" in row
+        assert "| 1.23 ± 0.06 | 1.10 | 0.012 ± 0.004 | 0.91 ± 0.01 / 0.82 ± 0.02 | 1.03 ± 0.03 / 0.74 ± 0.04 |" in row
+        assert "| 9.00 ± 0.10 | 10.0% / 0.012 |" in row
         assert f'src="../{name}/pictures/samples.png"' in row
         assert f'href="../{name}/closest.png"' in row
         assert ("asked digit 0.988" in row) == (name == "cgan")
@@ -159,11 +174,13 @@ def test_a_translator_of_test_images_is_said_not_to_compare() -> None:
 def test_several_seeds_make_one_row_and_each_its_faults() -> None:
     params = load()
     params = params.model_copy(update={"variants": {"mlp": params.variants["mlp"]}})
-    good, bad = model([28, 28], {"0": 1.0}), model([28, 28], {"0": 1.0}, copies_pixels=0.37)
+    good, bad = model([5, 5], {"0": 1.0}), model([5, 5], {"0": 1.0}, copies_features=0.37)
+    bad["run"]["seed"] = 9
     evaluations = {"mlp": {"scores": good["scores"], "models": [good, bad]}}
     lines = write_page(params, evaluations).splitlines()
     (row,) = [line for line in lines if line.startswith("| `mlp`")]
     assert "mean of 2 seeds" in row
-    (fault,) = [line for line in lines if line.startswith("- ")]
-    assert fault.startswith("- `mlp` (seed 7): 37.0% of its samples")
+    of_both, of_one = [line for line in lines if line.startswith("- ")]
+    assert of_both.startswith("- `mlp`: a logit of its discriminator sees 5 × 5")
+    assert of_one.startswith("- `mlp` (seed 9): 37.0% of its samples")
     assert summarise(evaluations)["seeds"].tolist() == [2]

@@ -87,7 +87,7 @@ def test_what_was_asked_for_is_written_where_it_counts(params: Params, name: str
     folder = Path("data/samples") / name
     images = read_array(folder / "images.npy")
     assert (images.shape, images.dtype) == ((11, 3, 12, 12), np.uint8)
-    assert {path.stem for path in folder.iterdir()} == {"images"} | ({kind} if kind else set())
+    assert {path.stem for path in folder.iterdir()} == {"images", "about"} | ({kind} if kind else set())
     if kind:
         assert read_array(folder / f"{kind}.npy").tolist() == [index % 4 for index in range(11)]
     pictures = {path.stem for path in (Path("metrics") / name / "pictures").iterdir()}
@@ -97,7 +97,7 @@ def test_what_was_asked_for_is_written_where_it_counts(params: Params, name: str
 def test_a_translator_translates_test_images_both_ways_and_back(params: Params) -> None:
     train.main(params, "cyclegan")
     sample.main(params, "cyclegan")
-    arrays = {path.stem: read_array(path) for path in Path("data/samples/cyclegan").iterdir()}
+    arrays = {path.stem: read_array(path) for path in Path("data/samples/cyclegan").glob("*.npy")}
     shapes = {key: array.shape for key, array in arrays.items()}
     made = ("images", "outlines", "cycled_images", "cycled_outlines")
     assert shapes == dict.fromkeys(made, (11, 3, 12, 12)) | {"labels": (11,)}
@@ -187,7 +187,11 @@ def test_the_best_checkpoint_is_the_snapshot_nearest_to_validation_images(params
     sample.main(chosen, "dcgan")
     drawn = load_file("data/samples/dcgan/generator.safetensors")
     assert all(np.array_equal(snapshots[f"generator.{key}"][0], value) for key, value in drawn.items())
-    assert read_json(Path("data/samples/dcgan/checkpoint.json")) == {"images": 24}
+    assert read_json(Path("data/samples/dcgan/about.json")) == {
+        "label_role": "ignored",
+        "translates": False,
+        "checkpoint_images": 24,
+    }
     best = read_array(Path("data/samples/dcgan/images.npy"))
     sample.main(params, "dcgan")
     assert not np.array_equal(best, read_array(Path("data/samples/dcgan/images.npy")))

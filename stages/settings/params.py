@@ -22,6 +22,8 @@ PARAMS_FILE = Path("params.yaml")
 Model = TypeVar("Model", bound=BaseModel)
 RESERVED_NAMES = {"classifier", "report"}  # models/classifier and metrics/report are taken
 
+INCEPTION_DIMS = 2048
+
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -226,6 +228,11 @@ class Params(Strict):
             raise ValueError("evaluate.neighbours must be below sample.count")
         if self.classifier.feature_size >= self.sample.count:
             raise ValueError("classifier.feature_size must be below sample.count: fewer samples have no covariance")
+        if self.evaluate.inception.weights != "none" and self.sample.count <= INCEPTION_DIMS:
+            raise ValueError(
+                f"sample.count must be above {INCEPTION_DIMS} for evaluate.inception: fewer samples have no covariance "
+                "in that many dimensions"
+            )
         return self
 
     def variant(self, name: str) -> Variant:

@@ -89,7 +89,7 @@ def test_weights_that_cannot_be_had_are_one_line(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.URL_INCEPTION_V3", "http://127.0.0.1:9/x.pth")
     for given, says in {
-        options(tmp_path / "none.pth"): "no such file",
+        options(tmp_path / "none.pth"): f"No such file or directory: '{tmp_path}/none.pth'",
         options(weights): f"SHA-256 is {digest(weights)}, expected {'0' * 64}",
         options(other, digest(other)): "inception: no scores by its features: ",
         options(malicious, digest(malicious)): "weights_only",

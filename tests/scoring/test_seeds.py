@@ -24,15 +24,26 @@ def test_the_interval_holds_the_truth_19_times_in_20() -> None:
 
 def test_scores_of_seeds_become_means_with_margins_of_their_own() -> None:
     seeds = [
-        {"fid": fid, "fid_margin": 0.1, "fid_real": 0.5, "sample_count": 9, "class_share": share, "classes_lost": lost}
+        {
+            "fid": fid,
+            "fid_margin": 0.1,
+            "fid_infinity": 1.5 * fid - 0.5,
+            "fid_real": 0.5,
+            "sample_count": 9,
+            "class_share": share,
+            "classes_lost": lost,
+        }
         for fid, share, lost in ((1.0, {"0": 0.2, "1": 0.8}, 0), (2.0, {"0": 0.4}, 1), (3.0, {"0": 0.6, "1": 0.4}, 1))
     ]
     averages = average_scores(seeds)
     assert averages["fid"] == 2
     assert averages["fid_margin"] == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)  # t of two degrees of freedom
     assert (averages["fid_real"], averages["sample_count"]) == (0.5, 9)
-    assert averages["class_share"] == {"0": pytest.approx(0.4)}  # one seed has no samples of class 1
+    assert averages["class_share"] == {"0": pytest.approx(0.4), "1": pytest.approx(0.6)}  # of the two that have it
     assert averages["classes_lost"] == pytest.approx(2 / 3)
+    assert averages["fid_infinity"] == pytest.approx(2.5)
+    assert averages["fid_infinity_margin"] == pytest.approx(averages["fid_margin"] * 1.5)  # spread as much again
+    assert "classes_lost_margin" not in averages  # a count
 
 
 def test_scores_of_one_seed_stay_as_they_are() -> None:

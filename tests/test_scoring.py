@@ -1,0 +1,129 @@
+"""From models to scores in small: two seeds, the best checkpoint, and a second feature network."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages import classifier, evaluate, reference, report, sample, train
+from stages.settings.errors import StageError
+from stages.settings.params import Params, load
+from stages.support.files import PROCESSED, read_json, write_array
+
+SEEDS = [3, 5]
+
+
+class Pixels(torch.nn.Module):
+    """Stands in Inception's place: eight means of pixels."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+        return (images.float().mean(dim=1).flatten(1)[:, ::18].contiguous(),)
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """A hundred and fifty bars of 12 × 12, and a conditional variant to train on them for some steps, untracked."""
+    params = load()
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for split in ("train", "validation", "test"):
+        labels = np.arange(150) % 3
+        images = random.integers(0, 80, (150, 1, 12, 12), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[0, :, 4 * label : 4 * label + 3] = random.integers(150, 256)
+        write_array(PROCESSED / split / "images.npy", images)
+        write_array(PROCESSED / split / "labels.npy", labels)
+
+    def change(part: Any, **values: Any) -> Any:
+        return part.model_copy(update=values)
+
+    lengths = change(params.classifier.images, smoke=3200)
+    usefulness = change(params.evaluate.usefulness, images=lengths, real_images=9)
+    cgan = params.variants["cgan"]
+    variant = change(cgan, batch_size=8, images=change(cgan.images, smoke=640), seeds=SEEDS)
+    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "memorisation_samples": 20}
+    return change(
+        params,
+        budget="smoke",
+        classifier=change(params.classifier, width=4, feature_size=8, batch_size=16, images=lengths),
+        curves=change(params.curves, points=3, snapshots=3, snapshot_images=20, checkpoint="best"),
+        sample=change(params.sample, count=60),
+        evaluate=change(params.evaluate, usefulness=usefulness, **fewer),
+        tracking=change(params.tracking, enabled=False),
+        variants={"cgan": variant},
+    )
+
+
+def test_scores_of_two_seeds_at_their_best_with_a_second_network(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (reference, evaluate):
+        monkeypatch.setattr(module, "load_inception", lambda options, device: Pixels())
+    classifier.main(params)
+    reference.main(params)
+    for stage in (train, sample, evaluate):
+        stage.main(params, "cgan")
+    report.main(params)
+
+    evaluation = read_json(Path("data/scores/cgan/evaluation.json"))
+    of_seeds = [model["scores"] for model in evaluation["models"]]
+    assert [model["run"]["seed"] for model in evaluation["models"]] == SEEDS
+    scores = read_json(Path("metrics/cgan/scores.json"))
+    assert scores["fid"] == pytest.approx(np.mean([of_one["fid"] for of_one in of_seeds]))
+    assert len({of_one["fid"] for of_one in of_seeds}) == 2
+    assert scores["fid_infinity_margin"] > 0
+    assert "kid_std_margin" not in scores
+    assert scores["label_accuracy_real"] > 0.9
+
+    # all that is measured of samples is measured of real images, too
+    measured = {key for key in of_seeds[0] if not key.endswith(("_real", "sample_count"))}
+    without = {key for key in measured if f"{key}_real" not in scores}
+    assert without <= {
+        "label_accuracy_margin",
+        "copies_pixels",
+        "copies_features",
+        "small_set_accuracy",
+        "checkpoint_images",
+    }
+    assert 0 < scores["inception_fid_real"] < scores["inception_fid"]
+    assert scores["inception_recall"] <= scores["inception_recall_real"]
+    assert scores["class_kl_real"] == pytest.approx(0, abs=0.05)
+
+    # each seed's checkpoint is the one of lowest validation FID, as the curve in scores.csv has it
+    with Path("metrics/cgan/scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for seed, of_one in zip(SEEDS, of_seeds, strict=True):
+        best = min((row for row in rows if int(row["seed"]) == seed), key=lambda row: float(row["fid"]))
+        assert of_one["checkpoint_images"] == int(best["images"])
+    assert "mean of 2 seeds" in Path("metrics/report/variants.md").read_text()
+
+
+def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference, "INCEPTION_DIMS", 8)
+    asked = params.evaluate.inception.model_copy(update={"weights": "nowhere.pth"})
+    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"inception": asked})})
+    classifier.main(params)
+    reference.main(params)
+    for stage in (train, sample):
+        stage.main(params, "cgan")
+    capsys.readouterr()
+    evaluate.main(params, "cgan")
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "nowhere.pth" in told
+    scores = read_json(Path("metrics/cgan/scores.json"))
+    assert {"fid", "classification_accuracy"} <= scores.keys()
+    assert not [key for key in scores if key.startswith("inception_fid")]
+
+
+def test_images_that_are_not_finite_end_the_sampling(params: Params) -> None:
+    train.main(params, "cgan")
+    with pytest.raises(StageError, match="not finite"):
+        sample._to_array(torch.full((2, 1, 12, 12), torch.nan))
