@@ -8,7 +8,7 @@ repro: $(BIN)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .

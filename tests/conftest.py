@@ -17,8 +17,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the quick tests first: a broken unit should not wait for the pipeline."""
-    items.sort(key=lambda item: "test_pipeline" in str(item.path))
+    """Run the quick tests first: a broken unit should not wait for the pipeline. Of two workers one starts with it."""
+    items.sort(key=lambda item: "test_pipeline" in str(item.path), reverse="PYTEST_XDIST_WORKER" in os.environ)
 
 
 def run(*command: str, cwd: Path, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
