@@ -13,7 +13,7 @@ from stages.scoring.agreement import codes_to_accuracy, images_to_l1
 from stages.scoring.classes import score_classes
 from stages.scoring.diagnosis import gradient_left, rises
 from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
-from stages.scoring.fid import FidTo, features_to_fid, features_to_gaussian
+from stages.scoring.fid import features_to_fid
 from stages.scoring.inception import images_to_inception_features, load_inception
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.scoring.intervals import mean_margin
@@ -106,15 +106,15 @@ def record(
     journal: Journal, name: str, model: dict[str, Any], snapshots: list[dict[str, Any]], seeds: list[int]
 ) -> None:
     """Add scores to the run that trained the model, and the checkpoint that was chosen."""
-    journal.join_run(name, model["model_sha256"])
-    scores = {key: value for key, value in model["scores"].items() if isinstance(value, int | float)}
-    journal.metrics(snapshots[-1]["images"], scores)
+    journal.join_run(name, model["model_sha256"], model["run"]["checkpoint"])
+    journal.metrics(snapshots[-1]["images"], model["scores"])
     for row in snapshots:
         journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
-    if "checkpoint_images" in scores:
+    if "checkpoint_images" in model["scores"]:
         folder, samples = (seed_folder(parent / name, seeds, model["run"]["seed"]) for parent in (MODELS, SAMPLES))
         files = [samples / "generator.safetensors", folder / "config.json"]
-        journal.model(files, model["run"]["image_shape"], model["model_sha256"])
+        contents = {file.name: file.read_bytes() for file in files}
+        journal.model(contents, model["run"]["image_shape"], model["model_sha256"])
 
 
 def judge_training(losses: Path, seed: int, snapshots: list[dict[str, Any]]) -> dict[str, float]:
@@ -295,7 +295,7 @@ def to_outline_arrays(images: np.ndarray) -> np.ndarray:
 def score_snapshots(folder: Path, options: Evaluate, yardstick: Yardstick) -> list[dict[str, Any]]:
     """Scores along training, against validation images: one row a snapshot."""
     snapshots = read_tensors(folder / "snapshots.safetensors")
-    to_validation = FidTo(features_to_gaussian(read_array(REFERENCE / "validation_features.npy")))
+    validation = read_array(REFERENCE / "validation_features.npy")
     rows = []
     for seen, samples in zip(snapshots["images_seen"].tolist(), snapshots["samples"].numpy(), strict=True):
         features, logits = images_to_features(yardstick.classifier, samples, yardstick.device)
@@ -303,7 +303,7 @@ def score_snapshots(folder: Path, options: Evaluate, yardstick: Yardstick) -> li
         rows.append(
             {
                 "images": seen,
-                "fid": to_validation(features_to_gaussian(features)),
+                "fid": features_to_fid(features, validation),
                 "fid_real": yardstick.real["snapshots"]["fid"],
                 "inception_score": logits_to_inception_score(logits, splits, options.seed)[0],
                 "inception_score_real": yardstick.real["snapshots"]["inception_score"],

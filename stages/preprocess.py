@@ -11,7 +11,7 @@ from stages.settings.command import run_stage
 from stages.settings.datasets import DATASETS, Pair
 from stages.settings.errors import ParameterError, StageError
 from stages.settings.params import Params, Preprocess
-from stages.support.files import PROCESSED, RAW, write_array
+from stages.support.files import PROCESSED, RAW, one_line, write_array
 
 IDX_TYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 12: np.dtype(">i4")}
 STACK = 3  # digits of stacked_mnist, one a colour
@@ -102,7 +102,7 @@ def read_folder(options: Preprocess) -> Images:
                     coloured = picture.convert("L" if options.channels == 1 else "RGB")
                     scaled = coloured.resize((options.image_size, options.image_size), Image.Resampling.LANCZOS)
             except (OSError, ValueError, Image.DecompressionBombError) as error:
-                raise StageError(f"{path}: cannot be read as an image: {' '.join(str(error).split())}") from None
+                raise StageError(f"{path}: cannot be read as an image: {one_line(error)}") from None
             images.append(np.asarray(scaled).reshape(options.image_size, options.image_size, -1).transpose(2, 0, 1))
             labels.append(label)
     return np.stack(images), np.array(labels, np.int64)

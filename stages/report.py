@@ -262,9 +262,9 @@ def restore_runs(params: Params, evaluations: dict[str, Any]) -> None:
     with Journal(params.tracking, "report") as journal:
         for name, evaluation in evaluations.items():
             for model in evaluation["models"]:
-                scores = {key: value for key, value in model["scores"].items() if isinstance(value, float)}
-                journal.join_run(name, model["model_sha256"], otherwise=model["run"])
-                journal.metrics(model["run"]["variant"]["images"], scores)
+                run = model["run"]
+                journal.join_run(name, model["model_sha256"], run["checkpoint"], otherwise=run)
+                journal.metrics(run["variant"]["images"], model["scores"])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import Tensor
 from stages.adversarial.network import Generator, Translator
 from stages.adversarial.parts import build_part
 from stages.scoring.features import images_to_features, load_classifier
-from stages.scoring.fid import FidTo, features_to_gaussian
+from stages.scoring.fid import features_to_fid
 from stages.settings.command import run_stage
 from stages.settings.errors import StageError
 from stages.settings.params import Params, PartChoice
@@ -65,9 +65,9 @@ def find_best(model: Path, device: torch.device) -> tuple[int, dict[str, Tensor]
     if not any(key.startswith("generator.") for key in snapshots):
         raise StageError(f"{model}: trained without curves.checkpoint: best, it has no checkpoints; train it again")
     classifier = load_classifier(CLASSIFIER, device)
-    to_validation = FidTo(features_to_gaussian(read_array(REFERENCE / "validation_features.npy")))
+    validation = read_array(REFERENCE / "validation_features.npy")
     features = (images_to_features(classifier, samples, device)[0] for samples in snapshots["samples"].numpy())
-    best = int(np.argmin([to_validation(features_to_gaussian(of_one)) for of_one in features]))
+    best = int(np.argmin([features_to_fid(of_one, validation) for of_one in features]))
     weights = {
         key.removeprefix("generator."): value[best] for key, value in snapshots.items() if key.startswith("generator.")
     }

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save
 from torch import nn
 
 from stages.adversarial.batches import Batches
+from stages.adversarial.checkpoints import Checkpoints, key_of
 from stages.adversarial.engine import Engine
 from stages.adversarial.parts import build_parts
 from stages.settings.command import run_stage
 from stages.settings.errors import StageError
 from stages.settings.params import Params
 from stages.support.device import prepare
-from stages.support.files import METRICS, MODELS, seed_folder, sha256, write_bytes, write_csv, write_json
+from stages.support.files import METRICS, MODELS, json_to_bytes, seed_folder, write_bytes, write_csv
 from stages.support.images import read_split, to_uint8
 from stages.support.weights import weights_to_bytes
 from stages.tracking.journal import Journal
@@ -26,15 +28,30 @@ from stages.tracking.progress import Progress
 GRID = 64  # images in a grid of samples
 
 
+class Trained(NamedTuple):
+    """What the training of one seed gives: files by name, rows of the loss curve, and where it could have gone on."""
+
+    files: dict[str, bytes]
+    rows: list[dict[str, float]]
+    checkpoints: Checkpoints
+
+
 def main(params: Params, name: str) -> None:
-    """Train under the budget, once for each seed."""
-    rows = [{"seed": seed, **row} for seed in params.variant(name).seeds for row in train_seed(params, name, seed)]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    write_csv(METRICS / name / "losses.csv", columns, rows)
+    """Train under the budget, once for each seed; nothing is written before all are trained."""
+    seeds = params.variant(name).seeds
+    trained = {seed: train_seed(params, name, seed) for seed in seeds}
+    for seed, of_seed in trained.items():
+        for file, content in of_seed.files.items():
+            write_bytes(seed_folder(MODELS / name, seeds, seed) / file, content)
+    rows = [{"seed": seed, **row} for seed, of_seed in trained.items() for row in of_seed.rows]
+    scalars = {key for row in rows for key in row} - {"seed", "images"}
+    write_csv(METRICS / name / "losses.csv", ["seed", "images", *sorted(scalars)], rows)
+    for of_seed in trained.values():
+        of_seed.checkpoints.remove()
 
 
-def train_seed(params: Params, name: str, seed: int) -> list[dict[str, float]]:
-    """Write both players (the generator averaged) and samples from along the way; return rows of the loss curve."""
+def train_seed(params: Params, name: str, seed: int) -> Trained:
+    """Train both players, from where an earlier training like this one was broken off, if one was."""
     variant = params.variant(name)
     parts = build_parts(name, variant)
     device = prepare(params, seed)
@@ -49,6 +66,7 @@ def train_seed(params: Params, name: str, seed: int) -> list[dict[str, float]]:
         "variant": about | {"images": getattr(variant.images, params.budget)},
         "seed": seed,
         "budget": params.budget,
+        "checkpoint": params.curves.checkpoint,
         "device": device.type,
         "threads": params.threads,
         "image_shape": list(train.image_shape),
@@ -56,66 +74,103 @@ def train_seed(params: Params, name: str, seed: int) -> list[dict[str, float]]:
         "parameters": {player: _count(getattr(game, player)) for player in ("generator", "discriminator")},
         "receptive_field": list(game.receptive_field(train.image_shape)),  # of a logit, in pixels
     }
-    folder = seed_folder(MODELS / name, variant.seeds, seed)
+    key = key_of({"run": config, "curves": params.curves.model_dump()}, images, labels)
+    checkpoints = Checkpoints(name, key, params.resume.every_seconds)
     with Journal(params.tracking, name) as journal:
         journal.begin_run(name, config)
         journal.dataset("data/processed/train", len(images))
-        rows, snapshots = play(engine, name, config, params, journal)
-        write_bytes(folder / "snapshots.safetensors", save(snapshots))
-        write_bytes(folder / "discriminator.safetensors", weights_to_bytes(engine.game.discriminator))
-        write_bytes(folder / "generator.safetensors", weights_to_bytes(engine.average))
-        write_json(folder / "config.json", config)
-        files = [folder / "generator.safetensors", folder / "config.json"]
-        journal.model(files, config["image_shape"], sha256(files[0]))
-    return rows
+        rows, snapshots = play(engine, name, config, params, journal, checkpoints)
+        files = {
+            "config.json": json_to_bytes(config),
+            "discriminator.safetensors": weights_to_bytes(engine.game.discriminator),
+            "generator.safetensors": weights_to_bytes(engine.average),
+            "snapshots.safetensors": save(snapshots),
+        }
+        served = {file: files[file] for file in ("config.json", "generator.safetensors")}
+        journal.model(served, config["image_shape"], hashlib.sha256(served["generator.safetensors"]).hexdigest())
+    return Trained(files, rows, checkpoints)
 
 
 def play(
-    engine: Engine, name: str, config: Mapping[str, Any], params: Params, journal: Journal
+    engine: Engine,
+    name: str,
+    config: Mapping[str, Any],
+    params: Params,
+    journal: Journal,
+    checkpoints: Checkpoints,
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    """Play the whole game; return the rows of the loss curve, and what the snapshots on the way hold, stacked.
+    """Play the game to its end; return the rows of the loss curve, and what the snapshots on the way hold, stacked.
 
     That is `images_seen`, `samples` and, where the best is to be chosen, the generator's weights (`generator.…`).
     """
     total = config["variant"]["images"]
+    rows, snapshots = go_on(engine, checkpoints)
+    for row in rows:
+        journal.metrics(int(row["images"]), {key: value for key, value in row.items() if key != "images"})
+    for seen, samples in zip(snapshots.get("images_seen", []), snapshots.get("samples", []), strict=True):
+        journal.images("samples", int(seen), samples[:GRID].numpy())
+    if rows:
+        print(f"train: {name}: goes on at {engine.seen:,} of {total:,} images", flush=True)
     progress = Progress(name, total)
-    readings = _milestones(total, params.curves.points)
-    snapshots = _milestones(total, params.curves.snapshots)
+    readings = _milestones(total, params.curves.points, engine.seen)
+    due = _milestones(total, params.curves.snapshots, engine.seen)
     asked = torch.arange(params.curves.snapshot_images, device=engine.device) % config["classes"]
-    rows: list[dict[str, float]] = []
-    kept: list[dict[str, torch.Tensor]] = []
     for seen in engine.play(total):
         if readings and seen >= readings[0]:
             readings = [milestone for milestone in readings if milestone > seen]
             scalars = engine.read_scalars()
-            _raise_if_diverged(name, seen, scalars)
+            _raise_if_diverged(name, config["seed"], seen, scalars)
             rows.append({"images": seen, **scalars})
             progress.update(min(seen, total), scalars)
             journal.metrics(seen, scalars)
-        if snapshots and seen >= snapshots[0]:
-            snapshots = [milestone for milestone in snapshots if milestone > seen]
+        if due and seen >= due[0]:
+            due = [milestone for milestone in due if milestone > seen]
             images = engine.game.sample(engine.average, asked, engine.batches.images, seed=params.curves.seed)
-            samples = to_uint8(images).cpu()
-            kept.append({"images_seen": torch.tensor(seen), "samples": samples})
+            snapshot = {"images_seen": torch.tensor(seen), "samples": to_uint8(images).cpu()}
             if params.curves.checkpoint == "best":
                 state = engine.average.state_dict()
-                kept[-1] |= {f"generator.{key}": value.to("cpu", copy=True) for key, value in state.items()}
-            journal.images("samples", seen, samples[:GRID].numpy())
+                snapshot |= {f"generator.{key}": value.to("cpu", copy=True) for key, value in state.items()}
+            journal.images("samples", seen, snapshot["samples"][:GRID].numpy())
+            snapshots = {key: _append(snapshots.get(key), value) for key, value in snapshot.items()}
+        if checkpoints.is_due() or seen >= total:
+            checkpoints.save(seen, _prefixed("engine", engine.state_dict()) | _prefixed("snapshots", snapshots), rows)
     progress.close()
-    return rows, {key: torch.stack([snapshot[key] for snapshot in kept]).contiguous() for key in kept[0]}
+    return rows, snapshots
 
 
-def _milestones(total: int, count: int) -> list[int]:
-    """Up to `count` evenly spaced numbers of images, the last one `total`."""
-    return sorted({math.ceil(total * index / count) for index in range(1, count + 1)})
+def go_on(engine: Engine, checkpoints: Checkpoints) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Bring the engine to its newest state on disk, if there is one; return the rows and snapshots from before."""
+    tensors, rows = checkpoints.newest() or ({}, [])
+    if tensors:
+        engine.load_state_dict(_unprefixed("engine", tensors))
+    return rows, _unprefixed("snapshots", tensors)
 
 
-def _raise_if_diverged(name: str, seen: int, scalars: Mapping[str, float]) -> None:
+def _append(stacked: torch.Tensor | None, value: torch.Tensor) -> torch.Tensor:
+    return value[None].contiguous() if stacked is None else torch.cat([stacked, value[None]])
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _unprefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _milestones(total: int, count: int, seen: int) -> list[int]:
+    """Up to `count` evenly spaced numbers of images, the last one `total`: those that are not `seen` yet."""
+    milestones = {math.ceil(total * index / count) for index in range(1, count + 1)}
+    return sorted(milestone for milestone in milestones if milestone > seen)
+
+
+def _raise_if_diverged(name: str, seed: int, seen: int, scalars: Mapping[str, float]) -> None:
     broken = {key: value for key, value in scalars.items() if not math.isfinite(value)}
     if broken:
         raise StageError(
-            f"{name} diverged within {seen} images: {broken}; try a lower learning_rate, a regularizer or "
-            "precision: float32"
+            f"{name} (seed {seed}) diverged within {seen} images: {broken}; try a lower learning_rate, a regularizer "
+            "or precision: float32"
         )
 
 

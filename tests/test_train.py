@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import torch
 from safetensors.numpy import load_file
 
 from stages import sample, train
+from stages.adversarial.checkpoints import Checkpoints
+from stages.adversarial.engine import Engine
 from stages.adversarial.network import Translator
+from stages.networks import mlp
 from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
 from stages.settings.errors import StageError
 from stages.settings.params import Params, load
@@ -133,10 +137,147 @@ def test_a_diverged_training_says_when_and_what_to_try(params: Params) -> None:
     variant = params.variants["wgan_gp"]
     wild = variant.regularizer.model_copy(update={"weight": 1e300})
     variants = params.variants | {"wgan_gp": variant.model_copy(update={"regularizer": wild})}
-    with pytest.raises(StageError, match=r"wgan_gp diverged within \d+ images: .*; try") as error:
+    with pytest.raises(StageError, match=r"wgan_gp \(seed 0\) diverged within \d+ images: .*; try") as error:
         train.main(params.model_copy(update={"variants": variants}), "wgan_gp")
     assert "\n" not in str(error.value)
     assert not Path("models/wgan_gp").exists()
+
+
+class Killed(BaseException):
+    """In the place of what ends a process."""
+
+
+def outputs(name: str) -> dict[str, bytes]:
+    """Every file that a training leaves, by its path."""
+    files = [path for path in Path("models", name).rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in [*files, Path("metrics", name, "losses.csv")]}
+
+
+def train_and_be_killed(params: Params, name: str, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Train with a state written after every step, and end within the step after `after` others."""
+    steps = 0
+    step = Engine.step
+
+    def killed(engine: Engine) -> None:
+        nonlocal steps
+        steps += 1
+        step(engine)
+        if steps > after:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "step", killed)
+        patched.setattr(Checkpoints, "is_due", lambda self: True)
+        with pytest.raises(Killed):
+            train.main(params, name)
+
+
+def watch_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images seen before each step that an engine takes from now on."""
+    steps: list[int] = []
+    step = Engine.step
+
+    def watched(engine: Engine) -> None:
+        steps.append(engine.seen)
+        step(engine)
+
+    monkeypatch.setattr(Engine, "step", watched)
+    return steps
+
+
+@pytest.mark.parametrize("name", load().variants)
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
+    name: str, params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "progan":
+        variant = params.variants[name]
+        network = variant.network.model_copy(update={"resolutions": [3, 6, 12]})
+        variants = params.variants | {name: variant.model_copy(update={"network": network})}
+        params = params.model_copy(update={"variants": variants})
+    chosen = params.model_copy(update={"curves": params.curves.model_copy(update={"checkpoint": "best"})})
+    train.main(chosen, name)
+    undisturbed = outputs(name)
+    shutil.rmtree("models")
+    capsys.readouterr()
+    train_and_be_killed(chosen, name, monkeypatch, after=1)
+    train_and_be_killed(chosen, name, monkeypatch, after=2)
+    assert not Path("models").exists()
+    steps = watch_steps(monkeypatch)
+    train.main(chosen, name)
+    assert steps == [24, 32]  # of 40 images in batches of 8
+    assert f"train: {name}: goes on at 24 of 40 images" in capsys.readouterr().out
+    assert outputs(name) == undisturbed
+    assert not [path for path in Path(".cache/resume").rglob("*") if path.is_file()]
+
+
+def test_a_state_that_is_broken_costs_the_steps_since_the_one_before(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.main(params, "mlp")
+    undisturbed = outputs("mlp")
+    train_and_be_killed(params, "mlp", monkeypatch, after=3)
+    older, newer = sorted(path for path in Path(".cache/resume").rglob("*") if path.is_file())  # two are kept
+    newer.write_bytes(newer.read_bytes()[:-1])
+    steps = watch_steps(monkeypatch)
+    train.main(params, "mlp")
+    assert (steps, int(older.stem)) == ([16, 24, 32], 16)
+    assert outputs("mlp") == undisturbed
+
+
+@pytest.mark.parametrize("changed", ["setting", "data", "code", "nothing"])
+def test_an_old_state_is_not_gone_on_from_after_a_change(
+    changed: str, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_and_be_killed(params, "mlp", monkeypatch, after=3)
+    if changed == "setting":
+        variant = params.variants["mlp"].model_copy(update={"ema_halflife_images": 77})
+        params = params.model_copy(update={"variants": params.variants | {"mlp": variant}})
+    elif changed == "data":
+        labels = read_array(PROCESSED / "train" / "labels.npy")
+        write_array(PROCESSED / "train" / "labels.npy", labels[::-1].copy())
+    elif changed == "code":
+        source = Path("mlp.py")
+        source.write_text(Path(mlp.__file__).read_text() + "# a change\n")
+        monkeypatch.setattr(mlp, "__file__", str(source))
+    steps = watch_steps(monkeypatch)
+    train.main(params, "mlp")
+    assert steps[0] == (24 if changed == "nothing" else 0)
+
+
+def test_states_that_cannot_be_written_cost_one_line(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.main(params, "mlp")
+    undisturbed = outputs("mlp")
+    shutil.rmtree(".cache")
+    Path(".cache").write_text("no folder")
+    monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)
+    train.main(params, "mlp")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
+    assert line.startswith("no checkpoint could be written: ")
+    assert outputs("mlp") == undisturbed
+
+
+def test_where_a_later_seed_diverges_nothing_is_written(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Engine.step
+    engines: list[Engine] = []
+
+    def break_second(engine: Engine) -> None:
+        if engine not in engines:
+            engines.append(engine)
+        step(engine)
+        if len(engines) == 2:
+            next(engine.game.generator.parameters()).data.fill_(math.nan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "step", break_second)
+        with pytest.raises(StageError, match=r"mlp \(seed 5\) diverged within \d+ images"):
+            train.main(with_seeds(params, "mlp", [3, 5]), "mlp")
+    assert not Path("models").exists()
+    assert not Path("metrics").exists()
+    steps = watch_steps(monkeypatch)
+    train.main(with_seeds(params, "mlp", [3, 5]), "mlp")
+    assert steps == [0, 8, 16, 24, 32]  # the second's: the first one was whole
 
 
 def test_a_model_that_does_not_fit_its_config_is_refused(params: Params) -> None:

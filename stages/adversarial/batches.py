@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -35,3 +37,12 @@ class Batches:
         chosen = self.order[self.cursor : self.cursor + self.batch_size]
         self.cursor += self.batch_size
         return to_float(self.images[chosen]), self.labels[chosen]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Where in which order the next batch begins."""
+        return {"order": self.order, "cursor": torch.tensor(self.cursor)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from there."""
+        self.order = state["order"].to(self.device)
+        self.cursor = int(state["cursor"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,9 +45,9 @@ class Engine:
         self._counts: dict[str, int] = {}
 
     def play(self, images: int) -> Iterator[int]:
-        """Take as many steps as show the generator's side `images` images; yield the count so far."""
+        """Take the steps that are left of those that show the generator's side `images` images; yield the count."""
         steps = math.ceil(images / self.batches.batch_size)
-        for step in range(steps):
+        for step in range(self.seen // self.batches.batch_size, steps):
             self.game.begin(step / steps)
             self._set_learning_rates(step / steps)
             self.step()
@@ -85,6 +86,47 @@ class Engine:
         self._sums.clear()
         self._counts.clear()
         return means
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that the rest of the game depends on between two steps, by dotted names.
+
+        The tensors are the engine's own, and change with the next step.
+        """
+        state = {
+            f"{part}.{name}": value
+            for part, stateful in self._stateful().items()
+            for name, value in stateful.state_dict().items()
+        }
+        state |= {f"sums.{name}": total for name, total in self._sums.items()}
+        state |= {f"counts.{name}": torch.tensor(count) for name, count in self._counts.items()}
+        state |= {"seen": torch.tensor(self.seen), "random.cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from such a state: every later step gives the bits that it would have given there."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+        for name, stateful in self._stateful().items():
+            stateful.load_state_dict(part(f"{name}."))
+        self._sums = {name: total.to(self.device, copy=True) for name, total in part("sums.").items()}
+        self._counts = {name: int(count) for name, count in part("counts.").items()}
+        self.seen = int(state["seen"])
+        torch.set_rng_state(state["random.cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random.cuda"], self.device)
+
+    def _stateful(self) -> dict[str, Any]:
+        return {
+            "game": self.game,
+            "average": self.average,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "batches": self.batches,
+        }
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast_to_bfloat16)

@@ -61,6 +61,14 @@ class Game(nn.Module):
         self.noise = 0.0  # standard deviation of instance noise now
         self._last_fakes: Fakes | None = None
 
+    def get_extra_state(self) -> Tensor:
+        """What of the game's state is no buffer, for `state_dict`."""
+        return torch.tensor(self.round_index)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse."""
+        self.round_index = int(state)
+
     def begin(self, progress: float) -> None:
         """Called before every step with the share of training done, in [0, 1): growth, decays."""
         self.noise = self.rules.instance_noise * max(0.0, 1 - progress / self.rules.instance_noise_until)

@@ -7,7 +7,7 @@ training.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,20 @@ class Optimizer(ABC):
         if graded:
             self.update(graded, [weight.grad for weight in self.weights if weight.grad is not None])
 
+    def moments(self) -> dict[str, list[Tensor]]:
+        """All that it remembers of earlier gradients: lists of one tensor a weight."""
+        return {"squares": self.squares, "steps": self.steps}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it remembers, by name and weight."""
+        return {f"{name}.{index}": tensor for name, kept in self.moments().items() for index, tensor in enumerate(kept)}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Remember that, in the tensors there are."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
+
     @abstractmethod
     def update(self, graded: list[int], gradients: list[Tensor]) -> None:
         """Change the weights of these indices, of which gradients are given, and their state, in place."""
@@ -57,6 +71,10 @@ class Adam(Optimizer):
         super().__init__(weights, options.learning_rate)
         self.betas = options.betas
         self.means = self.zeros()  # running means of gradients
+
+    def moments(self) -> dict[str, list[Tensor]]:
+        """See the contract."""
+        return super().moments() | {"means": self.means}
 
     def update(self, graded: list[int], gradients: list[Tensor]) -> None:
         """See the contract."""

@@ -105,6 +105,14 @@ class ImagePool(nn.Module):
         self.register_buffer("images", torch.zeros(size, *image_shape))
         self.filled = 0
 
+    def get_extra_state(self) -> Tensor:
+        """How full the pool is, for `state_dict`."""
+        return torch.tensor(self.filled)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse."""
+        self.filled = int(state)
+
     def exchange(self, fakes: Tensor) -> Tensor:
         """As many fakes (batch, …) as given: while the pool fills the same, later some of them earlier ones."""
         size = len(self.images)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch
 from torch import nn
 
 from stages.settings.params import Inception
+from stages.support.files import one_line, repository, socket_timeout
 
 LAYER = "2048"  # the last pooling's features
 TIMEOUT_SECONDS = 60  # of a download that stalls
@@ -30,8 +29,8 @@ def load_inception(options: Inception, device: torch.device) -> nn.Module | None
     try:
         return _load(options, device)
     except Exception as error:  # what is wrong with weights must not cost the other scores
-        reason = " ".join(str(error).split())[:300]
-        print(f"inception: no scores by its features: {type(error).__name__}: {reason}", file=sys.stderr)
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        print(f"inception: no scores by its features: {reason}", file=sys.stderr)
         return None
 
 
@@ -42,7 +41,7 @@ def _load(options: Inception, device: torch.device) -> nn.Module:
         path = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name  # torch-fidelity's own place
         _download(URL_INCEPTION_V3, path, options.sha256)
     else:
-        path = Path(os.environ.get("DVC_ROOT", ".")) / options.weights  # not in an experiment's temporary copy
+        path = repository() / options.weights  # not in an experiment's temporary copy
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != options.sha256:
@@ -58,12 +57,8 @@ def _download(url: str, path: Path, sha256: str) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_SECONDS)
-    try:
+    with socket_timeout(TIMEOUT_SECONDS):
         torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 @torch.inference_mode()

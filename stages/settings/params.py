@@ -187,6 +187,12 @@ class Evaluate(Strict):
     seed: Seed
 
 
+class Resume(Strict):
+    """How often a training writes down where it could go on."""
+
+    every_seconds: Positive
+
+
 class Tracking(Strict):
     """What MLflow gets."""
 
@@ -217,6 +223,7 @@ class Params(Strict):
     curves: Curves
     sample: Sample
     evaluate: Evaluate
+    resume: Resume
     tracking: Tracking
     variants: Annotated[dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)]
 

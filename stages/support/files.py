@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import os
+import socket
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,27 @@ SCORES = Path("data/scores")
 MODELS = Path("models")
 METRICS = Path("metrics")
 CLASSIFIER = MODELS / "classifier"
+
+
+def one_line(message: object) -> str:
+    """An error's message, or what a program said of one, in one line of at most 300 characters."""
+    return " ".join(str(message).split())[:300] or "no reason given"
+
+
+@contextlib.contextmanager
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Within it, a connection of any library that stays silent for so long fails."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def repository() -> Path:
+    """The repository; in `dvc exp run --temp` the one that the temporary copy was made from."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
 def seed_folder(folder: Path, seeds: Sequence[int], seed: int) -> Path:
@@ -62,10 +85,14 @@ def read_array(path: Path) -> np.ndarray:
         raise StageError(f"{path}: cannot be read: {error}") from None
 
 
+def json_to_bytes(value: Any) -> bytes:
+    """JSON with sorted keys and floats of nine significant digits; NaN and infinity are refused."""
+    return (json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys and floats of nine significant digits; NaN and infinity are refused."""
-    text = json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_bytes(path, text.encode())
+    """Write JSON as `json_to_bytes` spells it."""
+    write_bytes(path, json_to_bytes(value))
 
 
 def _rounded(value: Any) -> Any:

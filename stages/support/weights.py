@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from stages.settings.errors import StageError
+from stages.support.files import one_line
 
 
 def weights_to_bytes(module: nn.Module) -> bytes:
@@ -22,7 +23,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        raise StageError(f"{path}: cannot be read: {one_line(error)}") from None
 
 
 def read_weights(module: nn.Module, path: Path, device: torch.device) -> None:
@@ -30,5 +31,5 @@ def read_weights(module: nn.Module, path: Path, device: torch.device) -> None:
     try:
         module.load_state_dict(read_tensors(path))
     except RuntimeError as error:
-        raise StageError(f"{path}: does not fit its config.json: {' '.join(str(error).split())[:300]}") from None
+        raise StageError(f"{path}: does not fit its config.json: {one_line(error)}") from None
     module.to(device).to(memory_format=torch.channels_last).eval()

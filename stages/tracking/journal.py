@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.settings.params import Tracking
+from stages.support.files import repository
 
 EVENTS = "events.jsonl"
 LOCK = "lock"  # held while the stage lives
@@ -34,14 +35,9 @@ FAILURE = "failure"  # one line: why the recorder gave this journal up
 POLL_SECONDS = 0.1
 
 
-def root() -> Path:
-    """The repository; in `dvc exp run --temp` the one that the temporary copy was made from."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
-
-
 def journals() -> Path:
     """Where journals are that have not been recorded yet."""
-    return root() / ".cache" / "tracking"
+    return repository() / ".cache" / "tracking"
 
 
 def recorder_key() -> str:
@@ -53,12 +49,12 @@ def recorder_key() -> str:
 
 def recorder_lock(key: str) -> Path:
     """Held by the recorder that serves journals of this key."""
-    return root() / ".cache" / f"recorder-{key}.lock"
+    return repository() / ".cache" / f"recorder-{key}.lock"
 
 
 def recorder_log() -> Path:
     """What recorders print: warnings of MLflow's, and what broke one."""
-    return root() / ".cache" / "recorder.log"
+    return repository() / ".cache" / "recorder.log"
 
 
 def is_free(lock: Path) -> bool:
@@ -109,18 +105,21 @@ class Journal:
                 tags[variable.lower().replace("_", ".", 1)] = os.environ[variable]
         self._write("run", name=name, parameters=flatten(parameters), tags=tags)
 
-    def join_run(self, name: str, model_sha256: str, otherwise: Mapping[str, Any] | None = None) -> None:
-        """Go on in the run that trained the model of that hash.
+    def join_run(
+        self, name: str, model_sha256: str, checkpoint: str, otherwise: Mapping[str, Any] | None = None
+    ) -> None:
+        """Go on in the run that trained the model of that hash, to choose that checkpoint (last or best).
 
         Where `otherwise` is given, the events that follow are for a new run with those parameters, marked
         restored, that is added only if the store knows none with that model.
         """
         parameters = None if otherwise is None else flatten(otherwise)
-        self._write("join", name=name, model_sha256=model_sha256, parameters=parameters)
+        self._write("join", name=name, model_sha256=model_sha256, checkpoint=checkpoint, parameters=parameters)
 
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers at a step (training images seen, say)."""
-        self._write("metrics", step=step, values=dict(values))
+    def metrics(self, step: int, values: Mapping[str, Any]) -> None:
+        """Numbers at a step (training images seen, say); what is no number is passed over."""
+        numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
+        self._write("metrics", step=step, values=numbers)
 
     def images(self, name: str, step: int, images: np.ndarray) -> None:
         """A grid of uint8 images (count, channels, height, width) at a step."""
@@ -134,12 +133,12 @@ class Journal:
         """The data that the run learns from: an output of DVC, by its path."""
         self._write("dataset", path=path, rows=rows, digest=_dvc_digest(path))
 
-    def model(self, files: Sequence[Path], image_shape: Sequence[int], sha256: str) -> None:
-        """The trained model: its files, and the hash of its weights."""
+    def model(self, files: Mapping[str, bytes], image_shape: Sequence[int], sha256: str) -> None:
+        """The model to serve: its files by name, and the hash of the trained weights, which names the run."""
         self._models += 1
         folder = f"model-{self._models}"  # apart, as the recorder may not have read the last one yet
-        for file in files:
-            self._attach(f"{folder}/{file.name}", file.read_bytes())
+        for file, content in files.items():
+            self._attach(f"{folder}/{file}", content)
         self._write("model", folder=folder, image_shape=list(image_shape), sha256=sha256)
 
     def __enter__(self) -> Self:

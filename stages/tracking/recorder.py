@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.tracking import MlflowClient
 
+from stages.support.files import one_line, repository, sha256
 from stages.tracking.journal import (
     EVENTS,
     FAILURE,
@@ -35,7 +36,6 @@ from stages.tracking.journal import (
     is_free,
     journals,
     recorder_lock,
-    root,
 )
 
 IDLE_SECONDS = 30  # without a journal, until a recorder ends
@@ -45,7 +45,8 @@ LONGEST_PARAM = 6000  # characters, MLflow's limit
 LONGEST_DIGEST = 36  # characters, MLflow's limit
 PARAMS_A_BATCH = 100  # MLflow's limit
 METRICS_A_BATCH = 1000  # MLflow's limit
-MODEL_TAG = "reprogan.model_sha256"
+MODEL_TAG = "reprogan.model_sha256"  # of the weights as trained: it names the run
+SERVED_TAG = "reprogan.served_sha256"  # of the weights that the logged model draws with: the best checkpoint's, say
 
 
 class Recording:
@@ -88,7 +89,7 @@ class Recording:
         self.run_id, self.joined = None, False
         found = self.client.search_runs(
             [self.experiment_id],
-            f"tags.`{MODEL_TAG}` = '{event['model_sha256']}'",
+            f"tags.`{MODEL_TAG}` = '{event['model_sha256']}' and params.checkpoint = '{event['checkpoint']}'",
             order_by=["attributes.start_time DESC"],
             max_results=1,
         )
@@ -132,8 +133,12 @@ class Recording:
     def _on_model(self, run_id: str, event: dict[str, Any]) -> None:
         from stages.tracking.served_model import log_model
 
+        served = sha256(self.folder / event["folder"] / "generator.safetensors")
+        if self.client.get_run(run_id).data.tags.get(SERVED_TAG) == served:
+            return  # scored again: the run has this model
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             log_model(self.run_name, self.folder / event["folder"], event["image_shape"])
+        self.client.set_tag(run_id, SERVED_TAG, served)
         self.client.set_tag(run_id, MODEL_TAG, event["sha256"])
 
     def _forget_partial_run(self) -> None:
@@ -152,15 +157,15 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
     """A client of the store, and the experiment's id; both are made where they are missing."""
     uri = store_uri()
     mlflow.set_tracking_uri(uri)
-    (root() / ".cache").mkdir(exist_ok=True)
+    (repository() / ".cache").mkdir(exist_ok=True)
     # two first runs at once would both create the tables, or the experiment
-    with FileLock(root() / ".cache" / "mlflow.lock"):
+    with FileLock(repository() / ".cache" / "mlflow.lock"):
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
         if found:
             return client, found.experiment_id
         # a place of our own for a store of our own; a server decides for itself
-        location = (root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+        location = (repository() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI then shows training first
         return client, client.create_experiment(experiment, artifact_location=location, tags=kind)
 
@@ -169,7 +174,7 @@ def store_uri() -> str:
     """MLFLOW_TRACKING_URI, else the repository's own; a relative SQLite path starts at the repository."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     scheme, path = uri.split(":///", 1) if ":///" in uri else ("", "")
-    return f"sqlite:///{root() / path}" if scheme == "sqlite" else uri
+    return f"sqlite:///{repository() / path}" if scheme == "sqlite" else uri
 
 
 class Follower:
@@ -233,7 +238,7 @@ def _advance(folder: Path, followers: dict[Path, Follower]) -> bool:
     except Exception as error:  # a store that is away must not end the others' recording
         logging.getLogger().exception("not recorded: %s", folder.name)
         with contextlib.suppress(OSError):  # the folder may be what is missing
-            (folder / FAILURE).write_text(_one_line(error), encoding="utf-8")
+            (folder / FAILURE).write_text(_reason(error), encoding="utf-8")
         followers.pop(folder, None)
     return True
 
@@ -252,12 +257,12 @@ def sync() -> int:
             print(f"left alone {folder.name}: it is being recorded")
         except Exception as error:
             failed += 1
-            print(f"not recorded {folder.name}: {_one_line(error)}", file=sys.stderr)
+            print(f"not recorded {folder.name}: {_reason(error)}", file=sys.stderr)
     return failed
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def main() -> None:

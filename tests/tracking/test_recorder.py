@@ -55,7 +55,7 @@ def runs(tmp_path: Path) -> list[Any]:
     return store.search_runs([experiment.experiment_id], order_by=["attributes.start_time"]) if experiment else []
 
 
-def model_files(folder: Path) -> list[Path]:
+def model_files(folder: Path) -> dict[str, bytes]:
     """A small conditional generator's files, written to a folder too."""
     network: dict[str, Any] = {
         "name": "mlp",
@@ -76,11 +76,15 @@ def model_files(folder: Path) -> list[Path]:
     variant = {"game": rules, "network": network}
     write_json(folder / "config.json", {"variant": variant, "image_shape": [1, 5, 5], "classes": 10})
     write_bytes(folder / "generator.safetensors", save(built.generator((1, 5, 5), 10).state_dict()))
-    return list(folder.iterdir())
+    return contents(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def record_training(tracking: Tracking, folder: Path) -> None:
-    parameters = {"network": {"name": "mlp", "widths": [1, 2]}, "seed": 0}
+    parameters = {"network": {"name": "mlp", "widths": [1, 2]}, "seed": 0, "checkpoint": "last"}
     with Journal(tracking, "x") as journal:
         journal.begin_run("x", parameters)
         journal.dataset("data/processed/train", 55000)
@@ -95,7 +99,7 @@ def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Pat
     (run,) = runs(tmp_path)
     assert run.info.run_name == "x"
     assert run.info.status == "FINISHED"
-    assert run.data.params == {"network.name": "mlp", "network.widths": "[1, 2]", "seed": "0"}
+    assert run.data.params == {"network.name": "mlp", "network.widths": "[1, 2]", "seed": "0", "checkpoint": "last"}
     tags = run.data.tags
     assert (tags["dvc.stage"], tags["dvc.exp_name"]) == ("train@x", "odd-name")
     assert tags[recorder.MODEL_TAG] == HASH
@@ -134,7 +138,7 @@ def test_a_logged_translator_takes_images(tracking: Tracking, tmp_path: Path) ->
     write_bytes(folder / "generator.safetensors", save(translators.state_dict()))
     with Journal(tracking, "cyclegan") as journal:
         journal.begin_run("cyclegan", {})
-        journal.model(list(folder.iterdir()), (1, 12, 12), HASH)
+        journal.model(contents(folder), (1, 12, 12), HASH)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}")
     (run,) = runs(tmp_path)
     (logged,) = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
@@ -148,13 +152,17 @@ def test_a_logged_translator_takes_images(tracking: Tracking, tmp_path: Path) ->
 def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp_path: Path) -> None:
     for _ in range(2):
         record_training(tracking, tmp_path / "model")
+    with Journal(tracking, "z") as journal:  # the same weights, trained to choose the best of along the way
+        journal.begin_run("z", {"checkpoint": "best"})
+        journal.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
     with Journal(tracking, "evaluate") as journal:
-        journal.join_run("x", HASH)
+        journal.join_run("x", HASH, "last")
         journal.metrics(20, {"fid": 1.5})
-        journal.join_run("y", "b" * 64)  # nobody's model: nothing to add to
+        journal.join_run("y", "b" * 64, "last")  # nobody's model: nothing to add to
         journal.metrics(20, {"fid": 9.0})
-    first, second = runs(tmp_path)
+    first, second, third = runs(tmp_path)
     assert "fid" not in first.data.metrics
+    assert "fid" not in third.data.metrics
     assert second.data.metrics["fid"] == 1.5
     assert second.info.status == "FINISHED"
 
@@ -163,24 +171,25 @@ def test_chosen_checkpoints_of_several_seeds_go_each_to_its_run(tracking: Tracki
     hashes = {"0": HASH, "1": "b" * 64}
     for seed, sha256 in hashes.items():
         with Journal(tracking, "x") as journal:
-            journal.begin_run("x", {"seed": seed})
+            journal.begin_run("x", {"seed": seed, "checkpoint": "best"})
             journal.model(model_files(tmp_path / "last"), (1, 5, 5), sha256)
     weights = tmp_path / "best" / "generator.safetensors"
-    with Journal(tracking, "evaluate") as journal:
-        for seed, sha256 in hashes.items():
-            files = model_files(tmp_path / "best")
-            torch.manual_seed(int(seed))
-            state = {key: torch.randn_like(value) for key, value in load_file(weights).items()}
-            write_bytes(weights, save(state))
-            journal.join_run("x", sha256)
-            journal.model(files, (1, 5, 5), sha256)
+    for _ in range(2):  # scored twice
+        with Journal(tracking, "evaluate") as journal:
+            for seed, sha256 in hashes.items():
+                model_files(tmp_path / "best")
+                torch.manual_seed(int(seed))
+                state = {key: torch.randn_like(value) for key, value in load_file(weights).items()}
+                write_bytes(weights, save(state))
+                journal.join_run("x", sha256, "best")
+                journal.model(contents(tmp_path / "best"), (1, 5, 5), sha256)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}")
     drawn = []
     for run in runs(tmp_path):
         logged = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
-        latest = max(
-            (one for one in logged if one.source_run_id == run.info.run_id), key=lambda one: one.creation_timestamp
-        )
+        of_run = [one for one in logged if one.source_run_id == run.info.run_id]
+        assert len(of_run) == 2  # the last and the best, and no second copy of it
+        latest = max(of_run, key=lambda one: one.creation_timestamp)
         drawn.append(mlflow.pyfunc.load_model(latest.model_uri).predict(pd.DataFrame({"seed": [7], "label": [3]})))
     for seed, images in zip(hashes, drawn, strict=True):
         torch.manual_seed(int(seed))
@@ -193,7 +202,7 @@ def test_models_from_the_cache_get_a_run_marked_restored_once(tracking: Tracking
     for _ in range(2):
         with Journal(tracking, "report") as journal:
             for name, sha256, fid in (("x", HASH, 1.5), ("y", "b" * 64, 2.5)):
-                journal.join_run(name, sha256, {"seed": 0})
+                journal.join_run(name, sha256, "last", {"seed": 0, "checkpoint": "last"})
                 journal.metrics(20, {"fid": fid})
     found = runs(tmp_path)
     assert [run.data.tags["reprogan.restored"] for run in found] == ["true", "true"]
