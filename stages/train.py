@@ -109,7 +109,7 @@ def play(
         journal.metrics(int(row["images"]), {key: value for key, value in row.items() if key != "images"})
     for seen, samples in zip(snapshots.get("images_seen", []), snapshots.get("samples", []), strict=True):
         journal.images("samples", int(seen), samples[:GRID].numpy())
-    if rows:
+    if engine.seen:
         print(f"train: {name}: goes on at {engine.seen:,} of {total:,} images", flush=True)
     progress = Progress(name, total)
     readings = _milestones(total, params.curves.points, engine.seen)

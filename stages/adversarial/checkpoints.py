@@ -18,6 +18,9 @@ from torch import Tensor
 
 from stages.support.files import repository, write_bytes
 
+LARGEST_SHARE = 0.03  # of a training's time that its states may take
+CODE = Path(__file__).parents[1]
+OBSERVERS = CODE / "tracking"  # they cannot change a result
 KEPT = 2  # newest states: the last one may have been broken by what broke the training
 
 
@@ -30,29 +33,31 @@ def key_of(settings: Mapping[str, Any], *data: Tensor) -> str:
     digest.update(f"{sys.version} {torch.__version__}".encode())
     for tensor in data:
         digest.update(tensor.cpu().numpy().tobytes())
-    observers = "stages.tracking"  # cannot change a result
-    modules = [name for name in sys.modules if name.startswith("stages.") and not name.startswith(observers)]
-    for name in sorted(modules):
-        file = sys.modules[name].__file__
-        digest.update(name.encode() + (Path(file).read_bytes() if file else b""))
+    files = {Path(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
+    for file in sorted(file for file in files if CODE in file.parents and OBSERVERS not in file.parents):
+        digest.update(f"{file.relative_to(CODE)}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
 class Checkpoints:
-    """States of one training, each a file: tensors by name and a JSON value."""
+    """States of one training, each a file: tensors by name and a JSON value.
+
+    Between two that are due lie `every_seconds`, or more where the disk is slow.
+    """
 
     def __init__(self, name: str, key: str, every_seconds: float) -> None:
         self.folder = repository() / ".cache" / "resume" / name / key
-        self.every_seconds = every_seconds
+        self.pause = every_seconds
         self._last = time.monotonic()
         self._broken = False  # a full disk is said once
 
     def is_due(self) -> bool:
         """Whether the last state is so old that the next may be saved."""
-        return time.monotonic() - self._last >= self.every_seconds
+        return time.monotonic() - self._last >= self.pause
 
     def save(self, seen: int, tensors: Mapping[str, Tensor], value: Any) -> None:
         """Write a state, and remove what is older than the one before; a state that cannot be written is given up."""
+        began = time.monotonic()
         content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         try:
             write_bytes(self.folder / f"{seen:012d}.safetensors", save(content, {"value": json.dumps(value)}))
@@ -63,6 +68,7 @@ class Checkpoints:
                 print(f"no checkpoint could be written: {error}", file=sys.stderr)
             self._broken = True
         self._last = time.monotonic()
+        self.pause = max(self.pause, (self._last - began) / LARGEST_SHARE)
 
     def newest(self) -> tuple[dict[str, Tensor], Any] | None:
         """Tensors and value of the newest state that can be read, or None."""
