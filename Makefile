@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro test lint bench-scores ui lock clean
+.PHONY: repro test lint verify chaos bench-scores ui lock clean
 
 repro: $(BIN)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -14,6 +14,15 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# two builds in two clean clones: the same bytes? VARIANT=dcgan chooses what is built in the quick budget
+VARIANT ?= mlp
+verify: $(BIN)/.installed
+	$(BIN)/python -m tests.verify $(VARIANT)
+
+# kill builds at random: do they end with the same bytes?
+chaos: $(BIN)/.installed
+	$(BIN)/python -m tests.chaos
 
 # seconds and memory of the scores, beside other libraries'
 bench-scores: $(BIN)/.installed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -12,16 +13,16 @@ from safetensors.torch import save
 from torch import nn
 
 from stages.adversarial.batches import Batches
-from stages.adversarial.checkpoints import Checkpoints, key_of
+from stages.adversarial.checkpoints import Checkpoints, hash_files, key_of
 from stages.adversarial.engine import Engine
-from stages.adversarial.parts import build_parts
+from stages.adversarial.parts import CODE, build_parts, part_files
 from stages.settings.command import run_stage
 from stages.settings.errors import StageError
 from stages.settings.params import Params
 from stages.support.device import prepare
 from stages.support.files import METRICS, MODELS, json_to_bytes, seed_folder, write_bytes, write_csv
 from stages.support.images import read_split, to_uint8
-from stages.support.weights import weights_to_bytes
+from stages.support.weights import prefixed, unprefixed, weights_to_bytes
 from stages.tracking.journal import Journal
 from stages.tracking.progress import Progress
 
@@ -29,7 +30,7 @@ GRID = 64  # images in a grid of samples
 
 
 class Trained(NamedTuple):
-    """What the training of one seed gives: files by name, rows of the loss curve, and where it could have gone on."""
+    """What the training of one seed gives: files by name, rows of the loss curve, and where it could have resumed."""
 
     files: dict[str, bytes]
     rows: list[dict[str, float]]
@@ -38,11 +39,15 @@ class Trained(NamedTuple):
 
 def main(params: Params, name: str) -> None:
     """Train under the budget, once for each seed; nothing is written before all are trained."""
-    seeds = params.variant(name).seeds
-    trained = {seed: train_seed(params, name, seed) for seed in seeds}
+    variant = params.variant(name)
+    parts = build_parts(name, variant)
+    folders = [CODE / folder for folder in ("adversarial", "support")]
+    shared = [Path(__file__), *(file for folder in folders for file in sorted(folder.glob("*.py")))]
+    code = hash_files([*shared, *part_files(variant)])
+    trained = {seed: train_seed(params, name, parts, seed, code) for seed in variant.seeds}
     for seed, of_seed in trained.items():
         for file, content in of_seed.files.items():
-            write_bytes(seed_folder(MODELS / name, seeds, seed) / file, content)
+            write_bytes(seed_folder(MODELS / name, variant.seeds, seed) / file, content)
     rows = [{"seed": seed, **row} for seed, of_seed in trained.items() for row in of_seed.rows]
     scalars = {key for row in rows for key in row} - {"seed", "images"}
     write_csv(METRICS / name / "losses.csv", ["seed", "images", *sorted(scalars)], rows)
@@ -50,14 +55,14 @@ def main(params: Params, name: str) -> None:
         of_seed.checkpoints.remove()
 
 
-def train_seed(params: Params, name: str, seed: int) -> Trained:
+def train_seed(params: Params, name: str, parts: Mapping[str, Any], seed: int, code: str) -> Trained:
     """Train both players, from where an earlier training like this one was broken off, if one was."""
     variant = params.variant(name)
-    parts = build_parts(name, variant)
     device = prepare(params, seed)
     train = read_split("train")
-    rules = parts.pop("game")
-    game = rules.build(**parts, image_shape=train.image_shape, classes=train.classes)
+    rules = parts["game"]
+    others = {role: part for role, part in parts.items() if role != "game"}
+    game = rules.build(**others, image_shape=train.image_shape, classes=train.classes)
     images = rules.training_images(torch.from_numpy(train.images)).to(device)
     labels = torch.from_numpy(train.labels)[: len(images)].to(device)
     engine = Engine(game, Batches(images, labels, variant.batch_size), variant)
@@ -74,12 +79,19 @@ def train_seed(params: Params, name: str, seed: int) -> Trained:
         "parameters": {player: _count(getattr(game, player)) for player in ("generator", "discriminator")},
         "receptive_field": list(game.receptive_field(train.image_shape)),  # of a logit, in pixels
     }
-    key = key_of({"run": config, "curves": params.curves.model_dump()}, images, labels)
+    # the other seeds do not matter to this one
+    settings = config | {"variant": config["variant"] | {"seeds": None}, "curves": params.curves.model_dump()}
+    key = key_of(settings, code, (train.images, train.labels), device)
     checkpoints = Checkpoints(name, key, params.resume.every_seconds)
+    rows, snapshots = resume(engine, checkpoints)
     with Journal(params.tracking, name) as journal:
-        journal.begin_run(name, config)
-        journal.dataset("data/processed/train", len(images))
-        rows, snapshots = play(engine, name, config, params, journal, checkpoints)
+        if engine.seen < config["variant"]["images"]:
+            journal.begin_run(name, config)
+            journal.dataset("data/processed/train", len(images))
+        else:  # whole: its run is most likely there
+            sha256 = hashlib.sha256(weights_to_bytes(engine.average)).hexdigest()
+            journal.join_run(name, sha256, config["checkpoint"], otherwise=config)
+        rows, snapshots = play(engine, name, config, params, journal, checkpoints, rows, snapshots)
         files = {
             "config.json": json_to_bytes(config),
             "discriminator.safetensors": weights_to_bytes(engine.game.discriminator),
@@ -91,6 +103,14 @@ def train_seed(params: Params, name: str, seed: int) -> Trained:
     return Trained(files, rows, checkpoints)
 
 
+def resume(engine: Engine, checkpoints: Checkpoints) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Bring the engine to its latest checkpoint, if there is one; return the rows and snapshots from before."""
+    tensors, rows = checkpoints.latest() or ({}, [])
+    if tensors:
+        engine.load_state_dict(unprefixed("engine", tensors))
+    return rows, unprefixed("snapshots", tensors)
+
+
 def play(
     engine: Engine,
     name: str,
@@ -98,20 +118,21 @@ def play(
     params: Params,
     journal: Journal,
     checkpoints: Checkpoints,
+    rows: list[dict[str, float]],
+    snapshots: dict[str, torch.Tensor],
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    """Play the game to its end; return the rows of the loss curve, and what the snapshots on the way hold, stacked.
+    """Play the rest of the game; return all rows of the loss curve, and what the snapshots on the way hold, stacked.
 
     That is `images_seen`, `samples` and, where the best is to be chosen, the generator's weights (`generator.…`).
     """
     total = config["variant"]["images"]
-    rows, snapshots = go_on(engine, checkpoints)
     for row in rows:
         journal.metrics(int(row["images"]), {key: value for key, value in row.items() if key != "images"})
     for seen, samples in zip(snapshots.get("images_seen", []), snapshots.get("samples", []), strict=True):
         journal.images("samples", int(seen), samples[:GRID].numpy())
     if engine.seen:
-        print(f"train: {name}: goes on at {engine.seen:,} of {total:,} images", flush=True)
-    progress = Progress(name, total)
+        print(f"train: {name} (seed {config['seed']}): resumes at {engine.seen:,} of {total:,} images", flush=True)
+    progress = Progress(name, total, engine.seen)
     readings = _milestones(total, params.curves.points, engine.seen)
     due = _milestones(total, params.curves.snapshots, engine.seen)
     asked = torch.arange(params.curves.snapshot_images, device=engine.device) % config["classes"]
@@ -129,34 +150,17 @@ def play(
             snapshot = {"images_seen": torch.tensor(seen), "samples": to_uint8(images).cpu()}
             if params.curves.checkpoint == "best":
                 state = engine.average.state_dict()
-                snapshot |= {f"generator.{key}": value.to("cpu", copy=True) for key, value in state.items()}
+                snapshot |= prefixed("generator", {key: value.to("cpu", copy=True) for key, value in state.items()})
             journal.images("samples", seen, snapshot["samples"][:GRID].numpy())
             snapshots = {key: _append(snapshots.get(key), value) for key, value in snapshot.items()}
         if checkpoints.is_due() or seen >= total:
-            checkpoints.save(seen, _prefixed("engine", engine.state_dict()) | _prefixed("snapshots", snapshots), rows)
+            checkpoints.save(seen, prefixed("engine", engine.state_dict()) | prefixed("snapshots", snapshots), rows)
     progress.close()
     return rows, snapshots
 
 
-def go_on(engine: Engine, checkpoints: Checkpoints) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    """Bring the engine to its newest state on disk, if there is one; return the rows and snapshots from before."""
-    tensors, rows = checkpoints.newest() or ({}, [])
-    if tensors:
-        engine.load_state_dict(_unprefixed("engine", tensors))
-    return rows, _unprefixed("snapshots", tensors)
-
-
 def _append(stacked: torch.Tensor | None, value: torch.Tensor) -> torch.Tensor:
     return value[None].contiguous() if stacked is None else torch.cat([stacked, value[None]])
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _unprefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def _milestones(total: int, count: int, seen: int) -> list[int]:

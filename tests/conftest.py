@@ -21,14 +21,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "test_pipeline" in str(item.path), reverse="PYTEST_XDIST_WORKER" in os.environ)
 
 
-def run(*command: str, cwd: Path, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with this environment's programs first on the path, as in an activated .venv."""
+def clean_environment() -> dict[str, str]:
+    """Variables as in an activated .venv: its programs first on the path, and nothing of DVC, MLflow or git."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "PYTHONPATH", "GIT_"))
     }
-    kept |= {"PATH": path, "DVC_NO_ANALYTICS": "1"} | env
-    done = subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, check=False)
+    return kept | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+def run(*command: str, cwd: Path, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a clean environment."""
+    variables = clean_environment() | env
+    done = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done

@@ -1,88 +1,108 @@
-"""Where an interrupted training goes on: states on disk, under the hash of all that they depend on."""
+"""Where an interrupted training resumes: checkpoints on disk, under the hash of all that they depend on."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import safe_open
+from safetensors.torch import load, save
 from torch import Tensor
 
-from stages.support.files import repository, write_bytes
+from stages.support.files import repository, sha256, write_bytes
 
-LARGEST_SHARE = 0.03  # of a training's time that its states may take
-CODE = Path(__file__).parents[1]
-OBSERVERS = CODE / "tracking"  # they cannot change a result
-KEPT = 2  # newest states: the last one may have been broken by what broke the training
+KEPT = 2  # newest checkpoints: a disk may spoil one
+LARGEST_SHARE = 0.03  # of a training's time that checkpoints may take
+STALE_SECONDS = 7 * 24 * 3600  # after which a checkpoint that nothing resumed from is forgotten
 
 
-def key_of(settings: Mapping[str, Any], *data: Tensor) -> str:
-    """Hash of settings, data, torch's version and the code that this process has imported from here.
+def hash_files(files: Iterable[Path]) -> str:
+    """One hash of what is in files, in the order given."""
+    return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
 
-    A state is gone on from only where all of them are as they were.
-    """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(f"{sys.version} {torch.__version__}".encode())
-    for tensor in data:
-        digest.update(tensor.cpu().numpy().tobytes())
-    files = {Path(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
-    for file in sorted(file for file in files if CODE in file.parents and OBSERVERS not in file.parents):
-        digest.update(f"{file.relative_to(CODE)}\n".encode() + file.read_bytes())
+
+def key_of(settings: Mapping[str, Any], code: str, data: Iterable[np.ndarray], device: torch.device) -> str:
+    """Hash of settings, code's hash, data, device and torch's version: with another one a training starts anew."""
+    machine = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    if device.type == "cuda":
+        machine.append(torch.cuda.get_device_name(device))
+    about = [settings, code, machine, sys.version, str(torch.__version__)]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for array in data:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
 
 
 class Checkpoints:
-    """States of one training, each a file: tensors by name and a JSON value.
+    """Checkpoints of one training, each a file: tensors by name, and JSON metadata.
 
-    Between two that are due lie `every_seconds`, or more where the disk is slow.
+    Between two that are due lie `every_seconds`, or more where writing one takes long.
     """
 
     def __init__(self, name: str, key: str, every_seconds: float) -> None:
         self.folder = repository() / ".cache" / "resume" / name / key
-        self.pause = every_seconds
+        self.every_seconds = self.pause = every_seconds
         self._last = time.monotonic()
-        self._broken = False  # a full disk is said once
+        self._is_told = False  # a full disk is worth one line
 
     def is_due(self) -> bool:
-        """Whether the last state is so old that the next may be saved."""
+        """Whether the last checkpoint is so old that the next may be saved."""
         return time.monotonic() - self._last >= self.pause
 
-    def save(self, seen: int, tensors: Mapping[str, Tensor], value: Any) -> None:
-        """Write a state, and remove what is older than the one before; a state that cannot be written is given up."""
+    def save(self, seen: int, tensors: Mapping[str, Tensor], metadata: Any) -> None:
+        """Write a checkpoint, and remove what is older than the one before; where that fails, say so once."""
         began = time.monotonic()
-        content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        content = save(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            {"metadata": json.dumps(metadata)},
+        )
         try:
-            write_bytes(self.folder / f"{seen:012d}.safetensors", save(content, {"value": json.dumps(value)}))
-            for path in self._states()[:-KEPT]:
+            write_bytes(self.folder / f"{seen:012d}-{_short_hash(content)}.safetensors", content)
+            for path in self._files()[:-KEPT]:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            if not self._broken:
+            if not self._is_told:
                 print(f"no checkpoint could be written: {error}", file=sys.stderr)
-            self._broken = True
+            self._is_told = True
         self._last = time.monotonic()
-        self.pause = max(self.pause, (self._last - began) / LARGEST_SHARE)
+        self.pause = max(self.every_seconds, (self._last - began) / LARGEST_SHARE)
 
-    def newest(self) -> tuple[dict[str, Tensor], Any] | None:
-        """Tensors and value of the newest state that can be read, or None."""
-        for path in reversed(self._states()):
+    def latest(self) -> tuple[dict[str, Tensor], Any] | None:
+        """Tensors and metadata of the newest checkpoint that is whole, or None."""
+        for path in reversed(self._files()):
             try:
-                with safe_open(path, "pt") as file:
-                    return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["value"])  # noqa: SIM118
-            except (OSError, SafetensorError):
-                continue
+                content = path.read_bytes()
+                if path.stem.endswith(_short_hash(content)):
+                    with safe_open(path, "pt") as file:
+                        return load(content), json.loads(file.metadata()["metadata"])
+                print(f"{path}: passed over: it is not what was written", file=sys.stderr)
+            except OSError as error:  # another training with the same key may have removed it
+                print(f"{path}: passed over: {error}", file=sys.stderr)
         return None
 
     def remove(self) -> None:
-        """Forget all states: the training's results are written."""
+        """Forget this training's checkpoints, and those of this variant that have long been left behind."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for other in self.folder.parent.iterdir():
+                if time.time() - other.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(other, ignore_errors=True)
+            self.folder.parent.rmdir()  # where it is empty
 
-    def _states(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.safetensors"))
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

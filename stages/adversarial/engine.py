@@ -15,6 +15,7 @@ from stages.adversarial.batches import Batches
 from stages.adversarial.game import Game, Losses
 from stages.adversarial.optimizers import Optimizer, build_optimizer
 from stages.settings.params import Variant
+from stages.support.weights import prefixed, unprefixed
 
 
 class Engine:
@@ -92,28 +93,21 @@ class Engine:
 
         The tensors are the engine's own, and change with the next step.
         """
-        state = {
-            f"{part}.{name}": value
-            for part, stateful in self._stateful().items()
-            for name, value in stateful.state_dict().items()
-        }
-        state |= {f"sums.{name}": total for name, total in self._sums.items()}
-        state |= {f"counts.{name}": torch.tensor(count) for name, count in self._counts.items()}
+        state = prefixed("sums", self._sums)
+        state |= prefixed("counts", {name: torch.tensor(count) for name, count in self._counts.items()})
+        for part, stateful in self._stateful().items():
+            state |= prefixed(part, stateful.state_dict())
         state |= {"seen": torch.tensor(self.seen), "random.cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             state["random.cuda"] = torch.cuda.get_rng_state(self.device)
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from such a state: every later step gives the bits that it would have given there."""
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-        for name, stateful in self._stateful().items():
-            stateful.load_state_dict(part(f"{name}."))
-        self._sums = {name: total.to(self.device, copy=True) for name, total in part("sums.").items()}
-        self._counts = {name: int(count) for name, count in part("counts.").items()}
+        """Resume from such a state: every later step gives the bits that it would have given there."""
+        for part, stateful in self._stateful().items():
+            stateful.load_state_dict(unprefixed(part, state))
+        self._sums = {name: total.to(self.device) for name, total in unprefixed("sums", state).items()}
+        self._counts = {name: int(count) for name, count in unprefixed("counts", state).items()}
         self.seen = int(state["seen"])
         torch.set_rng_state(state["random.cpu"])
         if self.device.type == "cuda":

@@ -9,6 +9,7 @@ from typing import Any
 from stages.settings.errors import ParameterError
 from stages.settings.params import PARAMS_FILE, PartChoice, Variant, allowed, validate
 
+CODE = Path(__file__).parents[1]
 FOLDERS = {"game": "games", "network": "networks", "objective": "objectives", "regularizer": "regularizers"}
 
 
@@ -31,10 +32,15 @@ def build_parts(name: str, variant: Variant) -> dict[str, Any]:
     return parts
 
 
+def part_files(variant: Variant) -> list[Path]:
+    """The files of a variant's parts."""
+    return [CODE / folder / f"{getattr(variant, role).name}.py" for role, folder in FOLDERS.items()]
+
+
 def build_part(role: str, choice: PartChoice, where: str) -> Any:
     """The part that a choice names, with its options; raises as `build_parts` does."""
     folder = FOLDERS[role]
-    files = (Path(__file__).parent.parent / folder).glob("[!_]*.py")
+    files = (CODE / folder).glob("[!_]*.py")
     names = {file.stem for file in files}
     if choice.name not in names:
         raise ParameterError(f"{where}.name: unknown {role} {choice.name!r}{allowed(choice.name, names)}")

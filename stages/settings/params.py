@@ -190,7 +190,7 @@ class Evaluate(Strict):
 class Resume(Strict):
     """How often a training writes down where it could go on."""
 
-    every_seconds: Positive
+    every_seconds: Annotated[float, Field(gt=0)]
 
 
 class Tracking(Strict):

@@ -12,15 +12,17 @@ SECONDS_BETWEEN_LINES = 30
 
 
 class Progress:
-    """Counts training images: rate, time left and the latest losses."""
+    """Counts training images, from those that were seen before: rate, time left and the latest losses."""
 
-    def __init__(self, name: str, total: int) -> None:
+    def __init__(self, name: str, total: int, before: int = 0) -> None:
         self.name = name
         self.total = total
+        self.before = before
         self.started = self.last_line = time.monotonic()
         self.is_terminal = sys.stderr.isatty()
         self.bar = tqdm(
             total=total,
+            initial=before,
             desc=name,
             unit="img",
             unit_scale=True,
@@ -38,7 +40,7 @@ class Progress:
         if now - self.last_line < SECONDS_BETWEEN_LINES and seen < self.total:
             return
         self.last_line = now
-        rate = seen / max(now - self.started, 1e-9)
+        rate = (seen - self.before) / max(now - self.started, 1e-9)
         numbers = " ".join(f"{key}={value:.3g}" for key, value in scalars.items())
         left = max(0, self.total - seen) / rate
         print(

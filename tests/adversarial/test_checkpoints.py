@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from stages.adversarial import checkpoints
-from stages.adversarial.checkpoints import CODE, Checkpoints, key_of
-from tests.conftest import run
+from stages.adversarial.checkpoints import Checkpoints, hash_files, key_of
 
 
 class Clock:
@@ -29,23 +29,21 @@ def test_tensors_and_value_come_back_to_the_bit(tmp_path: Path, monkeypatch: pyt
     tensors = {"a": torch.randn(3, 2, 4, 4).to(memory_format=torch.channels_last), "b": torch.get_rng_state()}
     rows = [{"images": 8, "loss": 0.1 + 0.2}]
     saved = Checkpoints("x", "key", 30)
-    assert saved.newest() is None
+    assert saved.latest() is None
     saved.save(8, tensors, rows)
     tensors["a"] += 1  # as the next step does
     saved.save(16, tensors, rows)
-    found = Checkpoints("x", "key", 30).newest()
+    found = Checkpoints("x", "key", 30).latest()
     assert found is not None
     assert found[1] == rows
     assert found[0].keys() == tensors.keys()
     assert all(torch.equal(found[0][name], tensor) for name, tensor in tensors.items())
-    assert Checkpoints("x", "other", 30).newest() is None
+    assert Checkpoints("x", "other", 30).latest() is None
     saved.remove()
-    assert Checkpoints("x", "key", 30).newest() is None
+    assert Checkpoints("x", "key", 30).latest() is None
 
 
-def test_states_are_due_by_time_and_take_at_most_three_percent_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoints_are_due_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     clock = Clock()
     monkeypatch.setattr(checkpoints, "time", clock)
@@ -57,39 +55,83 @@ def test_states_are_due_by_time_and_take_at_most_three_percent_of_it(
     states.save(1, {}, [])  # at once
     clock.now = 59.9
     assert not states.is_due()
-    clock.now = 60
 
-    def slowly(path: Path, content: bytes) -> None:
-        clock.now += 3
 
-    monkeypatch.setattr(checkpoints, "write_bytes", slowly)
-    states.save(2, {}, [])
-    clock.now = 63 + 99.9
-    assert not states.is_due()
-    clock.now = 63 + 100.1
-    assert states.is_due()
+def test_a_slow_disk_is_asked_less_often_only_while_it_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    clock = Clock()
+    monkeypatch.setattr(checkpoints, "time", clock)
+    states = Checkpoints("x", "key", 30)
+
+    def write_in(seconds: float) -> Callable[[Path, bytes], None]:
+        def write(path: Path, content: bytes) -> None:
+            clock.now += seconds
+
+        return write
+
+    for seconds, pause in ((3.0, 100), (0.0, 30)):
+        monkeypatch.setattr(checkpoints, "write_bytes", write_in(seconds))
+        states.save(1, {}, [])
+        saved = clock.now
+        clock.now = saved + pause - 0.1
+        assert not states.is_due()
+        clock.now = saved + pause + 0.1
+        assert states.is_due()
+
+
+@pytest.mark.parametrize("last_byte", [b"", b"\xff"])  # cut off, or another one
+def test_a_spoilt_checkpoint_is_passed_over_for_the_one_before(
+    last_byte: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    states = Checkpoints("x", "key", 30)
+    for seen in (1, 2, 3):
+        states.save(seen, {"seen": torch.tensor(seen)}, [])
+    older, newer = sorted(states.folder.iterdir())  # two are kept
+    newer.write_bytes(newer.read_bytes()[:-1] + last_byte)
+    found = states.latest()
+    assert found is not None
+    assert int(found[0]["seen"]) == 2
+    assert f"{newer}: passed over" in capsys.readouterr().err
+    older.write_bytes(b"")
+    assert states.latest() is None
+
+
+def test_what_was_left_behind_long_ago_goes_with_the_next_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    old, recent, done = (Checkpoints("x", key, 30) for key in ("old", "recent", "done"))
+    for states in (old, recent, done):
+        states.save(1, {}, [])
+    os.utime(old.folder, (0, 0))
+    done.remove()
+    assert [folder.name for folder in recent.folder.parent.iterdir()] == ["recent"]
+    recent.remove()
+    assert not recent.folder.parent.exists()
 
 
 def test_the_key_changes_with_all_that_a_training_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = torch.arange(4)
+    data, device = np.arange(4), torch.device("cpu")
     keys = {
-        key_of({"seed": 0}, data),
-        key_of({"seed": 1}, data),
-        key_of({"seed": 0}, data + 1),
+        key_of({"seed": 0}, "code", [data], device),
+        key_of({"seed": 1}, "code", [data], device),
+        key_of({"seed": 0}, "other code", [data], device),
+        key_of({"seed": 0}, "code", [data + 1], device),
+        key_of({"seed": 0}, "code", [data.reshape(2, 2)], device),
     }
     monkeypatch.setattr(torch, "__version__", "another")
-    keys.add(key_of({"seed": 0}, data))
-    assert len(keys) == 4
-    assert key_of({"a": 1, "b": 2}, data) == key_of({"b": 2, "a": 1}, data)
+    keys.add(key_of({"seed": 0}, "code", [data], device))
+    assert len(keys) == 6
+    assert key_of({"a": 1, "b": 2}, "", [data], device) == key_of({"b": 2, "a": 1}, "", [data], device)
 
 
-def test_the_key_changes_with_the_code_of_the_command_itself(tmp_path: Path) -> None:
-    """Run as a command, a module is called __main__."""
-    shutil.copytree(CODE, tmp_path / "stages")
-    command = tmp_path / "stages" / "command.py"
-    text = "from stages.adversarial.checkpoints import key_of\nprint(key_of({}))\n"
-    printed = []
-    for source in (text, f"{text}# a change\n", text):
-        command.write_text(source)
-        printed.append(run(sys.executable, "-m", "stages.command", cwd=tmp_path).stdout)
-    assert printed[0] == printed[2] != printed[1]
+def test_the_hash_of_files_is_that_of_their_content(tmp_path: Path) -> None:
+    files = [tmp_path / "a.py", tmp_path / "b.py"]
+    found = []
+    for contents in (("1", "2"), ("1", "3"), ("12", ""), ("1", "2")):
+        for file, content in zip(files, contents, strict=True):
+            file.write_text(content)
+        found.append(hash_files(files))
+    assert found[0] == found[3]
+    assert len(set(found)) == 3

@@ -9,6 +9,7 @@ import argparse
 import functools
 import json
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ COUNTS = (10_000, 50_000)  # samples
 REFERENCE = 10_000  # test images
 DIMS, CLASSES = 128, 10
 THREADS = 2
+LIMIT = 8  # GiB that a computation may take
 LIBRARIES = ("reprogan", "torch-fidelity", "torchmetrics")
 Computation = Callable[[np.ndarray, np.ndarray], Any]
 SCORES = ("FID", "inception score", "KID", "precision, recall (density, coverage)")
@@ -106,6 +108,7 @@ def measure(library: str, score: str, count: int) -> None:
     import torch
 
     torch.set_num_threads(THREADS)
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT * 2**30, LIMIT * 2**30))
     compute = {"reprogan": ours, "torch-fidelity": fidelity, "torchmetrics": torchmetrics}[library](score)
     if compute is None:
         print("null")
@@ -142,7 +145,8 @@ def main() -> None:
                 command = [sys.executable, "-m", "tests.benchmarks.scores", "--measure", library, score, str(count)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
-                failed = "" if done.returncode == 0 else f"ended with {done.returncode}"
+                over = "alloc" in done.stderr.lower()  # as NumPy's and torch's errors say
+                failed = f"over {LIMIT} GiB" if over else f"ended with {done.returncode}" if done.returncode else ""
                 cells.append(f"{found['seconds']:.2f} / {found['MiB']:.0f}" if found else failed)
             print(f"| {score} | {count:,} |", " | ".join(cells), "|", flush=True)
 

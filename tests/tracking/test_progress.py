@@ -32,6 +32,17 @@ def test_a_terminal_gets_a_bar_with_rate_losses_and_time_left(monkeypatch: pytes
     assert "generator_loss=0.123" in shown
 
 
+def test_what_was_seen_before_counts_in_no_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    bar = Progress("dcgan", 1000, before=800)
+    clock[0] = 40
+    bar.update(900, {})
+    assert capsys.readouterr().out == "dcgan: 900/1000 images, 2/s, 40 s left, \n"
+
+
 def test_elsewhere_there_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
