@@ -1,0 +1,79 @@
+"""Real trainings, killed with SIGKILL: they resume and end with the same bytes, and MLflow knows what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from stages.support.files import write_array
+from tests.conftest import clean_environment, clone_repository, run, set_parameter
+from tests.rebuilds import hashes
+
+TRAIN = (sys.executable, "-m", "stages.train", "mlp")
+POINTS, SNAPSHOTS = 20, 4
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A clone with a few random images, and some seconds of training on them, twice."""
+    clone = clone_repository(tmp_path / "reprogan")
+    changes = {
+        "budget": "smoke",
+        "curves.points": POINTS,
+        "curves.snapshots": SNAPSHOTS,
+        "resume.every_seconds": 0.1,
+        "variants.mlp.seeds": [0, 1],
+        "variants.mlp.images.smoke": 12000,
+    }
+    for key, value in changes.items():
+        set_parameter(clone, key, value)
+    random = np.random.default_rng(0)
+    split = clone / "data/processed/train"
+    write_array(split / "images.npy", random.integers(0, 256, (500, 1, 28, 28), np.uint8))
+    write_array(split / "labels.npy", random.integers(0, 10, 500))
+    for file in (clone / "metrics").rglob("*.*"):  # the committed run's
+        file.unlink()
+    return clone
+
+
+def kill_in_seed(repository: Path, number: int) -> None:
+    """Train in a process group of its own; SIGKILL once so many seeds have written a checkpoint."""
+    process = subprocess.Popen(TRAIN, cwd=repository, env=clean_environment(), start_new_session=True)
+    while len({path.parent for path in (repository / ".cache/resume").glob("mlp/*/*.safetensors")}) < number:
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_in_both_seeds_it_resumes_to_the_same_bytes(repository: Path) -> None:
+    run(*TRAIN, cwd=repository)
+    undisturbed = hashes(repository)
+    assert "models/mlp/seed_1/generator.safetensors" in undisturbed
+    for path in undisturbed:
+        if path.startswith(("models/mlp", "metrics/mlp")):
+            (repository / path).unlink()
+    kill_in_seed(repository, 1)
+    kill_in_seed(repository, 2)
+    assert not (repository / "models/mlp/config.json").exists()
+    done = run(*TRAIN, cwd=repository)
+    assert "resumes at" in done.stdout
+    assert hashes(repository) == undisturbed
+    assert not (repository / ".cache/resume/mlp").exists()
+
+    client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
+    (experiment,) = (found for found in client.search_experiments() if found.name == "reprogan")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    assert [found.info.status for found in runs].count("KILLED") == 2
+    curve = client.get_metric_history(runs[-1].info.run_id, "generator_loss")
+    assert len({point.step for point in curve}) == POINTS
+    pictures = (repository / "mlartifacts" / runs[-1].info.run_id).rglob("samples*.png")
+    assert len({path.name for path in pictures}) >= SNAPSHOTS
