@@ -56,7 +56,8 @@ def main(params: Params) -> None:
     write_bytes(METRICS / "report" / "scores.png", draw_scores(summary))
     write_bytes(METRICS / "report" / "variants.md", write_page(params, evaluations).encode())
     restore_runs(params, evaluations)
-    print(summary.to_string(index=False, float_format="{:.3g}".format))
+    shown = [column for column in ("rank", *FIRST_COLUMNS) if column in summary]  # the others are in the file
+    print(summary[shown].to_string(index=False, float_format="{:.3g}".format))
 
 
 def refuse_leftovers(variants: set[str]) -> None:
