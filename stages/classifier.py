@@ -7,8 +7,9 @@ import math
 from stages.scoring.features import FeatureNetwork
 from stages.scoring.training import accuracy, fit
 from stages.settings.command import run_stage
+from stages.settings.errors import StageError
 from stages.settings.params import Params
-from stages.support.device import prepare
+from stages.support.device import environment, prepare
 from stages.support.files import CLASSIFIER, METRICS, write_bytes, write_json
 from stages.support.images import read_split
 from stages.support.weights import weights_to_bytes
@@ -23,7 +24,8 @@ def main(params: Params) -> None:
     device = prepare(params, options.seed)
     train, validation, test = (read_split(name) for name in ("train", "validation", "test"))
     with Journal(params.tracking, "classifier") as journal:
-        journal.begin_run("classifier", options.model_dump() | {"budget": params.budget, "device": device.type})
+        about = {"budget": params.budget, "device": device.type, "environment": environment(device)}
+        journal.begin_run("classifier", options.model_dump() | about)
         journal.dataset("data/processed/train", len(train.images))
         channels, height, width = train.image_shape
         planes = channels if params.dataset == "stacked_mnist" else 1
@@ -40,6 +42,8 @@ def main(params: Params) -> None:
         progress = Progress("classifier", math.ceil(images / options.batch_size) * options.batch_size)
 
         def watch(seen: int, loss: float) -> None:
+            if not math.isfinite(loss):
+                raise StageError(f"the classifier diverged within {seen} images; try a lower classifier.learning_rate")
             progress.update(seen, {"loss": loss})
             journal.metrics(seen, {"loss": loss})
 

@@ -137,10 +137,38 @@ def test_a_diverged_training_says_when_and_what_to_try(params: Params) -> None:
     variant = params.variants["wgan_gp"]
     wild = variant.regularizer.model_copy(update={"weight": 1e300})
     variants = params.variants | {"wgan_gp": variant.model_copy(update={"regularizer": wild})}
-    with pytest.raises(StageError, match=r"wgan_gp \(seed 0\) diverged within \d+ images: .*; try") as error:
+    says = r"wgan_gp \(seed 0\) diverged by step 2 \(16 images\): NaN or infinite: .*discriminator_loss.*; try a lower"
+    with pytest.raises(StageError, match=says) as error:
         train.main(params.model_copy(update={"variants": variants}), "wgan_gp")
     assert "\n" not in str(error.value)
     assert not Path("models/wgan_gp").exists()
+    assert Path("metrics/wgan_gp/losses.csv").read_text() == "seed,images\n"  # it broke before the first reading
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_one_broken_weight_ends_a_training_and_leaves_the_last_good_checkpoint_and_curve(
+    player: str, value: float, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Engine.step
+
+    def break_fourth(engine: Engine) -> None:
+        step(engine)
+        if engine.seen == 32:
+            list(getattr(engine.game, player).parameters())[-1].data.view(-1)[-1] = value
+
+    monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "step", break_fourth)
+        with pytest.raises(StageError, match=rf"diverged by step 4 \(32 images\): .*: {player}'s weights; try"):
+            train.main(params, "mlp")
+    with Path("metrics/mlp/losses.csv").open() as file:
+        assert [row["images"] for row in csv.DictReader(file)] == ["16"]
+    states = sorted(Path(".cache/resume/mlp").rglob("*.safetensors"))
+    assert [int(path.name.split("-")[0]) for path in states] == [16, 24]
+    steps = watch_steps(monkeypatch)
+    train.main(params, "mlp")
+    assert steps == [24, 32]
 
 
 class Killed(BaseException):
@@ -242,7 +270,7 @@ def test_checkpoints_that_cannot_be_written_cost_one_line(
     assert outputs("mlp") == undisturbed
 
 
-def test_where_a_later_seed_diverges_nothing_is_written(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_a_later_seed_diverges_only_curves_are_written(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     train.main(with_seeds(params, "mlp", [3, 5]), "mlp")
     undisturbed = outputs("mlp")
     for folder in ("models", "metrics"):
@@ -259,10 +287,11 @@ def test_where_a_later_seed_diverges_nothing_is_written(params: Params, monkeypa
 
     with monkeypatch.context() as patched:
         patched.setattr(Engine, "step", break_second)
-        with pytest.raises(StageError, match=r"mlp \(seed 5\) diverged within \d+ images"):
+        with pytest.raises(StageError, match=r"mlp \(seed 5\) diverged by step 2"):
             train.main(with_seeds(params, "mlp", [3, 5]), "mlp")
     assert not Path("models").exists()
-    assert not Path("metrics").exists()
+    with Path("metrics/mlp/losses.csv").open() as file:
+        assert [row["seed"] for row in csv.DictReader(file)] == ["3"] * 3
     steps = watch_steps(monkeypatch)
     train.main(with_seeds(params, "mlp", [3, 5]), "mlp")
     assert steps == [0, 8, 16, 24, 32]  # the second's: the first one was whole

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import platform
 import shutil
 import sys
 import time
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -31,13 +29,9 @@ def hash_files(files: Iterable[Path]) -> str:
     return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
 
 
-def key_of(settings: Mapping[str, Any], code: str, data: Iterable[np.ndarray], device: torch.device) -> str:
-    """Hash of settings, code's hash, data, device and torch's version: with another one a training starts anew."""
-    machine = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
-    if device.type == "cuda":
-        machine.append(torch.cuda.get_device_name(device))
-    about = [settings, code, machine, sys.version, str(torch.__version__)]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+def key_of(settings: Mapping[str, Any], code: str, data: Iterable[np.ndarray], environment: Mapping[str, str]) -> str:
+    """Hash of settings, code's hash, data and environment: with another one a training starts anew."""
+    digest = hashlib.sha256(json.dumps([settings, code, environment], sort_keys=True).encode())
     for array in data:
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -87,7 +81,8 @@ class Checkpoints:
                     with safe_open(path, "pt") as file:
                         return load(content), json.loads(file.metadata()["metadata"])
                 print(f"{path}: passed over: it is not what was written", file=sys.stderr)
-            except OSError as error:  # another training with the same key may have removed it
+            # another training with the same key may have removed it; what only looks like one of ours is not believed
+            except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
                 print(f"{path}: passed over: {error}", file=sys.stderr)
         return None
 

@@ -82,11 +82,18 @@ class Engine:
             optimizer.learning_rate = rate * left
 
     def read_scalars(self) -> dict[str, float]:
-        """Means of every plotted scalar since the last reading; the only place in a step's path that waits for it."""
+        """Means of every plotted scalar since the last reading; this and `find_broken` alone wait for a step."""
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         self._sums.clear()
         self._counts.clear()
         return means
+
+    def find_broken(self) -> list[str]:
+        """What is NaN or infinite: scalars since the last reading, by name, and players with such a weight."""
+        sums = {name: total for name, total in self._sums.items() if not math.isfinite(total)}
+        players = {player: list(getattr(self.game, player).parameters()) for player in ("discriminator", "generator")}
+        norms = {player: torch.stack(torch._foreach_norm(weights)) for player, weights in players.items()}
+        return [*sums, *(f"{player}'s weights" for player, norm in norms.items() if not norm.isfinite().all())]
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that the rest of the game depends on between two steps, by dotted names.

@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 from stages.adversarial import game
 from stages.adversarial.game import Losses
 from stages.adversarial.network import ImageShape
-from stages.settings.params import NonNegative, Positive
+from stages.settings.params import NonNegative, Size
 from stages.support.images import to_float, to_outlines, to_uint8
 
 
@@ -137,7 +137,7 @@ class Game(game.Rules):
     players: ClassVar[type[game.Game]] = TranslationGame
     cycle_weight: NonNegative  # paper: 10
     identity_weight: NonNegative  # paper: half the cycle's
-    pool_size: Positive  # paper: 50
+    pool_size: Size  # paper: 50
 
     def training_images(self, images: Tensor) -> Tensor:
         """Digits of one half of the images beside outlines of the other half: no image is in both domains."""

@@ -16,7 +16,7 @@ from stages.adversarial import game, network
 from stages.adversarial.game import Fakes
 from stages.adversarial.network import ImageShape, Network, Picture
 from stages.adversarial.roles import Objective, Regularizer
-from stages.settings.params import NonNegative, Positive
+from stages.settings.params import NonNegative, Size
 
 SHOWN = 10  # rows of a picture, and steps of a continuous code
 
@@ -108,8 +108,8 @@ class Game(game.Rules):
     """How many codes, and how much they count."""
 
     players: ClassVar[type[game.Game]] = InformationGame
-    categories: Positive
-    continuous: Positive
+    categories: Size
+    continuous: Size
     category_weight: NonNegative  # paper: 1
     code_weight: NonNegative
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
 
 class Network(network.Network):
@@ -20,8 +20,8 @@ class Network(network.Network):
     """
 
     kind: ClassVar[str] = "autoencoding"
-    latent_size: Positive  # of the generator's latents and of the autoencoder's code
-    base_channels: Positive
+    latent_size: Size  # of the generator's latents and of the autoencoder's code
+    base_channels: Size
     generator_norm: Literal["none", "batch"]
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
 from stages.settings.errors import ParameterError
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
 Strides = Annotated[list[Literal[1, 2]], Field(min_length=1)]
 
@@ -18,9 +18,9 @@ Strides = Annotated[list[Literal[1, 2]], Field(min_length=1)]
 class Network(network.Network):
     """The generator doubles the image twice; the discriminator has one convolution a stride, then one to logits."""
 
-    latent_size: Positive
-    generator_channels: Positive  # at a quarter of the image's size; half as many at half of it
-    discriminator_channels: Positive
+    latent_size: Size
+    generator_channels: Size  # at a quarter of the image's size; half as many at half of it
+    discriminator_channels: Size
     discriminator_strides: Strides  # with [1] a logit sees 5 × 5 pixels, with [2, 2, 2] 31 × 31
     slope: Annotated[float, Field(ge=0, lt=1)]  # of leaky ReLU below zero
 

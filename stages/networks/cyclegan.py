@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
 
 class Network(network.Network):
     """Translators work at half the image's size; each logit of a discriminator judges a patch."""
 
     kind: ClassVar[str] = "translating"
-    generator_channels: Positive  # at the image's size; twice as many at half of it
+    generator_channels: Size  # at the image's size; twice as many at half of it
     residual_blocks: Annotated[int, Field(ge=0)]
-    discriminator_channels: Positive  # at half the image's size
+    discriminator_channels: Size  # at half the image's size
 
     def generator(self, image_shape: ImageShape, classes: int) -> Translators:
         """See the contract."""

@@ -17,14 +17,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
 from stages.settings.errors import StageError
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
 
 class Network(network.Network):
     """Channels double whenever the image halves, from `base_channels` at half its size."""
 
-    latent_size: Positive
-    base_channels: Positive
+    latent_size: Size
+    base_channels: Size
     generator_norm: Literal["none", "batch"]
     discriminator_norm: Literal["none", "batch", "layer", "spectral"]  # spectral on all layers, others but the first
     discriminator_init: Literal["normal", "he"]  # normal is the paper's; without a norm "he" learns sooner

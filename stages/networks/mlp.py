@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
-Widths = Annotated[list[Positive], Field(min_length=1)]
+Widths = Annotated[list[Size], Field(min_length=1)]
 Slope = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Network(network.Network):
     """Hidden widths of both players, and what stands between the linear layers."""
 
-    latent_size: Positive
+    latent_size: Size
     generator_widths: Widths
     discriminator_widths: Widths
     generator_slope: Slope  # of leaky ReLU below zero; 0 is ReLU

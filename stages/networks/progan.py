@@ -17,16 +17,16 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, lin
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
 from stages.settings.errors import ParameterError
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
 
 class Network(network.Network):
     """One block a resolution."""
 
     kind: ClassVar[str] = "growing"
-    latent_size: Positive
-    resolutions: Annotated[list[Positive], Field(min_length=1)]  # image heights, each twice the last, to the data's
-    channels: Annotated[list[Positive], Field(min_length=1)]  # at each resolution
+    latent_size: Size
+    resolutions: Annotated[list[Size], Field(min_length=1)]  # image heights, each twice the last, to the data's
+    channels: Annotated[list[Size], Field(min_length=1)]  # at each resolution
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""

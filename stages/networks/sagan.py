@@ -10,16 +10,16 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
 
 class Network(network.Network):
     """Both players attend where the image has been halved `attention_halvings` times."""
 
-    latent_size: Positive
-    base_channels: Positive  # at half the image's size
+    latent_size: Size
+    base_channels: Size  # at half the image's size
     attention_halvings: Literal[1, 2]  # the cost of attention grows with the square of the pixels there
-    attention_channels: Positive  # of queries and keys; paper: an eighth of the layer's
+    attention_channels: Size  # of queries and keys; paper: an eighth of the layer's
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""

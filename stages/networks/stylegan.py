@@ -16,7 +16,7 @@ from torch.nn.functional import instance_norm, leaky_relu, linear
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape, Picture
-from stages.settings.params import Positive
+from stages.settings.params import Size
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PICTURED = 8  # styles along each side of the picture of mixing
@@ -25,12 +25,12 @@ PICTURED = 8  # styles along each side of the picture of mixing
 class Network(network.Network):
     """Two layers, thus two styles, a resolution; channels halve whenever the image doubles."""
 
-    latent_size: Positive  # of latents and of styles
-    mapping_layers: Positive
+    latent_size: Size  # of latents and of styles
+    mapping_layers: Size
     mapping_learning_rate: Annotated[float, Field(gt=0, le=1)]  # of the mapping network, relative to the others'
-    base_channels: Positive  # at the data's size
+    base_channels: Size  # at the data's size
     style_mixing: Share  # of images, in training, whose later layers follow another image's style
-    discriminator_channels: Positive  # at half the data's size
+    discriminator_channels: Size  # at half the data's size
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""

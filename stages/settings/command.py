@@ -26,7 +26,7 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder without permission
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
         sys.exit(StageError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -24,7 +24,8 @@ RESERVED_NAMES = {"classifier", "report"}  # models/classifier and metrics/repor
 
 INCEPTION_DIMS = 2048
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Size = Annotated[int, Field(ge=1, le=65536)]  # of a layer or an image: what fits into memory
 NonNegative = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 BatchSize = Annotated[int, Field(ge=2, le=65536)]  # batch norm needs two
@@ -130,8 +131,8 @@ class Preprocess(Strict):
 class Classifier(Strict):
     """The digit classifier whose features and class probabilities the scores use."""
 
-    width: Positive
-    feature_size: Positive
+    width: Size
+    feature_size: Size
     batch_size: BatchSize
     learning_rate: Rate
     weight_decay: NonNegative
@@ -143,7 +144,7 @@ class Classifier(Strict):
 class Sample(Strict):
     """What is drawn from each trained generator."""
 
-    count: Annotated[int, Field(ge=10)]
+    count: Annotated[int, Field(ge=10, le=10**7)]
     seed: Seed
     truncation: Annotated[float, Field(ge=0, le=1)]
 
@@ -151,9 +152,9 @@ class Sample(Strict):
 class Curves(Strict):
     """How finely a training is watched: rows of its loss curve, snapshots of its samples."""
 
-    points: Positive
-    snapshots: Positive
-    snapshot_images: Annotated[int, Field(ge=2)]
+    points: Size
+    snapshots: Size
+    snapshot_images: Annotated[int, Field(ge=2, le=10**6)]
     checkpoint: Literal["last", "best"]
     seed: Seed
 
@@ -293,6 +294,9 @@ def _first_line(error: ValidationError, model: type[BaseModel], data: Any, where
             return f"{place}.name: {tags['tag']!r} is not allowed{allowed(tags['tag'], known.split(', '))}"
         case "missing":
             return f"{place}: missing; every parameter stands in params.yaml"
+        case "literal_error":
+            choices = [choice.strip("'") for choice in re.split(", | or ", first["ctx"]["expected"])]
+            return f"{place}: {_short(first['input'])} is not allowed{allowed(first['input'], choices)}"
         case "model_type" | "dict_type":
             return f"{place}: {_short(first['input'])} is not allowed: expected a mapping of keys"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import torch
 
@@ -26,3 +27,16 @@ def prepare(params: Params, seed: int) -> torch.device:
     torch.manual_seed(seed)
     use_cuda = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if use_cuda else "cpu")
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """What the last bits of a result depend on besides parameters, data and code: versions and kind of machine."""
+    about = {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "machine": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
+    if device.type == "cuda":
+        about |= {"card": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
+    return about

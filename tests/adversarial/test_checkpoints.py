@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from stages.adversarial import checkpoints
 from stages.adversarial.checkpoints import Checkpoints, hash_files, key_of
+from stages.support.files import write_bytes
 
 
 class Clock:
@@ -111,19 +114,34 @@ def test_what_was_left_behind_long_ago_goes_with_the_next_success(
     assert not recent.folder.parent.exists()
 
 
-def test_the_key_changes_with_all_that_a_training_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, device = np.arange(4), torch.device("cpu")
+def test_the_key_changes_with_all_that_a_training_depends_on() -> None:
+    data, environment = np.arange(4), {"torch": "2.11.0"}
     keys = {
-        key_of({"seed": 0}, "code", [data], device),
-        key_of({"seed": 1}, "code", [data], device),
-        key_of({"seed": 0}, "other code", [data], device),
-        key_of({"seed": 0}, "code", [data + 1], device),
-        key_of({"seed": 0}, "code", [data.reshape(2, 2)], device),
+        key_of({"seed": 0}, "code", [data], environment),
+        key_of({"seed": 1}, "code", [data], environment),
+        key_of({"seed": 0}, "other code", [data], environment),
+        key_of({"seed": 0}, "code", [data + 1], environment),
+        key_of({"seed": 0}, "code", [data.reshape(2, 2)], environment),
+        key_of({"seed": 0}, "code", [data], {"torch": "2.12.0"}),
     }
-    monkeypatch.setattr(torch, "__version__", "another")
-    keys.add(key_of({"seed": 0}, "code", [data], device))
     assert len(keys) == 6
-    assert key_of({"a": 1, "b": 2}, "", [data], device) == key_of({"b": 2, "a": 1}, "", [data], device)
+    assert key_of({"a": 1, "b": 2}, "", [data], {}) == key_of({"b": 2, "a": 1}, "", [data], {})
+
+
+def test_what_only_looks_like_a_checkpoint_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its hash fits its content, as it would in a file that somebody planted."""
+    monkeypatch.chdir(tmp_path)
+    states = Checkpoints("x", "key", 30)
+    states.save(1, {"seen": torch.tensor(1)}, [])
+    no_metadata = save({"seen": torch.tensor(2)})
+    for seen, content in ((2, no_metadata), (3, b"\x80\x04N."), (4, b"")):
+        write_bytes(states.folder / f"{seen:012d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors", content)
+    found = states.latest()
+    assert found is not None
+    assert int(found[0]["seen"]) == 1
+    assert capsys.readouterr().err.count("passed over") == 3
 
 
 def test_the_hash_of_files_is_that_of_their_content(tmp_path: Path) -> None:
