@@ -173,9 +173,10 @@ class Training:
             if readings and seen >= readings[0]:
                 readings = [milestone for milestone in readings if milestone > seen]
                 self._raise_if_diverged()
-                self.rows.append({"images": seen, **engine.read_scalars()})
+                scalars = engine.read_scalars()
+                self.rows.append({"images": seen, **scalars})
                 self._log(self.rows[-1])
-                progress.update(min(seen, self.total), self.rows[-1])
+                progress.update(min(seen, self.total), scalars)
             if due and seen >= due[0]:
                 due = [milestone for milestone in due if milestone > seen]
                 self._take_snapshot()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -76,4 +77,5 @@ def set_parameter(repository: Path, key: str, value: Any) -> None:
 @pytest.fixture(scope="session")
 def raw_params() -> Callable[[], Any]:
     """A fresh copy of params.yaml's content at each call."""
-    return lambda: YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    content = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    return lambda: copy.deepcopy(content)

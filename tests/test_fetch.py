@@ -55,12 +55,12 @@ def test_a_folder_serves_plain_or_packed_files(
     assert "folder served all 4 files of mnist" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", CONTENT)
 @pytest.mark.parametrize("spoil", ["missing", "truncated", "flipped", "empty", "html", "swapped", "broken_gz"])
-def test_a_wrong_file_never_gets_the_final_name(params: Params, tmp_path: Path, spoil: str) -> None:
+def test_a_wrong_file_never_gets_the_final_name(params: Params, tmp_path: Path, spoil: str, name: str) -> None:
     fill(tmp_path / "mine")
-    names = sorted(CONTENT)
-    victim = tmp_path / "mine" / names[2]
-    content = CONTENT[names[2]]
+    victim = tmp_path / "mine" / name
+    content = CONTENT[name]
     if spoil == "missing":
         victim.unlink()
     elif spoil == "broken_gz":
@@ -73,23 +73,25 @@ def test_a_wrong_file_never_gets_the_final_name(params: Params, tmp_path: Path, 
                 "flipped": bytes([content[0] ^ 1]) + content[1:],
                 "empty": b"",
                 "html": b"<html>404</html>",
-                "swapped": CONTENT[names[3]],
+                "swapped": next(other for key, other in CONTENT.items() if key != name),
             }[spoil]
         )
-    with pytest.raises(StageError, match=names[2]) as error:
+    with pytest.raises(StageError, match=name) as error:
         fetch.main(params)
     assert "\n" not in str(error.value)
     assert "What to do:" in str(error.value)
     assert not (tmp_path / "data").exists()
 
 
-def test_a_gzip_bomb_is_not_unpacked_whole(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", CONTENT)
+def test_a_gzip_bomb_is_not_unpacked_whole(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr(fetch, "LARGEST_FILE", 1000)
     fill(tmp_path / "mine")
-    victim = sorted(CONTENT)[0]
-    (tmp_path / "mine" / victim).unlink()
-    (tmp_path / "mine" / f"{victim}.gz").write_bytes(gzip.compress(b"\0" * 10_000_000))
-    with pytest.raises(StageError, match="1000 bytes"):
+    (tmp_path / "mine" / name).unlink()
+    (tmp_path / "mine" / f"{name}.gz").write_bytes(gzip.compress(b"\0" * 10_000_000))
+    with pytest.raises(StageError, match=rf"{name} has the wrong content .* 1000 bytes"):
         fetch.main(params)
 
 

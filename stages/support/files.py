@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,12 @@ def write_array(path: Path, array: np.ndarray) -> None:
 def read_array(path: Path) -> np.ndarray:
     """Read an .npy array; raises StageError where it is missing or no plain array."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise StageError(f"{path}: cannot be read: {error}") from None
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StageError(f"{path}: cannot be read: {one_line(error)}") from None
+    if not isinstance(array, np.ndarray):  # an archive of several
+        raise StageError(f"{path}: cannot be read: not one array")
+    return array
 
 
 def json_to_bytes(value: Any) -> bytes:

@@ -1,0 +1,151 @@
+"""What the pipeline reads cannot run code, and what the README starts is seen from this machine alone."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages import preprocess
+from stages.adversarial.checkpoints import Checkpoints
+from stages.evaluate import read_samples
+from stages.fetch import MNIST
+from stages.sample import load_generator
+from stages.scoring.features import load_classifier
+from stages.settings.errors import StageError
+from stages.settings.params import load
+from stages.support.files import RAW, read_array, read_json, write_array, write_bytes, write_json
+from stages.support.images import read_split
+from stages.support.weights import read_tensors
+from tests.conftest import ROOT
+
+CPU = torch.device("cpu")
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+
+
+class Malicious:
+    """What makes a file where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("owned"),)
+
+
+def test_no_stage_unpickles() -> None:
+    for file in (ROOT / "stages").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom):
+                names.append(node.module or "")
+            assert not UNPICKLERS & {name.split(".")[0] for name in names}, file
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            assert called not in ("eval", "exec"), f"{file}:{node.lineno}"
+            if called == "torch.load":  # torch's own reader of plain tensors
+                assert "weights_only=True" in ast.unparse(node), f"{file}:{node.lineno}"
+            assert not called.endswith(("read_pickle", "unsafe_load", "full_load")), f"{file}:{node.lineno}"
+            if called in ("np.load", "numpy.load"):
+                assert "allow_pickle=False" in ast.unparse(node), f"{file}:{node.lineno}"
+
+
+def pickled(kind: str) -> bytes:
+    """The bytes of a malicious file: a plain pickle, an array of objects, or what torch.save makes."""
+    path = Path("malicious")
+    if kind == "array":
+        np.save(path, np.array([Malicious()], dtype=object), allow_pickle=True)
+        path = path.with_suffix(".npy")
+    elif kind == "torch":
+        torch.save({"weight": Malicious()}, path)
+    else:
+        path.write_bytes(pickle.dumps(Malicious()))
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def plant_classifier(content: bytes) -> Path:
+    shape = {"channels": 1, "height": 8, "width": 8, "base": 2, "features": 4, "classes": 3}
+    write_json(Path("classifier/config.json"), {"network": shape})
+    write_bytes(Path("classifier/weights.safetensors"), content)
+    return Path("classifier")
+
+
+def plant_model(content: bytes) -> Path:
+    variant = load(ROOT / "params.yaml").variants["mlp"].model_dump()
+    write_json(Path("model/config.json"), {"variant": variant, "image_shape": [1, 8, 8], "classes": 3})
+    write_bytes(Path("model/generator.safetensors"), content)
+    return Path("model")
+
+
+def plant_split(content: bytes, victim: str) -> str:
+    write_array(Path("data/processed/train/images.npy"), np.zeros((3, 1, 8, 8), np.uint8))
+    write_array(Path("data/processed/train/labels.npy"), np.arange(3))
+    write_bytes(Path("data/processed/train") / victim, content)
+    return "train"
+
+
+def preprocess_planted(content: bytes) -> None:
+    for name in MNIST:
+        write_bytes(RAW / name, content)
+    preprocess.main(load(ROOT / "params.yaml"))
+
+
+def plant(content: bytes) -> Path:
+    write_bytes(Path("planted"), content)
+    return Path("planted")
+
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "a generator": lambda content: load_generator(plant_model(content), CPU),
+    "snapshots": lambda content: read_tensors(plant(content)),
+    "the classifier": lambda content: load_classifier(plant_classifier(content), CPU),
+    "training images": lambda content: read_split(plant_split(content, "images.npy")),
+    "labels": lambda content: read_split(plant_split(content, "labels.npy")),
+    "samples": lambda content: read_samples(plant(content), (1, 8, 8)),
+    "features": lambda content: read_array(plant(content)),
+    "a description": lambda content: read_json(plant(content)),
+    "raw data": preprocess_planted,
+}
+
+
+@pytest.mark.parametrize("kind", ["plain", "array", "torch"])
+@pytest.mark.parametrize("what", READERS)
+def test_a_pickle_in_the_place_of_a_file_is_refused_in_one_line(
+    what: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StageError) as error:
+        READERS[what](pickled(kind))
+    assert "\n" not in str(error.value)
+    assert not Path("owned").exists()
+    pickle.loads(pickle.dumps(Malicious()))  # noqa: S301 - the trap does work
+    assert Path("owned").exists()
+
+
+@pytest.mark.parametrize("kind", ["plain", "array", "torch"])
+def test_a_pickle_in_the_place_of_a_checkpoint_is_passed_over(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoints, content = Checkpoints("x", "key", 30), pickled(kind)
+    name = f"{7:012d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"  # its hash is right
+    write_bytes(checkpoints.folder / name, content)
+    assert checkpoints.latest() is None
+    assert "passed over" in capsys.readouterr().err
+    assert not Path("owned").exists()
+
+
+def test_every_server_of_the_readme_is_seen_from_this_machine_alone() -> None:
+    lines = [line for file in ("README.md", "Makefile") for line in (ROOT / file).read_text().splitlines()]
+    servers = [line for line in lines if re.search(r"mlflow (ui|server|models serve)", line)]
+    assert len(servers) >= 2
+    for line in servers:
+        assert "--host 127.0.0.1" in line
