@@ -5,6 +5,7 @@ BIN := .venv/bin
 .PHONY: repro test lint verify chaos bench-scores ui lock clean
 
 repro: $(BIN)/.installed
+	@$(BIN)/python -m stages.settings.lockfile
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: lint

@@ -13,21 +13,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from typing import NamedTuple
 
 from tests.conftest import clean_environment, run
 from tests.rebuilds import differences, hashes, smoke_clone
 
 
-def start(repository: Path, log: Path) -> subprocess.Popen[bytes]:
-    """`dvc repro` as the leader of a process group."""
+def start(repository: Path, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """A command as the leader of a process group."""
     with log.open("ab") as output:
         variables = clean_environment()
         return subprocess.Popen(
-            ["dvc", "repro"], cwd=repository, stdout=output, stderr=output, env=variables, start_new_session=True
+            command, cwd=repository, stdout=output, stderr=output, env=variables, start_new_session=True
         )
 
 
@@ -43,44 +42,48 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def mend_lock(repository: Path) -> bool:
-    """DVC writes dvc.lock in place: of one that was cut off, take git's back. The run-cache knows what was built."""
-    try:
-        YAML(typ="safe").load(repository / "dvc.lock")
-    except YAMLError:
-        run("git", "checkout", "--quiet", "dvc.lock", cwd=repository)
-        return True
-    return False
+    """Mend a dvc.lock that was cut off, as `make repro` does; return whether it was."""
+    return bool(run(sys.executable, "-m", "stages.settings.lockfile", cwd=repository).stderr)
 
 
-def torment(repository: Path, kills: int, longest: float, seed: int, log: Path) -> tuple[int, int, int]:
-    """Kill at random moments, and each training once it has a state; return kills, those in trainings, locks mended."""
+class Torment(NamedTuple):
+    """How often a build was killed: at random, and in trainings that had a state; how often that cut dvc.lock off."""
+
+    at_random: int
+    in_training: int
+    mended: int
+
+
+def torment(
+    repository: Path, kills: int, longest: float, seed: int, log: Path, command: Sequence[str] = ("dvc", "repro")
+) -> Torment:
+    """Build, killed so often at random moments, and each training once it has a state; exits where a build fails."""
     chance = random.Random(seed)  # noqa: S311
-    done = in_training = mended = 0
+    at_random = mended = 0
     met: set[str] = set()
     while True:
-        process = start(repository, log)
+        process = start(repository, command, log)
         deadline = time.monotonic() + chance.uniform(0.5, longest)
         while process.poll() is None:
             if new := checkpoints(repository) - met:
                 met |= new
-                in_training += 1
                 break
-            if done < kills and time.monotonic() > deadline:
+            if at_random < kills and time.monotonic() > deadline:
+                at_random += 1
                 break
             time.sleep(0.02)
-        if process.poll() is not None:
+        else:
             if process.returncode:
-                sys.exit(f"dvc repro failed after {done} kills: see {log}")
-            return done, in_training, mended
+                sys.exit(f"{' '.join(command)} failed after {at_random + len(met)} kills: see {log}")
+            return Torment(at_random, len(met), mended)
         kill(process)
-        done += 1
         mended += mend_lock(repository)
 
 
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="at least so many")
+    parser.add_argument("--kills", type=int, default=20, help="at random moments; one in each training comes on top")
     parser.add_argument("--longest", type=float, default=30, help="seconds between two kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("variants", nargs="*", help="all, unless some are named")
@@ -89,12 +92,12 @@ def main() -> None:
         calm, tormented = (smoke_clone(Path(folder) / name, options.variants) for name in ("calm", "tormented"))
         run("dvc", "repro", cwd=calm)
         log = Path(folder) / "tormented.log"
-        done, in_training, mended = torment(tormented, options.kills, options.longest, options.seed, log)
+        killed = torment(tormented, options.kills, options.longest, options.seed, log)
         differing = list(differences(calm, tormented))
         count = len(hashes(calm))
     print(
-        f"chaos: {done} kills, {in_training} of them in trainings that had a state on disk, {mended} cut dvc.lock off; "
-        f"{count} files compared with those of an undisturbed build"
+        f"chaos: {killed.at_random} kills at random and {killed.in_training} in trainings that had a state on disk; "
+        f"{killed.mended} cut dvc.lock off; {count} files compared with those of an undisturbed build"
     )
     if differing:
         sys.exit(f"chaos: {len(differing)} differ: {', '.join(differing[:20])}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
 
+from tests.chaos import start, torment
 from tests.conftest import clone_repository, commit_all, run, set_parameter
+from tests.rebuilds import hashes
 
 # one of each kind, to keep the time short: plain, translating, coded, growing; test_networks.py has every variant
 VARIANTS = ("cyclegan", "dcgan", "infogan", "mlp", "progan")
@@ -33,6 +37,7 @@ FEWER = {  # to keep the time short: images and draws
     "evaluate.resamples": 5,
     "evaluate.kid_subsets": 10,
     "evaluate.memorisation_samples": 100,
+    "resume.every_seconds": 0.2,
 }
 BEFORE = {"fetch", "preprocess", "classifier", "reference"}
 
@@ -64,6 +69,12 @@ def first_build(repository: Path) -> str:
     output = run("dvc", "repro", cwd=repository).stdout
     commit_all(repository, "built")
     return output
+
+
+def experiments(repository: Path) -> dict[str, dict[str, str]]:
+    """Rows of `dvc exp show`, by the experiments' names."""
+    table = csv.DictReader(run("dvc", "exp", "show", "--csv", cwd=repository).stdout.splitlines())
+    return {row["Experiment"]: row for row in table if row["Experiment"]}
 
 
 def mlflow_runs(repository: Path) -> list[Any]:
@@ -110,6 +121,44 @@ def test_a_second_repro_runs_nothing(repository: Path, first_build: str) -> None
     assert run("git", "status", "--short", cwd=repository).stdout == ""
 
 
+def test_a_build_that_is_killed_again_and_again_ends_with_the_same_bytes(
+    repository: Path, first_build: str, tmp_path: Path
+) -> None:
+    """A short form of `make chaos`: SIGKILL to all of `dvc repro`, at random and in a training that has a state."""
+    run("git", "clone", "--quiet", str(repository), "tormented", cwd=tmp_path)
+    tormented = tmp_path / "tormented"
+    run("git", "checkout", "--quiet", "HEAD~1", cwd=tormented)  # before it was built
+    command = ("dvc", "repro", "evaluate@mlp")
+    killed = torment(tormented, kills=3, longest=15, seed=0, log=tmp_path / "log", command=command)
+    assert killed.at_random == 3
+    assert killed.in_training == 1
+    stages = [YAML(typ="safe").load(folder / "dvc.lock")["stages"] for folder in (repository, tormented)]
+    built = BEFORE | stages_of("mlp")
+    assert {stage: stages[1][stage] for stage in built} == {stage: stages[0][stage] for stage in built}
+    outs = [out["path"] for stage in built for out in stages[0][stage]["outs"]]
+    files = [hashes(folder) for folder in (repository, tormented)]
+    compared = {path for path in files[0] if any(path == out or path.startswith(f"{out}/") for out in outs)}
+    assert len(compared) > 30
+    assert {path: files[1].get(path) for path in compared} == {path: files[0][path] for path in compared}
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_a_spoilt_data_file_is_found_by_its_hash_and_had_again(
+    repository: Path, first_build: str, is_cached: bool
+) -> None:
+    victim = repository / "data/raw/t10k-labels-idx1-ubyte"
+    content = victim.read_bytes()
+    if not is_cached:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        (repository / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
+    victim.unlink()
+    victim.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    output = run("dvc", "repro", "preprocess", cwd=repository).stdout
+    assert stages_run(output) == (set() if is_cached else {"fetch"})
+    assert victim.read_bytes() == content
+    assert run("git", "status", "--short", cwd=repository).stdout == ""
+
+
 def test_each_training_is_a_run_with_its_scores(repository: Path, first_build: str) -> None:
     runs = {run.info.run_name: run for run in mlflow_runs(repository)}
     assert set(runs) == {*VARIANTS, "classifier"}
@@ -138,24 +187,61 @@ def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None
 def test_an_experiment_reruns_one_variant_and_the_report_alone(repository: Path, first_build: str) -> None:
     changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.seeds=[1]", cwd=repository)
     assert stages_run(changed.stdout) == stages_of("mlp") | {"report"}
-    apart = run("dvc", "exp", "run", "--temp", "--name", "apart", "-S", "variants.mlp.seeds=[2,3]", cwd=repository)
-    assert stages_run(apart.stdout) == stages_of("mlp") | {"report"}
+    at_once = {"apart": "[2,3]", "beside": "[4]"}
+    processes = {
+        name: start(
+            repository,
+            ("dvc", "exp", "run", "--temp", "--name", name, "-S", f"variants.mlp.seeds={seeds}"),
+            repository / f"{name}.log",
+        )
+        for name, seeds in at_once.items()
+    }
+    for name, process in processes.items():
+        log = repository / f"{name}.log"
+        assert process.wait() == 0, log.read_text()
+        assert stages_run(log.read_text()) == stages_of("mlp") | {"report"}
+        log.unlink()
 
-    table = list(csv.DictReader(run("dvc", "exp", "show", "--csv", cwd=repository).stdout.splitlines()))
-    rows = {row["Experiment"]: row for row in table if row["Experiment"]}
-    assert {"other", "apart"} <= rows.keys()
-    assert [rows[name]["variants.mlp.seeds"] for name in ("other", "apart")] == ["[1]", "[2, 3]"]
-    fids = {name: float(rows[name]["metrics/mlp/scores.json:fid"]) for name in ("other", "apart")}
+    rows = experiments(repository)
+    assert {"other", *at_once} <= rows.keys()
+    assert [rows[name]["variants.mlp.seeds"] for name in ("other", *at_once)] == ["[1]", "[2, 3]", "[4]"]
+    fids = {name: float(row["metrics/mlp/scores.json:fid"]) for name, row in rows.items()}
 
     # in the one store, a run a seed, artifacts and all, with the temporary copy gone
     runs = [run for run in mlflow_runs(repository) if "dvc.exp_name" in run.data.tags]
     fids_of_seeds = {run.data.params["seed"]: run.data.metrics["fid"] for run in runs}
-    assert len(set(fids_of_seeds.values())) == len(runs) == 3
+    assert len(set(fids_of_seeds.values())) == len(runs) == 4
     assert fids["other"] == pytest.approx(fids_of_seeds["1"])
+    assert fids["beside"] == pytest.approx(fids_of_seeds["4"])
     assert fids["apart"] == pytest.approx((fids_of_seeds["2"] + fids_of_seeds["3"]) / 2)
     for found in runs:
         assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
     assert len(list((repository / "mlartifacts").rglob("generator.safetensors"))) == len(VARIANTS) + len(runs)
+
+
+def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, first_build: str) -> None:
+    run("git", "checkout", "--quiet", ".", cwd=repository)
+    run("dvc", "checkout", cwd=repository)
+    before = set(experiments(repository))
+    run("dvc", "exp", "run", "--queue", "-S", "variants.mlp.critic_steps=2,3,4,5", cwd=repository)
+    run("dvc", "queue", "start", "--jobs", "2", cwd=repository)
+    deadline = time.monotonic() + 400
+    while True:
+        status = run("dvc", "queue", "status", cwd=repository).stdout
+        if not re.search(r"Queued|Running", status):
+            break
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    assert status.count("Success") == 4, status
+    rows = [row for name, row in experiments(repository).items() if name not in before]
+    fids = {row["variants.mlp.critic_steps"]: float(row["metrics/mlp/scores.json:fid"]) for row in rows}
+    assert sorted(fids) == ["2", "3", "4", "5"]
+    recorded = {run.data.params["variant.critic_steps"]: run for run in mlflow_runs(repository)[-4:]}
+    assert {steps: run.data.metrics["fid"] for steps, run in recorded.items()} == pytest.approx(fids)
+    for found in recorded.values():
+        assert found.info.status == "FINISHED"
+        assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
+    assert not list((repository / ".cache/tracking").iterdir())
 
 
 def test_going_back_restores_from_the_cache(repository: Path, first_build: str) -> None:
