@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro test lint verify chaos bench-scores ui lock clean
+.PHONY: repro test lint verify chaos bench-scores audit ui lock clean
 
 repro: $(BIN)/.installed
 	@$(BIN)/python -m stages.settings.lockfile
@@ -28,6 +28,10 @@ chaos: $(BIN)/.installed
 # seconds and memory of the scores, beside other libraries'
 bench-scores: $(BIN)/.installed
 	$(BIN)/python -m tests.benchmarks.scores
+
+# known vulnerabilities of what requirements.lock installs; asks PyPI
+audit: $(BIN)/.installed
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
 ui: $(BIN)/.installed
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts

@@ -1,4 +1,4 @@
-"""Real trainings, killed with SIGKILL: they resume and end with the same bytes, and MLflow knows what happened."""
+"""Real trainings, ended by signals: they resume and end with the same bytes, and MLflow knows what happened."""
 
 from __future__ import annotations
 
@@ -44,25 +44,32 @@ def repository(tmp_path: Path) -> Path:
     return clone
 
 
-def kill_in_seed(repository: Path, number: int) -> None:
-    """Train in a process group of its own; SIGKILL once so many seeds have written a checkpoint."""
+def end_in_seed(repository: Path, number: int, by: signal.Signals) -> int:
+    """Train in a process group of its own; signal it once so many seeds have a new checkpoint. Return the status."""
+    states = repository / ".cache/resume"
+    before = set(states.glob("mlp/*/*.safetensors"))
     process = subprocess.Popen(TRAIN, cwd=repository, env=clean_environment(), start_new_session=True)
-    while len({path.parent for path in (repository / ".cache/resume").glob("mlp/*/*.safetensors")}) < number:
-        assert process.poll() is None, "ended before it could be killed"
+    while True:
+        now = set(states.glob("mlp/*/*.safetensors"))
+        if now - before and len({path.parent for path in now}) >= number:
+            break
+        assert process.poll() is None, "ended before it could be signalled"
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    os.killpg(process.pid, by)
+    return process.wait()
 
 
-def test_killed_in_both_seeds_it_resumes_to_the_same_bytes(repository: Path) -> None:
+def test_ended_in_both_seeds_it_resumes_to_the_same_bytes(repository: Path) -> None:
     run(*TRAIN, cwd=repository)
     undisturbed = hashes(repository)
     assert "models/mlp/seed_1/generator.safetensors" in undisturbed
     for path in undisturbed:
         if path.startswith(("models/mlp", "metrics/mlp")):
             (repository / path).unlink()
-    kill_in_seed(repository, 1)
-    kill_in_seed(repository, 2)
+    assert end_in_seed(repository, 1, signal.SIGKILL) == -signal.SIGKILL
+    assert end_in_seed(repository, 1, signal.SIGINT) == 130  # Ctrl-C
+    assert end_in_seed(repository, 2, signal.SIGTERM) == -signal.SIGTERM
+    assert end_in_seed(repository, 2, signal.SIGKILL) == -signal.SIGKILL
     assert not (repository / "models/mlp/config.json").exists()
     done = run(*TRAIN, cwd=repository)
     assert "resumes at" in done.stdout
@@ -72,7 +79,7 @@ def test_killed_in_both_seeds_it_resumes_to_the_same_bytes(repository: Path) -> 
     client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
     (experiment,) = (found for found in client.search_experiments() if found.name == "reprogan")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
-    assert [found.info.status for found in runs].count("KILLED") == 2
+    assert [found.info.status for found in runs].count("KILLED") == 4
     curve = client.get_metric_history(runs[-1].info.run_id, "generator_loss")
     assert len({point.step for point in curve}) == POINTS
     pictures = (repository / "mlartifacts" / runs[-1].info.run_id).rglob("samples*.png")

@@ -95,3 +95,9 @@ class Network(Part):
     @abstractmethod
     def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> nn.Module:
         """Images and labels to (batch, outputs, …): the first output is the logit, more are a game's to use."""
+
+
+def doubling(deep: int, shallow: int, larger: tuple[int, int], bias: bool = True) -> nn.ConvTranspose2d:
+    """Doubling and convolution in one, transposed; an odd size takes an extra row or column."""
+    extra = (larger[0] % 2, larger[1] % 2)
+    return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra, bias=bias)

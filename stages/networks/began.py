@@ -1,28 +1,68 @@
-"""An autoencoder for a discriminator, and a generator like its decoder (Berthelot et al., 2017, section 3.5)."""
+"""An autoencoder for a discriminator (Berthelot et al., 2017, section 3.5)."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from stages.adversarial import network
-from stages.adversarial.network import ImageShape
-from stages.settings.params import Size
+from stages.adversarial.network import ImageShape, doubling
+from stages.settings.params import Size, Strict
+
+LEAST_INK = 0.05  # keeps the error of an empty image finite
+
+
+class Convolutional(Strict):
+    """As in the paper, but halved twice, and only the first and the last layer work at the image's own size."""
+
+    name: Literal["convolutional"]
+    channels: Size  # of the decoder; the encoder has two and three times as many
+
+    def build(self, image_shape: ImageShape, code_size: int) -> tuple[nn.Module, nn.Module]:
+        """Encoder and decoder."""
+        channels, height, width = image_shape
+        base, start = self.channels, (-(-height // 4), -(-width // 4))
+        encoder = nn.Sequential(
+            *(nn.Conv2d(channels, 2 * base, 3, stride=2, padding=1), nn.ELU()),
+            *(nn.Conv2d(2 * base, 3 * base, 3, stride=2, padding=1), nn.ELU()),
+            *(nn.Flatten(), nn.Linear(3 * base * start[0] * start[1], code_size)),
+        )
+        decoder = nn.Sequential(
+            *(nn.Linear(code_size, base * start[0] * start[1]), nn.Unflatten(1, (base, *start))),
+            *(nn.Conv2d(base, base, 3, padding=1), nn.ELU(), nn.Upsample((height // 2, width // 2))),
+            *(nn.Conv2d(base, base, 3, padding=1), nn.ELU(), nn.Upsample((height, width))),
+            nn.Conv2d(base, channels, 3, padding=1),
+        )
+        return encoder, decoder
+
+
+class FullyConnected(Strict):
+    """It sees the image whole; convolutions learn to reconstruct any stroke, whether or not a digit has it there."""
+
+    name: Literal["fully_connected"]
+    widths: Annotated[list[Size], Field(min_length=1, max_length=100)]  # hidden layers before the code; mirrored after
+
+    def build(self, image_shape: ImageShape, code_size: int) -> tuple[nn.Module, nn.Module]:
+        """Encoder and decoder."""
+        sizes = [image_shape[0] * image_shape[1] * image_shape[2], *self.widths, code_size]
+        encoder = nn.Sequential(nn.Flatten(), _linear_layers(sizes))
+        return encoder, nn.Sequential(_linear_layers(sizes[::-1]), nn.Unflatten(1, image_shape))
 
 
 class Network(network.Network):
-    """The image is halved twice; encoder channels grow by `base_channels` at each halving, decoder channels stay.
-
-    Unlike the paper's, no layer but the first and the last works at the image's own size: 1.6 times the images a
-    second on a CPU.
-    """
+    """The generator is not the paper's, which is like the decoder, but DCGAN's."""
 
     kind: ClassVar[str] = "autoencoding"
     latent_size: Size  # of the generator's latents and of the autoencoder's code
-    base_channels: Size
-    generator_norm: Literal["none", "batch"]
+    generator_channels: Size  # at half the image's size; twice as many at a quarter of it
+    autoencoder: Annotated[Convolutional | FullyConnected, Field(discriminator="name")]
+    # an image's error is divided by its ink to this power, else images with little ink win; paper: 0
+    ink_power: Annotated[float, Field(ge=0, le=1)]
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
@@ -34,12 +74,19 @@ class Network(network.Network):
 
 
 class Generator(network.Generator):
-    """A decoder whose images are kept in [-1, 1]."""
+    """Latents to a quarter of the image's size, and by two transposed convolutions to all of it."""
 
     def __init__(self, options: Network, image_shape: ImageShape) -> None:
         super().__init__()
         self.latent_size = options.latent_size
-        self.decoder = _decoder(options, image_shape, options.generator_norm == "batch")
+        channels, height, width = image_shape
+        base, start = options.generator_channels, (height // 4, width // 4)
+        self.layers = nn.Sequential(
+            nn.Linear(options.latent_size, 2 * base * start[0] * start[1]),
+            nn.Unflatten(1, (2 * base, *start)),
+            *(nn.BatchNorm2d(2 * base), nn.ReLU(), doubling(2 * base, base, (height // 2, width // 2))),
+            *(nn.BatchNorm2d(base), nn.ReLU(), doubling(base, channels, (height, width))),
+        )
 
     def latent(self, labels: Tensor) -> Tensor:
         """Uniform in [-1, 1]."""
@@ -47,7 +94,7 @@ class Generator(network.Generator):
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
         """(batch, latent_size) to (batch, channels, height, width); labels are not looked at."""
-        return torch.tanh(self.decoder(latent))
+        return torch.tanh(self.layers(latent))
 
 
 class Discriminator(nn.Module):
@@ -55,37 +102,25 @@ class Discriminator(nn.Module):
 
     def __init__(self, options: Network, image_shape: ImageShape) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        base = options.base_channels
-        self.encoder = nn.Sequential(
-            *(nn.Conv2d(channels, 2 * base, 3, stride=2, padding=1), nn.ELU()),
-            *(nn.Conv2d(2 * base, 3 * base, 3, stride=2, padding=1), nn.ELU()),
-            *(nn.Flatten(), nn.Linear(3 * base * -(-height // 4) * -(-width // 4), options.latent_size)),
-        )
-        self.decoder = _decoder(options, image_shape, False)
+        self.ink_power = options.ink_power
+        self.encoder, self.decoder = options.autoencoder.build(image_shape, options.latent_size)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Minus each image's mean absolute error of reconstruction, (batch, 1): at most 0, higher for real images."""
-        return -(images - self.reconstruct(images)).abs().flatten(1).mean(dim=1, keepdim=True)
+        """Minus each image's error, (batch, 1): at most 0, higher for real images.
+
+        That is the mean absolute error of its reconstruction, over its ink (how much brighter than black it is in
+        the mean, and a little more) to the power asked for.
+        """
+        error = (images - self.reconstruct(images)).abs().flatten(1).mean(dim=1, keepdim=True)
+        ink = (images + 1).abs().flatten(1).mean(dim=1, keepdim=True)
+        return -error / (ink + LEAST_INK) ** self.ink_power
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) to the same."""
         return self.decoder(self.encoder(images))
 
 
-def _decoder(options: Network, image_shape: ImageShape, normalised: bool) -> nn.Sequential:
-    channels, height, width = image_shape
-    base = options.base_channels
-    start = (height // 4, width // 4)
-
-    def convolution() -> list[nn.Module]:
-        norm: list[nn.Module] = [nn.BatchNorm2d(base)] if normalised else []
-        return [nn.Conv2d(base, base, 3, padding=1), *norm, nn.ELU()]
-
-    return nn.Sequential(
-        nn.Linear(options.latent_size, base * start[0] * start[1]),
-        nn.Unflatten(1, (base, *start)),
-        *(*convolution(), nn.Upsample((height // 2, width // 2))),
-        *(*convolution(), nn.Upsample((height, width))),
-        nn.Conv2d(base, channels, 3, padding=1),
-    )
+def _linear_layers(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these sizes, an ELU between each two."""
+    layers = [layer for size, after in pairwise(sizes) for layer in (nn.Linear(size, after), nn.ELU())]
+    return nn.Sequential(*layers[:-1])

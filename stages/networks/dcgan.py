@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
 from stages.adversarial import network
-from stages.adversarial.network import ImageShape
+from stages.adversarial.network import ImageShape, doubling
 from stages.settings.errors import StageError
 from stages.settings.params import Size
 
@@ -65,8 +65,8 @@ class Generator(network.Generator):
         self.start = nn.Linear(options.latent_size + self.classes, math.prod(self.start_shape), bias=not normalised)
         layers = _activated(depths[-1], normalised)
         for depth, shallower, larger in zip(depths[:0:-1], depths[-2::-1], sizes[-2:0:-1], strict=True):
-            layers += [_doubling(depth, shallower, larger, bias=not normalised), *_activated(shallower, normalised)]
-        self.layers = nn.Sequential(*layers, _doubling(depths[0], channels, sizes[0], bias=True), nn.Tanh())
+            layers += [doubling(depth, shallower, larger, bias=not normalised), *_activated(shallower, normalised)]
+        self.layers = nn.Sequential(*layers, doubling(depths[0], channels, sizes[0], bias=True), nn.Tanh())
         self.apply(_initialise_normal if normalised else _initialise_he)
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
@@ -115,12 +115,6 @@ def _sizes(height: int, width: int) -> list[tuple[int, int]]:
     if len(sizes) == 1:
         raise StageError(f"images of {height}×{width} pixels are too small: dcgan needs more than 4 a side")
     return sizes
-
-
-def _doubling(depth: int, shallower: int, larger: tuple[int, int], bias: bool) -> nn.ConvTranspose2d:
-    """Transposed convolution to a size that may be odd, which takes an extra row or column."""
-    extra = (larger[0] % 2, larger[1] % 2)
-    return nn.ConvTranspose2d(depth, shallower, 4, stride=2, padding=1, output_padding=extra, bias=bias)
 
 
 def _norm(kind: str, depth: int) -> list[nn.Module]:

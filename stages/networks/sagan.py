@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from stages.adversarial import network
-from stages.adversarial.network import ImageShape
+from stages.adversarial.network import ImageShape, doubling
 from stages.settings.params import Size
 
 
@@ -43,9 +43,9 @@ class Generator(network.Generator):
         half, quarter = _attention(options, base, 1), _attention(options, 2 * base, 2)
         self.layers = nn.Sequential(
             *(nn.BatchNorm2d(2 * base), nn.ReLU(), *quarter),
-            spectral_norm(_doubling(2 * base, base, (height // 2, width // 2))),
+            spectral_norm(doubling(2 * base, base, (height // 2, width // 2))),
             *(nn.BatchNorm2d(base), nn.ReLU(), *half),
-            _doubling(base, channels, (height, width)),  # of unit norm it could not reach -1 and 1 through tanh
+            doubling(base, channels, (height, width)),  # of unit norm it could not reach -1 and 1 through tanh
             nn.Tanh(),
         )
 
@@ -96,9 +96,3 @@ class SelfAttention(nn.Module):
 def _attention(options: Network, channels: int, halvings: int) -> list[nn.Module]:
     """Attention, if this is the place for it."""
     return [SelfAttention(channels, options.attention_channels)] if halvings == options.attention_halvings else []
-
-
-def _doubling(deep: int, shallow: int, larger: tuple[int, int]) -> nn.ConvTranspose2d:
-    """Transposed convolution to a size that may be odd, which takes an extra row or column."""
-    extra = (larger[0] % 2, larger[1] % 2)
-    return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import instance_norm, leaky_relu, linear
 
 from stages.adversarial import network
-from stages.adversarial.network import ImageShape, Picture
+from stages.adversarial.network import ImageShape, Picture, doubling
 from stages.settings.params import Size
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -63,7 +63,7 @@ class Generator(network.Generator):
             StyledLayer(nn.Conv2d(depths[0], depths[0], 3, padding=1), depths[0], options.latent_size),
         ]
         for deep, shallow, larger in zip(depths, depths[1:], sizes[1:], strict=False):
-            layers += [StyledLayer(_doubling(deep, shallow, larger), shallow, options.latent_size)]
+            layers += [StyledLayer(doubling(deep, shallow, larger), shallow, options.latent_size)]
             layers += [StyledLayer(nn.Conv2d(shallow, shallow, 3, padding=1), shallow, options.latent_size)]
         self.layers = nn.ModuleList(layers)
         self.to_image = nn.Conv2d(depths[-1], channels, 1)
@@ -179,12 +179,6 @@ class Discriminator(nn.Module):
 def _sizes(height: int, width: int) -> list[tuple[int, int]]:
     """A quarter of the image's size, half of it, all of it."""
     return [(height // part, width // part) for part in (4, 2, 1)]
-
-
-def _doubling(deep: int, shallow: int, larger: tuple[int, int]) -> nn.ConvTranspose2d:
-    """Doubling and convolution in one, as the paper's code has it; an odd size takes an extra row or column."""
-    extra = (larger[0] % 2, larger[1] % 2)
-    return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
 from stages.adversarial.parts import build_parts
+from stages.networks.began import Convolutional, FullyConnected
 from stages.regularizers import none
 from stages.settings.params import load
 
 SHAPE = (1, 28, 28)
 
 
-def playing(**changes: Any) -> Any:
+def playing(ink_power: float = 0.0, widths: Sequence[int] = (), **changes: Any) -> Any:
     torch.manual_seed(0)
     parts = build_parts("began", load().variants["began"]) | {"regularizer": none.Regularizer(name="none")}
+    autoencoder = (
+        FullyConnected(name="fully_connected", widths=list(widths))
+        if widths
+        else Convolutional(name="convolutional", channels=16)
+    )
+    parts["network"] = parts["network"].model_copy(update={"ink_power": ink_power, "autoencoder": autoencoder})
     rules = parts.pop("game").model_copy(update=changes)
     return rules.build(**parts, image_shape=SHAPE, classes=10)
 
@@ -57,8 +65,20 @@ def test_k_stays_between_zero_and_one(errors_now: tuple[float, float], bound: fl
     assert game.k.item() == bound
 
 
-def test_every_image_is_judged_by_its_own_error() -> None:
-    game = playing()
+@pytest.mark.parametrize("widths", [(), (30, 20)])
+def test_an_error_counts_by_the_ink_there_is(widths: tuple[int, ...]) -> None:
+    games = [playing(power, widths) for power in (0.0, 0.5, 1.0)]  # the same weights: one seed
+    images = torch.stack([torch.full(SHAPE, -1.0), torch.full(SHAPE, -0.5), torch.full(SHAPE, 1.0)])
+    labels = torch.zeros(3, dtype=torch.int64)
+    plain, root, relative = (game.judge(images, labels).squeeze(1) for game in games)
+    ink = torch.tensor([0.05, 0.55, 2.05])
+    assert torch.allclose(plain / ink, relative)
+    assert torch.allclose(plain / ink.sqrt(), root)
+
+
+@pytest.mark.parametrize("widths", [(), (30, 20)])
+def test_every_image_is_judged_by_its_own_error(widths: tuple[int, ...]) -> None:
+    game = playing(0.5, widths)
     images = torch.rand(3, *SHAPE) * 2 - 1
     logits = game.judge(images, torch.zeros(3, dtype=torch.int64))
     alone = torch.cat([game.judge(image[None], torch.zeros(1, dtype=torch.int64)) for image in images])
