@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Mapping
@@ -57,7 +58,8 @@ def main(params: Params, name: str) -> None:
         try:
             trained[seed] = train_seed(params, name, parts, seed, code)
         except DivergedError as error:
-            write_curves(name, {seed: of_seed.rows for seed, of_seed in trained.items()} | {seed: error.rows})
+            with contextlib.suppress(OSError):  # a full disk must not hide what happened
+                write_curves(name, {seed: of_seed.rows for seed, of_seed in trained.items()} | {seed: error.rows})
             raise
     for seed, of_seed in trained.items():
         for file, content in of_seed.files.items():
@@ -100,18 +102,19 @@ def train_seed(params: Params, name: str, parts: Mapping[str, Any], seed: int, c
     }
     # the other seeds do not matter to this one
     settings = config | {"variant": config["variant"] | {"seeds": None}, "curves": params.curves.model_dump()}
-    key = key_of(settings, code, (train.images, train.labels), environment(device))
+    about_machine = environment(device)
+    key = key_of(settings, code, (train.images, train.labels), about_machine)
     checkpoints = Checkpoints(name, key, params.resume.every_seconds)
-    parameters = config | {"environment": environment(device)}
+    recorded = config | {"environment": about_machine}
     with Journal(params.tracking, name) as journal:
         training = Training(engine, name, config, params.curves, journal, checkpoints)
         training.resume()
         if engine.seen < training.total:
-            journal.begin_run(name, parameters)
+            journal.begin_run(name, recorded)
             journal.dataset("data/processed/train", len(images))
         else:  # whole: its run is most likely there
             sha256 = hashlib.sha256(weights_to_bytes(engine.average)).hexdigest()
-            journal.join_run(name, sha256, config["checkpoint"], otherwise=parameters)
+            journal.join_run(name, sha256, config["checkpoint"], otherwise=recorded)
         training.play()
         files = {
             "config.json": json_to_bytes(config),

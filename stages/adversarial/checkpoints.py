@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stages.support.files import repository, sha256, write_bytes
+from stages.support.files import TEMPORARY, repository, sha256, write_bytes
 
 KEPT = 2  # newest checkpoints: a disk may spoil one
 LARGEST_SHARE = 0.03  # of a training's time that checkpoints may take
@@ -73,7 +73,9 @@ class Checkpoints:
         self.pause = max(self.every_seconds, (self._last - began) / LARGEST_SHARE)
 
     def latest(self) -> tuple[dict[str, Tensor], Any] | None:
-        """Tensors and metadata of the newest checkpoint that is whole, or None."""
+        """Tensors and metadata of the newest checkpoint that is whole, or None; what a kill left half written goes."""
+        for path in self.folder.glob(f".*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
         for path in reversed(self._files()):
             try:
                 content = path.read_bytes()
@@ -81,7 +83,7 @@ class Checkpoints:
                     with safe_open(path, "pt") as file:
                         return load(content), json.loads(file.metadata()["metadata"])
                 print(f"{path}: passed over: it is not what was written", file=sys.stderr)
-            # another training with the same key may have removed it; what only looks like one of ours is not believed
+            # another training with the same key may have removed it, or somebody planted what is no checkpoint
             except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
                 print(f"{path}: passed over: {error}", file=sys.stderr)
         return None

@@ -92,7 +92,7 @@ class Engine:
         """What is NaN or infinite: scalars since the last reading, by name, and players with such a weight."""
         sums = {name: total for name, total in self._sums.items() if not math.isfinite(total)}
         players = {player: list(getattr(self.game, player).parameters()) for player in ("discriminator", "generator")}
-        norms = {player: torch.stack(torch._foreach_norm(weights)) for player, weights in players.items()}
+        norms = {player: torch.stack(torch._foreach_norm(weights, math.inf)) for player, weights in players.items()}
         return [*sums, *(f"{player}'s weights" for player, norm in norms.items() if not norm.isfinite().all())]
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ class Convolutional(Strict):
     channels: Size  # of the decoder; the encoder has two and three times as many
 
     def build(self, image_shape: ImageShape, code_size: int) -> tuple[nn.Module, nn.Module]:
-        """Encoder and decoder."""
+        """Encoder and decoder: images (batch, channels, height, width) to codes (batch, code_size), and back."""
         channels, height, width = image_shape
         base, start = self.channels, (-(-height // 4), -(-width // 4))
         encoder = nn.Sequential(
@@ -48,7 +48,7 @@ class FullyConnected(Strict):
     widths: Annotated[list[Size], Field(min_length=1, max_length=100)]  # hidden layers before the code; mirrored after
 
     def build(self, image_shape: ImageShape, code_size: int) -> tuple[nn.Module, nn.Module]:
-        """Encoder and decoder."""
+        """Encoder and decoder: images (batch, channels, height, width) to codes (batch, code_size), and back."""
         sizes = [image_shape[0] * image_shape[1] * image_shape[2], *self.widths, code_size]
         encoder = nn.Sequential(nn.Flatten(), _linear_layers(sizes))
         return encoder, nn.Sequential(_linear_layers(sizes[::-1]), nn.Unflatten(1, image_shape))

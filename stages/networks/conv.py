@@ -12,7 +12,7 @@ from stages.adversarial.network import ImageShape
 from stages.settings.errors import ParameterError
 from stages.settings.params import Size
 
-Strides = Annotated[list[Literal[1, 2]], Field(min_length=1)]
+Strides = Annotated[list[Literal[1, 2]], Field(min_length=1, max_length=100)]
 
 
 class Network(network.Network):

@@ -18,7 +18,7 @@ class Network(network.Network):
 
     kind: ClassVar[str] = "translating"
     generator_channels: Size  # at the image's size; twice as many at half of it
-    residual_blocks: Annotated[int, Field(ge=0)]
+    residual_blocks: Annotated[int, Field(ge=0, le=100)]
     discriminator_channels: Size  # at half the image's size
 
     def generator(self, image_shape: ImageShape, classes: int) -> Translators:

@@ -13,7 +13,7 @@ from stages.adversarial import network
 from stages.adversarial.network import ImageShape
 from stages.settings.params import Size
 
-Widths = Annotated[list[Size], Field(min_length=1)]
+Widths = Annotated[list[Size], Field(min_length=1, max_length=100)]
 Slope = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -27,7 +27,7 @@ class Network(network.Network):
     discriminator_slope: Slope
     batch_norm: Literal["none", "inner", "all"]  # in the generator; inner: hidden layers but the first
     dropout: Annotated[float, Field(ge=0, lt=1)]  # in the discriminator
-    label_embedding_size: Annotated[int, Field(ge=0)]  # 0: unconditional
+    label_embedding_size: Annotated[int, Field(ge=0, le=65536)]  # 0: unconditional
 
     @property
     def generator_sees_labels(self) -> bool:

@@ -25,8 +25,10 @@ class Network(network.Network):
 
     kind: ClassVar[str] = "growing"
     latent_size: Size
-    resolutions: Annotated[list[Size], Field(min_length=1)]  # image heights, each twice the last, to the data's
-    channels: Annotated[list[Size], Field(min_length=1)]  # at each resolution
+    resolutions: Annotated[
+        list[Size], Field(min_length=1, max_length=100)
+    ]  # image heights, each twice the last, to the data's
+    channels: Annotated[list[Size], Field(min_length=1, max_length=100)]  # at each resolution
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""

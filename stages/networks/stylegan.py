@@ -26,7 +26,7 @@ class Network(network.Network):
     """Two layers, thus two styles, a resolution; channels halve whenever the image doubles."""
 
     latent_size: Size  # of latents and of styles
-    mapping_layers: Size
+    mapping_layers: Annotated[int, Field(ge=1, le=100)]
     mapping_learning_rate: Annotated[float, Field(gt=0, le=1)]  # of the mapping network, relative to the others'
     base_channels: Size  # at the data's size
     style_mixing: Share  # of images, in training, whose later layers follow another image's style

@@ -17,16 +17,31 @@ from voluptuous import Invalid
 LOCKFILE = Path("dvc.lock")
 
 
-def mend() -> bool:
-    """Take git's dvc.lock where DVC could not read the one there; return whether that was so."""
+def is_whole(text: str) -> bool:
+    """Whether text is all that DVC wrote: its own schema, and the last output with all that stands after its path."""
     try:
-        if LOCKFILE.exists():
-            COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(LOCKFILE))
-    except (YAMLError, Invalid, UnicodeDecodeError):
-        subprocess.run(["git", "checkout", "--quiet", "HEAD", "--", str(LOCKFILE)], check=True)
-        print("dvc.lock was cut off: git's is back; what was built since comes from DVC's cache", file=sys.stderr)
-        return True
-    return False
+        lock = COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(text))
+    except (YAMLError, Invalid):
+        return False
+    if not text.endswith("\n"):
+        return False
+    last = list(lock.get("stages", {}).values())[-1:]
+    out = (last[0].get("outs") or [{}])[-1] if last else {}
+    return not out or ("size" in out and ("nfiles" in out or not str(out.get("md5")).endswith(".dir")))
+
+
+def mend() -> bool:
+    """Take git's dvc.lock where a kill cut off the one there, or none where git has none; return whether that was so."""
+    text = LOCKFILE.read_text(encoding="utf-8", errors="replace") if LOCKFILE.exists() else None
+    if text is None or "<<<<<<<" in text or is_whole(text):  # a merge's conflicts are not ours to resolve
+        return False
+    found = subprocess.run(["git", "show", f"HEAD:./{LOCKFILE}"], capture_output=True, check=False)
+    if found.returncode:
+        LOCKFILE.unlink()
+    else:
+        LOCKFILE.write_bytes(found.stdout)
+    print("dvc.lock was cut off: git's is back; what was built since comes from DVC's cache", file=sys.stderr)
+    return True
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ RESERVED_NAMES = {"classifier", "report"}  # models/classifier and metrics/repor
 INCEPTION_DIMS = 2048
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
-Size = Annotated[int, Field(ge=1, le=65536)]  # of a layer or an image: what fits into memory
+Size = Annotated[int, Field(ge=1, le=65536)]  # of a layer or a list: what fits into memory
 NonNegative = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 BatchSize = Annotated[int, Field(ge=2, le=65536)]  # batch norm needs two
@@ -178,10 +178,10 @@ class Evaluate(Strict):
 
     inception_splits: Positive
     kid_subsets: Positive
-    kid_subset_size: Annotated[int, Field(ge=2)]
+    kid_subset_size: Annotated[int, Field(ge=2, le=10**6)]
     neighbours: Positive
-    resamples: Annotated[int, Field(ge=2)]
-    fid_infinity_points: Annotated[int, Field(ge=2)]
+    resamples: Annotated[int, Field(ge=2, le=10**5)]
+    fid_infinity_points: Annotated[int, Field(ge=2, le=1000)]
     memorisation_samples: Positive
     usefulness: Usefulness
     inception: Inception
@@ -199,7 +199,7 @@ class Tracking(Strict):
 
     enabled: bool
     experiment: Annotated[str, Field(min_length=1)]
-    wait_seconds: Positive
+    wait_seconds: Annotated[int, Field(ge=1, le=3600)]
 
 
 def _variant_name(name: str) -> str:
@@ -265,7 +265,7 @@ def _read(path: Path) -> Any:
             return YAML(typ="safe", pure=True).load(file)
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: cannot be read: {error}") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # a date that is none, a number of many digits, depth
         text = " ".join(str(error).split())
         raise ParameterError(f"{path}: not valid YAML: {text}") from None
 
@@ -284,7 +284,7 @@ def _first_line(error: ValidationError, model: type[BaseModel], data: Any, where
     location = _steps_in_file(first["loc"], data)
     # inside a file the keys follow a colon; inside a key they follow a dot
     joint = "." if ": " in where else ": "
-    place = where + joint + ".".join(location) if location else where
+    place = " ".join((where + joint + ".".join(location)).split()) if location else where
     match first["type"]:
         case "extra_forbidden":
             siblings = _fields_at(model, first["loc"][:-1])

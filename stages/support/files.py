@@ -27,6 +27,7 @@ SCORES = Path("data/scores")
 MODELS = Path("models")
 METRICS = Path("metrics")
 CLASSIFIER = MODELS / "classifier"
+TEMPORARY = ".tmp"  # ends names of files that are being written; git ignores what a kill leaves of them
 
 
 def one_line(message: object) -> str:
@@ -59,7 +60,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write under a temporary name, flush to disk, rename; parents are made. An OSError names the final path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -88,6 +89,7 @@ def read_array(path: Path) -> np.ndarray:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StageError(f"{path}: cannot be read: {one_line(error)}") from None
     if not isinstance(array, np.ndarray):  # an archive of several
+        array.close()
         raise StageError(f"{path}: cannot be read: not one array")
     return array
 
