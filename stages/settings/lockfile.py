@@ -31,7 +31,7 @@ def is_whole(text: str) -> bool:
 
 
 def mend() -> bool:
-    """Take git's dvc.lock where a kill cut off the one there, or none where git has none; return whether that was so."""
+    """Take git's dvc.lock, or none, where a kill cut off the one there; return whether that was so."""
     text = LOCKFILE.read_text(encoding="utf-8", errors="replace") if LOCKFILE.exists() else None
     if text is None or "<<<<<<<" in text or is_whole(text):  # a merge's conflicts are not ours to resolve
         return False
