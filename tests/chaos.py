@@ -30,9 +30,9 @@ def start(repository: Path, command: Sequence[str], log: Path) -> subprocess.Pop
         )
 
 
-def checkpoints(repository: Path) -> set[str]:
-    """Variants that have a state on disk."""
-    return {path.parents[1].name for path in (repository / ".cache/resume").glob("*/*/*.safetensors")}
+def checkpoints(repository: Path) -> set[Path]:
+    """Checkpoints of trainings, under <variant>/<key>/."""
+    return set((repository / ".cache/resume").glob("*/*/*.safetensors"))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -43,7 +43,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def mend_lock(repository: Path) -> bool:
     """Mend a dvc.lock that was cut off, as `make repro` does; return whether it was."""
-    return bool(run(sys.executable, "-m", "stages.settings.lockfile", cwd=repository).stderr)
+    return "git's is back" in run(sys.executable, "-m", "stages.settings.lockfile", cwd=repository).stderr
 
 
 class Torment(NamedTuple):
@@ -60,23 +60,27 @@ def torment(
     """Build, killed so often at random moments, and each training once it has a state; exits where a build fails."""
     chance = random.Random(seed)  # noqa: S311
     at_random = mended = 0
-    met: set[str] = set()
+    met: set[str] = set()  # variants that were killed in training
     while True:
+        before = checkpoints(repository)
         process = start(repository, command, log)
-        deadline = time.monotonic() + chance.uniform(0.5, longest)
-        while process.poll() is None:
-            if new := checkpoints(repository) - met:
-                met |= new
-                break
-            if at_random < kills and time.monotonic() > deadline:
-                at_random += 1
-                break
-            time.sleep(0.02)
-        else:
-            if process.returncode:
-                sys.exit(f"{' '.join(command)} failed after {at_random + len(met)} kills: see {log}")
-            return Torment(at_random, len(met), mended)
-        kill(process)
+        try:
+            deadline = time.monotonic() + chance.uniform(0.5, longest)
+            while process.poll() is None:
+                if new := {path.parents[1].name for path in checkpoints(repository) - before} - met:
+                    met |= new
+                    break
+                if at_random < kills and time.monotonic() > deadline:
+                    at_random += 1
+                    break
+                time.sleep(0.02)
+            else:
+                if process.returncode:
+                    sys.exit(f"{' '.join(command)} failed after {at_random + len(met)} kills: see {log}")
+                return Torment(at_random, len(met), mended)
+        finally:
+            if process.poll() is None:
+                kill(process)
         mended += mend_lock(repository)
 
 
@@ -95,10 +99,13 @@ def main() -> None:
         killed = torment(tormented, options.kills, options.longest, options.seed, log)
         differing = list(differences(calm, tormented))
         count = len(hashes(calm))
+        trainings = len(list((calm / "models").glob("*/generator.safetensors")))
     print(
         f"chaos: {killed.at_random} kills at random and {killed.in_training} in trainings that had a state on disk; "
         f"{killed.mended} cut dvc.lock off; {count} files compared with those of an undisturbed build"
     )
+    if killed.at_random < options.kills or killed.in_training < trainings:
+        sys.exit(f"chaos: too few kills: expected {options.kills} at random and {trainings} in trainings")
     if differing:
         sys.exit(f"chaos: {len(differing)} differ: {', '.join(differing[:20])}")
     print("chaos: the same bytes in all")

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,20 @@ def commit_all(repository: Path, message: str) -> None:
 
 def set_parameter(repository: Path, key: str, value: Any) -> None:
     """Change one dotted key of params.yaml, keeping the file's layout."""
+    set_parameters(repository, {key: value})
+
+
+def set_parameters(repository: Path, values: Mapping[str, Any]) -> None:
+    """Change several."""
     yaml = YAML()
     path = repository / "params.yaml"
     data = yaml.load(path)
-    *parents, last = key.split(".")
-    node = data
-    for parent in parents:
-        node = node[parent]
-    node[last] = value
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        node = data
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
     yaml.dump(data, path)
 
 

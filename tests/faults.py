@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,13 +18,13 @@ from typing import Any, Self
 import numpy as np
 
 from stages.support.files import write_array
-from tests.conftest import ROOT, clean_environment, set_parameter
+from tests.conftest import ROOT, clean_environment, set_parameters
 
 TRAIN = (sys.executable, "-m", "stages.train", "mlp")
 
 
-def small_training(folder: Path, **changes: Any) -> Path:
-    """A folder with all that a training of some seconds needs; `changes` are parameters, __ for each dot."""
+def small_training(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
+    """A folder with all that a training of some seconds needs; `changes` are parameters by their dotted names."""
     folder.mkdir()
     shutil.copy(ROOT / "params.yaml", folder)
     random = np.random.default_rng(0)
@@ -31,23 +33,28 @@ def small_training(folder: Path, **changes: Any) -> Path:
     small: dict[str, Any] = {
         "budget": "smoke",
         "threads": 1,
-        "tracking__enabled": False,
-        "curves__points": 20,
-        "curves__snapshots": 4,
-        "curves__snapshot_images": 100,
-        "variants__mlp__network__generator_widths": [32],
-        "variants__mlp__network__discriminator_widths": [32],
-        "variants__mlp__images__smoke": 32000,
+        "tracking.enabled": False,
+        "curves.points": 20,
+        "curves.snapshots": 4,
+        "curves.snapshot_images": 100,
+        "variants.mlp.network.generator_widths": [32],
+        "variants.mlp.network.discriminator_widths": [32],
+        "variants.mlp.images.smoke": 32000,
     }
-    for key, value in (small | changes).items():
-        set_parameter(folder, key.replace("__", "."), value)
+    set_parameters(folder, small | dict(changes or {}))
     return folder
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Variables for a command of the repository's code in another folder."""
+    return clean_environment() | {"PYTHONPATH": str(ROOT)} | variables
 
 
 def train(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Train there, to success."""
-    environment = clean_environment() | {"PYTHONPATH": str(ROOT)} | variables
-    return subprocess.run(TRAIN, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(TRAIN, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -56,16 +63,22 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def on_small_disk(folder: Path, kilobytes: int, script: str) -> list[str]:
-    """A command that runs a shell script with a small disk at `folder`, which `$GROW` makes large.
+def may_mount(folder: Path) -> bool:
+    """Whether this user may mount a disk at a folder, in a namespace of its own."""
+    mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(folder)]
+    return bool(shutil.which("unshare")) and not subprocess.run(mount, check=False, capture_output=True).returncode
 
-    Where this user may not mount one, no file may be larger instead.
-    """
+
+def on_small_disk(folder: Path, size: int, script: str) -> list[str]:
+    """A command that runs a shell script with a disk of that size in bytes at `folder`, which `$GROW` makes large."""
     here = shlex.quote(str(folder))
-    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode == 0:
-        start = f"mount -t tmpfs -o size={kilobytes}k none {here}; GROW='mount -o remount,size=1g {here}'"
-        return ["unshare", "-rm", "sh", "-c", f"{start}; {script}"]
-    return ["sh", "-c", f"GROW='ulimit -S -f unlimited'; ulimit -S -f {2 * kilobytes}; {script}"]
+    start = f"mount -t tmpfs -o size={size // 1024}k none {here}; GROW='mount -o remount,size=1g {here}'"
+    return ["unshare", "-rm", "sh", "-c", f"{start}; {script}"]
+
+
+def with_small_files(size: int, script: str) -> list[str]:
+    """A command that runs a shell script in which no file can grow beyond that size in bytes, before `$GROW`."""
+    return ["sh", "-c", f"GROW='ulimit -S -f unlimited'; ulimit -S -f {size // 512}; {script}"]
 
 
 class Server:
@@ -85,8 +98,9 @@ class Server:
             *("--artifacts-destination", str(self.folder / "artifacts")),
         ]
         with (self.folder / "server.log").open("ab") as log:
-            environment = clean_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+            quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            variables = clean_environment() | quiet
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=variables, start_new_session=True)
         deadline = time.monotonic() + 90
         while not is_listening(self.port):
             assert self.process.poll() is None, (self.folder / "server.log").read_text()
@@ -117,6 +131,7 @@ class SlowProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for a connection
         self.listener.close()
 
     def _accept(self) -> None:
@@ -138,8 +153,9 @@ class SlowProxy:
                 target.sendall(data)
         except OSError:
             pass
-        source.close()
-        target.close()
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 def free_port() -> int:

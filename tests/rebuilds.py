@@ -9,7 +9,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
-from tests.conftest import clone_repository, commit_all, set_parameter
+from stages.support.files import TEMPORARY
+from tests.conftest import clone_repository, commit_all, set_parameter, set_parameters
 
 OUTPUTS = ("dvc.lock", "data", "models", "metrics")
 
@@ -17,9 +18,7 @@ OUTPUTS = ("dvc.lock", "data", "models", "metrics")
 def smoke_clone(target: Path, variants: Sequence[str] = ()) -> Path:
     """A clone in the smoke budget with these variants (none: all), whose trainings write down their state often."""
     clone = clone_repository(target)
-    set_parameter(clone, "budget", "smoke")
-    set_parameter(clone, "sample.count", 1000)
-    set_parameter(clone, "resume.every_seconds", 0.2)
+    set_parameters(clone, {"budget": "smoke", "sample.count": 1000, "resume.every_seconds": 0.2})
     if variants:
         every = YAML().load(clone / "params.yaml")["variants"]
         set_parameter(clone, "variants", {name: every[name] for name in variants})
@@ -34,7 +33,7 @@ def hashes(repository: Path) -> dict[str, str]:
     return {
         str(file.relative_to(repository)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in files
-        if file.name != ".gitignore"
+        if file.name != ".gitignore" and file.suffix != TEMPORARY
     }
 
 
@@ -48,6 +47,10 @@ def differences(one: Path, other: Path) -> Iterator[str]:
             for path in sorted(path for path in paths if path == out["path"] or path.startswith(f"{out['path']}/")):
                 if hashes_of_one.get(path) != hashes_of_other.get(path):
                     yield f"{stage}: {path}{_first_tensor(one / path, other / path)}"
+    named = {out["path"] for content in stages.values() for out in content.get("outs", [])} | {"dvc.lock"}
+    for path in sorted(hashes_of_one.keys() ^ hashes_of_other.keys()):
+        if not any(path == out or path.startswith(f"{out}/") for out in named):
+            yield f"of no stage: {path}"
     if hashes_of_one["dvc.lock"] != hashes_of_other["dvc.lock"]:
         yield "dvc.lock"
 

@@ -14,7 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from stages.support.files import write_array
-from tests.conftest import clean_environment, clone_repository, run, set_parameter
+from tests.conftest import clean_environment, clone_repository, run, set_parameters
 from tests.rebuilds import hashes
 
 TRAIN = (sys.executable, "-m", "stages.train", "mlp")
@@ -33,8 +33,7 @@ def repository(tmp_path: Path) -> Path:
         "variants.mlp.seeds": [0, 1],
         "variants.mlp.images.smoke": 12000,
     }
-    for key, value in changes.items():
-        set_parameter(clone, key, value)
+    set_parameters(clone, changes)
     random = np.random.default_rng(0)
     split = clone / "data/processed/train"
     write_array(split / "images.npy", random.integers(0, 256, (500, 1, 28, 28), np.uint8))
@@ -49,13 +48,16 @@ def end_in_seed(repository: Path, number: int, by: signal.Signals) -> int:
     states = repository / ".cache/resume"
     before = set(states.glob("mlp/*/*.safetensors"))
     process = subprocess.Popen(TRAIN, cwd=repository, env=clean_environment(), start_new_session=True)
-    while True:
-        now = set(states.glob("mlp/*/*.safetensors"))
-        if now - before and len({path.parent for path in now}) >= number:
-            break
-        assert process.poll() is None, "ended before it could be signalled"
-        time.sleep(0.005)
-    os.killpg(process.pid, by)
+    try:
+        while True:
+            now = set(states.glob("mlp/*/*.safetensors"))
+            if now - before and len({path.parent for path in now}) >= number:
+                break
+            assert process.poll() is None, "ended before it could be signalled"
+            time.sleep(0.005)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, by)
     return process.wait()
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests.chaos import start, torment
-from tests.conftest import clone_repository, commit_all, run, set_parameter
+from tests.conftest import clone_repository, commit_all, run, set_parameter, set_parameters
 from tests.rebuilds import hashes
 
 # one of each kind, to keep the time short: plain, translating, coded, growing; test_networks.py has every variant
@@ -54,11 +54,9 @@ def stages_of(*variants: str) -> set[str]:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in the smoke budget, with nothing but what git holds."""
     clone = clone_repository(tmp_path_factory.mktemp("pipeline") / "reprogan")
-    set_parameter(clone, "budget", "smoke")
-    for key, value in FEWER.items():
-        set_parameter(clone, key, value)
     every = YAML().load(clone / "params.yaml")["variants"]
-    set_parameter(clone, "variants", {name: every[name] for name in VARIANTS})
+    chosen = {name: every[name] for name in VARIANTS}
+    set_parameters(clone, {"budget": "smoke", "variants": chosen} | FEWER)
     commit_all(clone, "smoke budget, few variants")
     return clone
 
@@ -184,23 +182,25 @@ def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None
     shutil.rmtree(repository / "dvc_plots")
 
 
-def test_an_experiment_reruns_one_variant_and_the_report_alone(repository: Path, first_build: str) -> None:
+def test_an_experiment_reruns_one_variant_and_the_report_alone(
+    repository: Path, first_build: str, tmp_path: Path
+) -> None:
     changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.seeds=[1]", cwd=repository)
     assert stages_run(changed.stdout) == stages_of("mlp") | {"report"}
     at_once = {"apart": "[2,3]", "beside": "[4]"}
     processes = {
         name: start(
             repository,
-            ("dvc", "exp", "run", "--temp", "--name", name, "-S", f"variants.mlp.seeds={seeds}"),
-            repository / f"{name}.log",
+            ("dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, "-S", f"variants.mlp.seeds={seeds}"),
+            tmp_path / name,
         )
         for name, seeds in at_once.items()
     }
-    for name, process in processes.items():
-        log = repository / f"{name}.log"
-        assert process.wait() == 0, log.read_text()
-        assert stages_run(log.read_text()) == stages_of("mlp") | {"report"}
-        log.unlink()
+    ended = {name: process.wait() for name, process in processes.items()}
+    for name, status in ended.items():
+        output = (tmp_path / name).read_text()
+        assert status == 0, output
+        assert stages_run(output) == stages_of("mlp") | {"report"}
 
     rows = experiments(repository)
     assert {"other", *at_once} <= rows.keys()
@@ -225,14 +225,19 @@ def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, 
     before = set(experiments(repository))
     run("dvc", "exp", "run", "--queue", "-S", "variants.mlp.critic_steps=2,3,4,5", cwd=repository)
     run("dvc", "queue", "start", "--jobs", "2", cwd=repository)
-    deadline = time.monotonic() + 400
-    while True:
-        status = run("dvc", "queue", "status", cwd=repository).stdout
-        if not re.search(r"Queued|Running", status):
-            break
-        assert time.monotonic() < deadline, status
-        time.sleep(2)
-    assert status.count("Success") == 4, status
+    try:
+        deadline = time.monotonic() + 400
+        status = ""
+        while len(re.findall("Success|Failed", status)) < 4:
+            assert time.monotonic() < deadline, status
+            time.sleep(3)
+            status = run("dvc", "queue", "status", cwd=repository, check=False).stdout
+        assert status.count("Success") == 4, status
+    finally:
+        run("dvc", "queue", "stop", "--kill", cwd=repository, check=False)
+    while list((repository / ".cache/tracking").iterdir()):  # recorded soon after
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
     rows = [row for name, row in experiments(repository).items() if name not in before]
     fids = {row["variants.mlp.critic_steps"]: float(row["metrics/mlp/scores.json:fid"]) for row in rows}
     assert sorted(fids) == ["2", "3", "4", "5"]
@@ -241,7 +246,6 @@ def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, 
     for found in recorded.values():
         assert found.info.status == "FINISHED"
         assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
-    assert not list((repository / ".cache/tracking").iterdir())
 
 
 def test_going_back_restores_from_the_cache(repository: Path, first_build: str) -> None:

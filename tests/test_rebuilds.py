@@ -34,6 +34,8 @@ def change(repository: Path, what: str) -> None:
         (repository / "metrics/x/scores.json").unlink()
     elif what == "more":
         (repository / "data/raw/more").touch()
+    elif what == "stray":
+        (repository / "metrics/stray.csv").touch()
     elif what == "lock":
         (repository / "dvc.lock").write_text((repository / "dvc.lock").read_text() + "# other\n")
     else:
@@ -46,6 +48,7 @@ def change(repository: Path, what: str) -> None:
         ("file", "fetch: data/raw/images"),
         ("more", "fetch: data/raw/more"),
         ("tensor", "train@x: models/x/generator.safetensors: tensor b"),
+        ("stray", "of no stage: metrics/stray.csv"),
         ("missing", "evaluate@x: metrics/x/scores.json"),
         ("lock", "dvc.lock"),
     ],

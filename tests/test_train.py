@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 from safetensors.numpy import load_file
 
 from stages import sample, train
@@ -32,6 +33,7 @@ from stages.support.files import (
 )
 from stages.support.images import read_split, to_float, to_outlines, to_uint8
 from stages.support.weights import weights_to_bytes
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -145,30 +147,50 @@ def test_a_diverged_training_says_when_and_what_to_try(params: Params) -> None:
     assert Path("metrics/wgan_gp/losses.csv").read_text() == "seed,images\n"  # it broke before the first reading
 
 
+def break_third_step(monkeypatch: pytest.MonkeyPatch, player: str, value: float) -> None:
+    """From now on, one weight is that value after 24 images, where a reading is not due."""
+    step = Engine.step
+
+    def broken(engine: Engine) -> None:
+        step(engine)
+        if engine.seen == 24:
+            list(getattr(engine.game, player).parameters())[-1].data.view(-1)[-1] = value
+
+    monkeypatch.setattr(Engine, "step", broken)
+
+
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 def test_one_broken_weight_ends_a_training_and_leaves_the_last_good_checkpoint_and_curve(
     player: str, value: float, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Engine.step
-
-    def break_fourth(engine: Engine) -> None:
-        step(engine)
-        if engine.seen == 32:
-            list(getattr(engine.game, player).parameters())[-1].data.view(-1)[-1] = value
-
     monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)
     with monkeypatch.context() as patched:
-        patched.setattr(Engine, "step", break_fourth)
-        with pytest.raises(StageError, match=rf"diverged by step 4 \(32 images\): .*: {player}'s weights; try"):
+        break_third_step(patched, player, value)
+        with pytest.raises(StageError, match=rf"diverged by step 3 \(24 images\): .*: {player}'s weights; try"):
             train.main(params, "mlp")
     with Path("metrics/mlp/losses.csv").open() as file:
         assert [row["images"] for row in csv.DictReader(file)] == ["16"]
     states = sorted(Path(".cache/resume/mlp").rglob("*.safetensors"))
-    assert [int(path.name.split("-")[0]) for path in states] == [16, 24]
+    assert [int(path.name.split("-")[0]) for path in states] == [8, 16]
     steps = watch_steps(monkeypatch)
     train.main(params, "mlp")
-    assert steps == [24, 32]
+    assert steps == [16, 24, 32]
+
+
+def test_a_diverged_training_is_a_failed_run_with_its_curve(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    break_third_step(monkeypatch, "generator", math.nan)
+    tracking = params.tracking.model_copy(update={"enabled": True, "wait_seconds": 120})
+    with pytest.raises(StageError, match="mlp .* diverged"):
+        train.main(params.model_copy(update={"tracking": tracking}), "mlp")
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').absolute()}")
+    experiment = client.get_experiment_by_name(tracking.experiment)
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.status == "FAILED"
+    assert [point.step for point in client.get_metric_history(found.info.run_id, "generator_loss")] == [16]
 
 
 class Killed(BaseException):

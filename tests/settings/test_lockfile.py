@@ -31,7 +31,24 @@ def test_a_lock_that_was_cut_off_is_taken_from_git(
             mended += 1
             assert lock.read_text() == whole
         else:
-            assert lock.read_text() == whole[:length]  # shorter, but readable: DVC goes on from there
+            assert lock.read_text() == whole[:length]  # shorter, but no entry is half there: DVC goes on from it
         COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock))
+        last = list(YAML(typ="safe").load(lock)["stages"].values())[-1]
+        assert "size" in last.get("outs", [{"size": 0}])[-1]
     assert mended > 50
     assert capsys.readouterr().err.count("git's is back") == mended
+
+
+def test_a_lock_that_git_does_not_have_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text("schema: '2.0'\nstages:\n  fetch:\n    cm")
+    assert mend()
+    assert not Path("dvc.lock").exists()
+
+
+def test_a_merges_conflict_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    conflict = "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\n>>>>>>> other\n"
+    Path("dvc.lock").write_text(conflict)
+    assert not mend()
+    assert Path("dvc.lock").read_text() == conflict

@@ -75,6 +75,11 @@ MISTAKES = [
     ("tracking.experiment", "", "'' is not allowed"),
     ("curves.checkpoint", "bset", "'bset' is not allowed (did you mean 'best'?); expected one of: best, last"),
     ("curves.points", 10**7, "10000000 is not allowed"),
+    ("bud\nget", "quick", "params.yaml: bud get: unknown key (did you mean 'budget'?)"),
+    ("evaluate.resamples", 10**9, "1000000000 is not allowed"),
+    ("tracking.wait_seconds", 10**6, "1000000 is not allowed"),
+    ("variants.mlp.network.label_embedding_size", 10**9, "1000000000 is not allowed"),
+    ("variants.cyclegan.network.residual_blocks", 10**4, "10000 is not allowed"),
     ("classifier.shift_pixels", 9, "9 is not allowed"),
     ("preprocess.image_size", 4096, "4096 is not allowed"),
     ("sample.count", -1, "-1 is not allowed"),
@@ -179,7 +184,7 @@ def test_a_mistake_is_one_line_with_key_and_what_is_allowed(
     YAML().dump(raw, tmp_path / "params.yaml")
     line = refuse(tmp_path, monkeypatch, capsys)
     assert says in line
-    if says not in ("must not exceed sample.count", "weight_clip does not fit"):
+    if "\n" not in key and says not in ("must not exceed sample.count", "weight_clip does not fit"):
         assert f": {key}" in line
 
 
@@ -205,6 +210,9 @@ def test_a_missing_parameter_is_named(raw_params: Callable[[], Any], tmp_path: P
         (b"!!python/object/apply:os.system [touch planted]", "not valid YAML"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"\x00", "not valid YAML"),
+        (b"paper: 2021-99-99", "not valid YAML"),
+        (b"threads: " + b"9" * 5000, "not valid YAML"),
+        (b"[" * 5000, "not valid YAML"),
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused(
