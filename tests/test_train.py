@@ -183,7 +183,7 @@ def test_a_diverged_training_is_a_failed_run_with_its_curve(params: Params, monk
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     break_third_step(monkeypatch, "generator", math.nan)
     tracking = params.tracking.model_copy(update={"enabled": True, "wait_seconds": 120})
-    with pytest.raises(StageError, match="mlp .* diverged"):
+    with pytest.raises(StageError, match=r"mlp .* diverged"):
         train.main(params.model_copy(update={"tracking": tracking}), "mlp")
     client = MlflowClient(f"sqlite:///{Path('mlflow.db').absolute()}")
     experiment = client.get_experiment_by_name(tracking.experiment)
