@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from stages import classifier, evaluate, reference, report, sample, train
+from stages.scoring.features import FeatureNetwork
 from stages.settings.errors import StageError
 from stages.settings.params import Params, load
 from stages.support.files import PROCESSED, read_json, write_array
@@ -121,6 +122,18 @@ def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
     scores = read_json(Path("metrics/cgan/scores.json"))
     assert {"fid", "classification_accuracy"} <= scores.keys()
     assert not [key for key in scores if key.startswith("inception_fid")]
+
+
+def test_a_classifier_that_diverges_says_what_to_try(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = FeatureNetwork.forward
+
+    def broken(network: FeatureNetwork, images: torch.Tensor) -> torch.Tensor:
+        return forward(network, images) * torch.nan
+
+    monkeypatch.setattr(FeatureNetwork, "forward", broken)
+    with pytest.raises(StageError, match=r"the classifier diverged within \d+ images; try a lower"):
+        classifier.main(params)
+    assert not Path("models").exists()
 
 
 def test_images_that_are_not_finite_end_the_sampling(params: Params) -> None:
