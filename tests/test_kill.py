@@ -47,7 +47,14 @@ def end_in_seed(repository: Path, number: int, by: signal.Signals) -> int:
     """Train in a process group of its own; signal it once so many seeds have a new checkpoint. Return the status."""
     states = repository / ".cache/resume"
     before = set(states.glob("mlp/*/*.safetensors"))
-    process = subprocess.Popen(TRAIN, cwd=repository, env=clean_environment(), start_new_session=True)
+    # a shell's background jobs ignore SIGINT, and what they start inherits that
+    process = subprocess.Popen(
+        TRAIN,
+        cwd=repository,
+        env=clean_environment(),
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         while True:
             now = set(states.glob("mlp/*/*.safetensors"))

@@ -126,17 +126,17 @@ def test_a_build_that_is_killed_again_and_again_ends_with_the_same_bytes(
     run("git", "clone", "--quiet", str(repository), "tormented", cwd=tmp_path)
     tormented = tmp_path / "tormented"
     run("git", "checkout", "--quiet", "HEAD~1", cwd=tormented)  # before it was built
-    command = ("dvc", "repro", "evaluate@mlp")
-    killed = torment(tormented, kills=3, longest=15, seed=0, log=tmp_path / "log", command=command)
+    command = ("dvc", "repro", "classifier", "train@mlp")
+    killed = torment(tormented, kills=3, longest=10, seed=0, log=tmp_path / "log", command=command)
     assert killed.at_random == 3
     assert killed.in_training == 1
     stages = [YAML(typ="safe").load(folder / "dvc.lock")["stages"] for folder in (repository, tormented)]
-    built = BEFORE | stages_of("mlp")
+    built = {"fetch", "preprocess", "classifier", "train@mlp"}
     assert {stage: stages[1][stage] for stage in built} == {stage: stages[0][stage] for stage in built}
     outs = [out["path"] for stage in built for out in stages[0][stage]["outs"]]
     files = [hashes(folder) for folder in (repository, tormented)]
     compared = {path for path in files[0] if any(path == out or path.startswith(f"{out}/") for out in outs)}
-    assert len(compared) > 30
+    assert len(compared) > 12
     assert {path: files[1].get(path) for path in compared} == {path: files[0][path] for path in compared}
 
 
@@ -291,24 +291,6 @@ def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: 
         r"error: data/samples/mlp/images.npy: expected uint8 \(count, 1, 28, 28\), got float64 .*\n", failed.stderr
     )
     assert (repository / "metrics/mlp/scores.json").read_bytes() == scores
-    run("dvc", "checkout", "--force", cwd=repository)
-
-
-def test_stacked_mnist_goes_through_the_whole_pipeline(repository: Path, first_build: str) -> None:
-    """Three digits an image: a thousand classes, of which a generator this young reaches some."""
-    set_parameter(repository, "dataset", "stacked_mnist")
-    set_parameter(repository, "classifier.images.smoke", 6400)
-    set_parameter(repository, "evaluate.usefulness.images.smoke", 64)
-    output = run("dvc", "repro", "evaluate@dcgan", cwd=repository).stdout
-    assert BEFORE | stages_of("dcgan") == stages_run(output)
-    images = np.load(repository / "data/samples/dcgan/images.npy")
-    assert images.shape == (1000, 3, 28, 28)
-    scores = json.loads((repository / "metrics/dcgan/scores.json").read_text())
-    assert np.log(1000 / scores["modes"]) <= scores["class_kl"] + 1e-9  # least where modes are even
-    assert scores["recall_real"] > 0.8
-    accuracy = json.loads((repository / "metrics/classifier.json").read_text())["test_accuracy"]
-    assert accuracy > 0.8  # all three digits right
-    run("git", "checkout", "--quiet", ".", cwd=repository)
     run("dvc", "checkout", "--force", cwd=repository)
 
 
