@@ -53,6 +53,7 @@ class Game(nn.Module):
         super().__init__()
         self.generator = rules.generator(network, image_shape, classes)
         self.discriminator = rules.discriminator(network, image_shape, classes)
+        self.judges_one_by_one = network.judges_one_by_one
         self.rules = rules
         self.objective = objective
         self.regularizer = regularizer
@@ -132,8 +133,11 @@ class Game(nn.Module):
         """Objective and penalty of one discriminator, and its outputs on real and fake images."""
         is_due = self.regularizer.is_due(self.round_index)
         real = real.detach().requires_grad_(is_due and self.regularizer.real_gradient)
-        fake = fake.detach().requires_grad_(is_due and self.regularizer.fake_gradient)
-        real_outputs, fake_outputs = judge(real), judge(fake)
+        fake = fake.detach().float().requires_grad_(is_due and self.regularizer.fake_gradient)
+        if self.judges_one_by_one and not (real.requires_grad or fake.requires_grad):
+            real_outputs, fake_outputs = judge(torch.cat([real, fake])).chunk(2)
+        else:  # a gradient in one of them is cheaper where the other is not in the way
+            real_outputs, fake_outputs = judge(real), judge(fake)
         real_logits, fake_logits = self.logits(real_outputs), self.logits(fake_outputs)
         loss = self.objective.discriminator_loss(real_logits, fake_logits)
         penalty = loss.new_zeros(())
@@ -165,7 +169,11 @@ class Game(nn.Module):
         return Losses(sum(extras.values(), loss), {"generator_loss": loss} | extras)
 
     def judge(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The discriminator's outputs, in float32 under autocast too, on images with instance noise."""
+        """The discriminator's outputs, in float32 under autocast too, on images with instance noise.
+
+        Of several batches of images in a row the labels are the same.
+        """
+        labels = labels.repeat(len(images) // len(labels))
         return self.discriminator(self.add_noise(images), labels).float()
 
     def add_noise(self, images: Tensor) -> Tensor:

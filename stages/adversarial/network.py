@@ -79,6 +79,14 @@ class Network(Part):
     kind: ClassVar[str] = "plain"  # growing, translating, autoencoding: what a game must be made for
 
     @property
+    def judges_one_by_one(self) -> bool:
+        """Whether no image's logit depends on the rest of its batch, as batch norm makes it.
+
+        Real and fake images are then judged in one batch, which is faster; else each in a batch of their own.
+        """
+        return False
+
+    @property
     def generator_sees_labels(self) -> bool:
         """Whether the generator's images depend on labels."""
         return False

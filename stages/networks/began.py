@@ -64,6 +64,11 @@ class Network(network.Network):
     # an image's error is divided by its ink to this power, else images with little ink win; paper: 0
     ink_power: Annotated[float, Field(ge=0, le=1)]
 
+    @property
+    def judges_one_by_one(self) -> bool:
+        """See the contract."""
+        return True
+
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
         return Generator(self, image_shape)

@@ -21,6 +21,11 @@ class Network(network.Network):
     residual_blocks: Annotated[int, Field(ge=0, le=100)]
     discriminator_channels: Size  # at half the image's size
 
+    @property
+    def judges_one_by_one(self) -> bool:
+        """See the contract."""
+        return True
+
     def generator(self, image_shape: ImageShape, classes: int) -> Translators:
         """See the contract."""
         return Translators(self, image_shape)

@@ -40,6 +40,11 @@ class Network(network.Network):
         """See the contract."""
         return self.labels == "both"
 
+    @property
+    def judges_one_by_one(self) -> bool:
+        """See the contract."""
+        return self.discriminator_norm != "batch"
+
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
         return Generator(self, image_shape, classes)

@@ -36,6 +36,11 @@ class Network(network.Network):
 
     discriminator_sees_labels = generator_sees_labels
 
+    @property
+    def judges_one_by_one(self) -> bool:
+        """See the contract."""
+        return True
+
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
         return Generator(self, image_shape, classes)

@@ -21,6 +21,11 @@ class Network(network.Network):
     attention_halvings: Literal[1, 2]  # the cost of attention grows with the square of the pixels there
     attention_channels: Size  # of queries and keys; paper: an eighth of the layer's
 
+    @property
+    def judges_one_by_one(self) -> bool:
+        """See the contract."""
+        return True
+
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
         return Generator(self, image_shape)

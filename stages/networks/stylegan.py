@@ -32,6 +32,11 @@ class Network(network.Network):
     style_mixing: Share  # of images, in training, whose later layers follow another image's style
     discriminator_channels: Size  # at half the data's size
 
+    @property
+    def judges_one_by_one(self) -> bool:
+        """See the contract."""
+        return True
+
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
         """See the contract."""
         return Generator(self, image_shape)
@@ -75,7 +80,7 @@ class Generator(network.Generator):
         styles = self.styles(latent)
         if self.training:
             with torch.no_grad():
-                self.mean_style.lerp_(styles.mean(dim=0), 0.01)
+                self.mean_style.lerp_(styles.mean(dim=0).float(), 0.01)
         styles = self.every_layer(styles)
         return self.synthesise(self.mix_at_random(styles) if self.training else styles)
 

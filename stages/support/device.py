@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 
@@ -9,6 +10,9 @@ import torch
 
 from stages.settings.errors import ParameterError
 from stages.settings.params import Params
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+LARGEST_IN_HEAP = 32 * 2**20  # bytes; glibc allows no more
 
 
 def prepare(params: Params, seed: int) -> torch.device:
@@ -25,8 +29,20 @@ def prepare(params: Params, seed: int) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     torch.manual_seed(seed)
+    keep_freed_memory()
     use_cuda = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if use_cuda else "cpu")
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep what is freed for the next tensor; elsewhere nothing happens.
+
+    By default it gives large tensors back to the kernel, and the next step faults their pages in anew.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_IN_HEAP)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def environment(device: torch.device) -> dict[str, str]:

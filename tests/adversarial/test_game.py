@@ -52,8 +52,27 @@ def test_fakes_are_asked_for_and_judged_by_the_batchs_labels() -> None:
     playing.discriminator_loss(images, labels)
     playing.generator_loss(images, labels)
     assert len(asked["generator"]) == 2
-    assert len(asked["discriminator"]) == 3  # real, fake; fake
+    assert len(asked["discriminator"]) == 3  # real, fake, in a round with penalty; fake
     assert all(torch.equal(seen, labels) for calls in asked.values() for seen in calls)
+    asked["discriminator"].clear()
+    playing.discriminator_loss(images, labels)
+    (both,) = asked["discriminator"]  # at once, in a round without
+    assert torch.equal(both, torch.cat([labels, labels]))
+
+
+@pytest.mark.parametrize("name", ["mlp", "dcgan", "cgan", "acgan", "infogan", "began", "cyclegan"])
+def test_judging_real_and_fake_images_at_once_changes_nothing(name: str) -> None:
+    found = []
+    for at_once in (True, False):
+        playing = game(name, regularizer={"name": "none"})
+        assert playing.judges_one_by_one
+        playing.judges_one_by_one = at_once
+        images, labels = batch(8)
+        images = torch.cat([images, images.flip(0)], dim=1) if name == "cyclegan" else images
+        playing.discriminator_loss(images, labels).loss.backward()
+        found.append([weight.grad for weight in playing.discriminator.parameters()])
+    for together, apart in zip(*found, strict=True):
+        torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
 
 
 def test_each_step_draws_new_fakes() -> None:
@@ -92,7 +111,7 @@ def test_instance_noise_reaches_real_and_fake_and_fades() -> None:
         playing.begin(progress)
         judged.clear()
         playing.discriminator_loss(images, labels)
-        sizes.append((judged[0] - images).std().item())
+        sizes.append((judged[0][:64] - images).std().item())
     assert sizes == pytest.approx([0.5, 0.25, 0.0, 0.0], rel=0.02)
     playing.begin(0.0)
     judged.clear()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import parametrize
 
 from stages.adversarial.batches import Batches
 from stages.adversarial.engine import Engine
@@ -40,6 +41,32 @@ def rules_and_parts(name: str, shape: tuple[int, int, int]) -> tuple[Rules, dict
         fitted = {"resolutions": [height // 4, height // 2, height]}
         parts["network"] = parts["network"].model_copy(update=fitted)
     return parts.pop("game"), parts
+
+
+@pytest.mark.parametrize("name", PARAMS.variants)
+def test_a_discriminator_judges_one_by_one_just_where_its_network_says_so(name: str) -> None:
+    torch.manual_seed(0)
+    _, parts = rules_and_parts(name, SHAPE)
+    discriminator = parts["network"].discriminator(SHAPE, CLASSES).train()
+    for module in discriminator.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    images, labels = torch.rand(8, *SHAPE) * 2 - 1, torch.arange(8) % CLASSES
+    with torch.no_grad(), parametrize.cached():  # of a spectral norm, one power iteration for all
+        whole = discriminator(images, labels)
+        halves = [discriminator(*half) for half in zip(images.split(4), labels.split(4), strict=True)]
+    assert torch.allclose(whole, torch.cat(halves), atol=1e-5) == parts["network"].judges_one_by_one
+
+
+@pytest.mark.parametrize("name", PARAMS.variants)
+def test_one_step_in_bfloat16(name: str) -> None:
+    variant = PARAMS.variants[name].model_copy(update={"batch_size": 4, "precision": "bfloat16"})
+    rules, parts = rules_and_parts(name, SHAPE)
+    game = rules.build(**parts, image_shape=SHAPE, classes=CLASSES)
+    images = rules.training_images(torch.randint(0, 256, (16, *SHAPE), dtype=torch.uint8))
+    engine = Engine(game, Batches(images, torch.arange(len(images)) % CLASSES, 4), variant)
+    engine.step()
+    assert engine.find_broken() == []
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)

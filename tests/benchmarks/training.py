@@ -1,0 +1,200 @@
+"""Images a second of training: the usual loop, the engine, and the machine's limit, in one process.
+
+The three take turns, so that a machine that slows down slows all of them; the ratios are medians over the turns.
+The limit is the time that a step's matrix products and convolutions would take at the rate of a large matrix
+product: elementwise work, memory and everything else for nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from stages.adversarial.batches import Batches
+from stages.adversarial.engine import Engine
+from stages.adversarial.parts import build_parts
+from stages.settings.params import Params, load
+from stages.support.device import prepare
+from stages.support.images import Split, read_split
+from tests.benchmarks.arithmetic import MatrixOperations, gemm_rate
+from tests.benchmarks.memory import forget_peak, peak, resident
+from tests.benchmarks.usual_loop import UsualLoop
+
+RESULTS = Path(__file__).parent / "results"
+VARIANTS = ["mlp", "mlp_dropout", "mlp_batchnorm", "conv", "dcgan", "cgan", "wgan_gp"]
+VARIANTS += ["stylegan", "progan", "sagan", "cyclegan"]
+STEPS_A_READING = 25  # as a quick training has them
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one variant; rates in images a second, times in seconds, memory in MiB."""
+
+    variant: str
+    precision: str
+    usual: float
+    engine: float
+    limit: float
+    engine_to_usual: float
+    engine_to_limit: float
+    quick: float
+    full: float
+    memory: float  # of engine, data and game, at its highest, beyond what the process had before
+
+
+def build(params: Params, name: str, train: Split, seed: int = 0) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    """A variant's game, freshly initialised, and the uint8 images and labels that it trains on."""
+    prepare(params, seed)
+    parts = build_parts(name, params.variant(name))
+    rules = parts.pop("game")
+    game = rules.build(**parts, image_shape=train.image_shape, classes=train.classes)
+    images = rules.training_images(torch.from_numpy(train.images))
+    return game, images, torch.from_numpy(train.labels)[: len(images)]
+
+
+def usual_steps(params: Params, name: str, train: Split) -> Iterator[None]:
+    """One round of the usual loop a step, all moments of a training in turn."""
+    game, images, labels = build(params, name, train)
+    loop = UsualLoop(game, images.numpy(), labels.numpy(), params.variant(name))
+    for progress in moments():
+        game.begin(progress)
+        loop.step()
+        yield
+
+
+def engine_steps(params: Params, name: str, train: Split) -> Iterator[None]:
+    """One round of the engine a step, its scalars read as often as a training does."""
+    game, images, labels = build(params, name, train)
+    variant = params.variant(name)
+    engine = Engine(game, Batches(images, labels, variant.batch_size), variant)
+    for index, progress in enumerate(moments()):
+        game.begin(progress)
+        engine.step()
+        if index % STEPS_A_READING == 0:
+            engine.read_scalars()
+        yield
+
+
+def moments() -> Iterator[float]:
+    """Shares of a training, spread evenly over it however many are taken: growth has its due part of the time."""
+    golden = (5**0.5 - 1) / 2
+    return ((index * golden) % 1 for index in itertools.count())
+
+
+def rate(steps: Iterator[None], batch_size: int, seconds: float) -> float:
+    """Images a second, over about that time."""
+    start = time.perf_counter()
+    for taken in itertools.count(1):
+        next(steps)
+        if (passed := time.perf_counter() - start) >= seconds and taken % 4 == 0:  # lazy penalties: whole cycles
+            return taken * batch_size / passed
+    raise AssertionError
+
+
+def measure(params: Params, name: str, train: Split, turns: int, seconds: float) -> Row:
+    """Take turns, and compare."""
+    variant = params.variant(name)
+    dtype = torch.bfloat16 if variant.precision == "bfloat16" else torch.float32
+    before = resident()
+    forget_peak()
+    engine = engine_steps(params, name, train)
+    _warm_up(engine)
+    memory = peak() - before
+    with MatrixOperations() as operations:
+        for _ in range(32):
+            next(engine)
+    operations_an_image = operations.count / 32 / variant.batch_size
+    usual = usual_steps(params, name, train)
+    _warm_up(usual)
+    rates = []
+    for _ in range(turns):
+        limit_before = gemm_rate(dtype)
+        found = rate(usual, variant.batch_size, seconds), rate(engine, variant.batch_size, seconds)
+        rates.append((*found, (limit_before + gemm_rate(dtype)) / 2 / operations_an_image))
+    a, b, c = (statistics.median(column) for column in zip(*rates, strict=True))
+    return Row(
+        variant=name,
+        precision=variant.precision,
+        usual=a,
+        engine=b,
+        limit=c,
+        engine_to_usual=statistics.median(b / a for a, b, _ in rates),
+        engine_to_limit=statistics.median(b / c for _, b, c in rates),
+        quick=variant.images.quick / b,
+        full=variant.images.full / b,
+        memory=memory,
+    )
+
+
+def _warm_up(steps: Iterator[None]) -> None:
+    for _ in range(24):
+        next(steps)
+
+
+COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "variant": ("variant", str),
+    "precision": ("precision", str),
+    "usual": ("usual loop (a)", "{:,.0f}".format),
+    "engine": ("engine (b)", "{:,.0f}".format),
+    "limit": ("limit (c)", "{:,.0f}".format),
+    "engine_to_usual": ("b/a", "{:.2f}".format),
+    "engine_to_limit": ("b/c", "{:.2f}".format),
+    "quick": ("quick, s", "{:,.0f}".format),
+    "full": ("full, s", "{:,.0f}".format),
+    "memory": ("memory, MiB", "{:,.0f}".format),
+}
+
+
+def to_markdown(rows: list[Row], device: str) -> str:
+    """The table, with what it was measured on."""
+    lines = [
+        f"Images a second of training, on {device}.",
+        "",
+        "| " + " | ".join(title for title, _ in COLUMNS.values()) + " |",
+        "|---|---|" + "--:|" * (len(COLUMNS) - 2),
+    ]
+    for row in rows:
+        cells = asdict(row)
+        lines.append("| " + " | ".join(show(cells[key]) for key, (_, show) in COLUMNS.items()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def describe(params: Params) -> str:
+    """The processor, as a reader of the table needs it."""
+    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{params.threads} threads of {[*names, 'a processor'][0]} ({instructions}), torch {torch.__version__}"
+
+
+def main() -> None:
+    """Measure the variants that were asked for; print the table and, if all were, save it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help="default: " + " ".join(VARIANTS))
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    asked = parser.parse_args()
+    params, train = load(), read_split("train")
+    rows = []
+    for name in asked.variants or VARIANTS:
+        rows.append(measure(params, name, train, asked.turns, asked.seconds))
+        print(f"{name}: b/a {rows[-1].engine_to_usual:.2f}, b/c {rows[-1].engine_to_limit:.2f}", flush=True)
+    table = to_markdown(rows, describe(params))
+    print("\n" + table)
+    if not asked.variants:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "training.md").write_text(table)
+        pd.DataFrame(map(asdict, rows)).to_csv(RESULTS / "training.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

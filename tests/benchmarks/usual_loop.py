@@ -1,0 +1,89 @@
+"""The loop of most public GAN code, around the same game: what the engine is measured against.
+
+A DataLoader over PIL images, torch's optimisers as they come, losses read with `.item()` in every step, all
+gradients computed whether or not anyone steps on them, the average one weight after the other.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from stages.adversarial.game import Game
+from stages.settings.params import Adam, RMSprop, Variant
+
+
+class PictureSet(Dataset[tuple[Tensor, int]]):
+    """PIL images, transformed one by one as torchvision's MNIST does; of several channels each is a picture."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """(channels, height, width) in [-1, 1], and a label."""
+        pictures = [self.transform(Image.fromarray(channel)) for channel in self.images[index]]
+        return pictures[0] if len(pictures) == 1 else torch.cat(pictures), int(self.labels[index])
+
+
+class UsualLoop:
+    """Trains a game; `step` takes one round as the engine's does."""
+
+    def __init__(self, game: Game, images: np.ndarray, labels: np.ndarray, variant: Variant) -> None:
+        self.game = game.train()
+        game.judges_one_by_one = False  # real images and fakes in two passes
+        self.average = copy.deepcopy(game.generator)
+        self.critic_steps = variant.critic_steps
+        self.decay = 0.5 ** (variant.batch_size / variant.ema_halflife_images)
+        self.loader = DataLoader(PictureSet(images, labels), variant.batch_size, shuffle=True, drop_last=True)
+        self.batches = iter(self.loader)
+        self.generator_optimizer = _optimizer(variant.generator_optimizer, game.generator)
+        self.discriminator_optimizer = _optimizer(variant.discriminator_optimizer, game.discriminator)
+        self.discriminator_losses: list[float] = []
+        self.generator_losses: list[float] = []
+
+    def step(self) -> None:
+        """One round of the game."""
+        for _ in range(self.critic_steps):
+            real, labels = self.next_batch()
+            self.discriminator_optimizer.zero_grad()
+            loss = self.game.discriminator_loss(real, labels).loss
+            loss.backward()
+            self.discriminator_optimizer.step()
+            self.game.after_discriminator_step()
+            self.discriminator_losses.append(loss.item())
+
+        self.generator_optimizer.zero_grad()
+        loss = self.game.generator_loss(real, labels).loss
+        loss.backward()
+        self.generator_optimizer.step()
+        self.generator_losses.append(loss.item())
+        with torch.no_grad():
+            for averaged, latest in zip(self.average.parameters(), self.game.generator.parameters(), strict=True):
+                averaged.mul_(self.decay).add_(latest, alpha=1 - self.decay)
+            for kept, buffer in zip(self.average.buffers(), self.game.generator.buffers(), strict=True):
+                kept.copy_(buffer)
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """Images in [-1, 1] and labels, epoch after epoch."""
+        try:
+            real, labels = next(self.batches)
+        except StopIteration:
+            self.batches = iter(self.loader)
+            real, labels = next(self.batches)
+        return real, labels
+
+
+def _optimizer(options: Adam | RMSprop, player: torch.nn.Module) -> torch.optim.Optimizer:
+    if isinstance(options, Adam):
+        return torch.optim.Adam(player.parameters(), options.learning_rate, betas=(options.betas[0], options.betas[1]))
+    return torch.optim.RMSprop(player.parameters(), options.learning_rate, options.smoothing)
