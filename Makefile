@@ -2,11 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro test lint verify chaos bench-scores audit ui lock clean
+.PHONY: repro test lint verify chaos bench bench-time-to-fid bench-costs bench-scores audit ui lock clean
 
+# JOBS=2 builds two variants at a time (README, speed)
+JOBS ?= 1
+repro: export PATH := $(CURDIR)/$(BIN):$(PATH)
 repro: $(BIN)/.installed
 	@$(BIN)/python -m stages.settings.lockfile
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+ifneq ($(JOBS),1)
+	dvc repro reference
+	$(BIN)/python -c 'from stages.settings.params import load; print(*load().variants, sep="\n")' | \
+		OMP_WAIT_POLICY=passive xargs -P $(JOBS) -I{} \
+		dvc --wait-for-lock repro --single-item train@{} sample@{} evaluate@{}
+endif
+	dvc repro
 
 test: lint
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -24,6 +33,20 @@ verify: $(BIN)/.installed
 # kill builds at random: do they end with the same bytes?
 chaos: $(BIN)/.installed
 	$(BIN)/python -m tests.chaos
+
+# images a second of training, beside the usual loop's and the machine's limit: tests/benchmarks/results/training.md
+bench: $(BIN)/.installed
+	$(BIN)/python -m tests.benchmarks.training
+
+# seconds until VARIANT reaches a FID to validation images
+bench-time-to-fid: VARIANT = dcgan
+bench-time-to-fid: FID ?= 10
+bench-time-to-fid: $(BIN)/.installed
+	$(BIN)/python -m tests.benchmarks.time_to_fid $(VARIANT) --fid $(FID)
+
+# training by batch size and channels, evaluation by samples: tests/benchmarks/results/costs.md
+bench-costs: $(BIN)/.installed
+	$(BIN)/python -m tests.benchmarks.costs
 
 # seconds and memory of the scores, beside other libraries'
 bench-scores: $(BIN)/.installed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import re
 from pathlib import Path
 
@@ -11,14 +13,12 @@ def peak() -> float:
     return _read("VmHWM")
 
 
-def resident() -> float:
-    """What this process holds now."""
-    return _read("VmRSS")
-
-
-def forget_peak() -> None:
-    """Let `peak` begin anew."""
+def forget_peak() -> float:
+    """Give back what is free, let `peak` begin anew, and return what is held now."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
+    return _read("VmRSS")
 
 
 def _read(key: str) -> float:

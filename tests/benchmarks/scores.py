@@ -8,16 +8,16 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import re
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests.benchmarks.memory import peak
 
 COUNTS = (10_000, 50_000)  # samples
 REFERENCE = 10_000  # test images
@@ -119,13 +119,6 @@ def measure(library: str, score: str, count: int) -> None:
     before, start = peak(), time.perf_counter()
     compute(samples, reference)
     print(json.dumps({"seconds": time.perf_counter() - start, "MiB": peak() - before}))
-
-
-def peak() -> float:
-    """The most memory that this process has held so far, in MiB."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1024
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from stages.settings.params import Params, load
 from stages.support.device import prepare
 from stages.support.images import Split, read_split
 from tests.benchmarks.arithmetic import MatrixOperations, gemm_rate
-from tests.benchmarks.memory import forget_peak, peak, resident
+from tests.benchmarks.memory import forget_peak, peak
 from tests.benchmarks.usual_loop import UsualLoop
 
 RESULTS = Path(__file__).parent / "results"
@@ -105,8 +105,7 @@ def measure(params: Params, name: str, train: Split, turns: int, seconds: float)
     """Take turns, and compare."""
     variant = params.variant(name)
     dtype = torch.bfloat16 if variant.precision == "bfloat16" else torch.float32
-    before = resident()
-    forget_peak()
+    before = forget_peak()
     engine = engine_steps(params, name, train)
     _warm_up(engine)
     memory = peak() - before

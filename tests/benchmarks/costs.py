@@ -1,0 +1,181 @@
+"""What training and evaluation cost: by batch size, by channels, by samples; a table, and a picture of it.
+
+Every point is measured in a process of its own, so that its memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
+BASE_CHANNELS = (4, 8, 16, 24, 32, 48, 64, 96)
+SAMPLES = (1000, 2000, 5000, 10_000, 20_000, 50_000)
+VARIANT = "dcgan"
+KNEE = 0.8  # of the best rate
+
+
+def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
+    """Milliseconds of a step (the mean of a cycle of lazy penalties, the median of many), MiB beyond libraries and data."""
+    from stages.adversarial.batches import Batches
+    from stages.adversarial.engine import Engine
+    from stages.settings.params import load
+    from stages.support.images import read_split
+    from tests.benchmarks.arithmetic import MatrixOperations
+    from tests.benchmarks.memory import forget_peak, peak
+    from tests.benchmarks.training import build
+
+    params, train = load(), read_split("train")
+    variant = params.variant(VARIANT)
+    network = variant.network.model_copy(update={"base_channels": base_channels})
+    variant = variant.model_copy(update={"network": network, "batch_size": batch_size})
+    params = params.model_copy(update={"variants": {VARIANT: variant}})
+    before = forget_peak()
+    game, images, labels = build(params, VARIANT, train)
+    engine = Engine(game, Batches(images, labels, batch_size), variant)
+    for _ in range(12):
+        engine.step()
+    times: list[float] = []
+    end = time.perf_counter() + 4
+    while time.perf_counter() < end or len(times) < 3:
+        start = time.perf_counter()
+        for _ in range(4):
+            engine.step()
+        times.append((time.perf_counter() - start) / 4)
+    memory = peak() - before
+    with MatrixOperations() as operations:
+        for _ in range(4):
+            engine.step()
+    seconds = statistics.median(times)
+    return {
+        "milliseconds": 1000 * seconds,
+        "images_a_second": batch_size / seconds,
+        "MiB": memory,
+        "gigaflops": operations.count / 4 / seconds / 1e9,
+    }
+
+
+def measure_evaluation(samples: int) -> dict[str, float]:
+    """Seconds for features and all scores of so many samples (real training images), MiB beyond libraries and data."""
+    from stages.scoring.features import images_to_features, load_classifier
+    from stages.scoring.manifold import features_to_manifold
+    from stages.scoring.scores import features_to_scores, logits_to_scores
+    from stages.settings.params import load
+    from stages.support.device import prepare
+    from stages.support.files import CLASSIFIER, REFERENCE, read_array
+    from stages.support.images import read_split
+    from tests.benchmarks.memory import forget_peak, peak
+
+    params, train = load(), read_split("train")
+    device = prepare(params, 0)
+    classifier = load_classifier(CLASSIFIER, device)
+    images = train.images[np.random.default_rng(0).permutation(len(train.images))[:samples]]
+    manifold = features_to_manifold(read_array(REFERENCE / "test_features.npy"), params.evaluate.neighbours)
+    before = forget_peak()
+    start = time.perf_counter()
+    features, logits = images_to_features(classifier, images, device)
+    drawn = time.perf_counter()
+    features_to_scores(features, manifold, params.evaluate)
+    logits_to_scores(logits, params.evaluate)
+    return {
+        "features_seconds": drawn - start,
+        "scores_seconds": time.perf_counter() - drawn,
+        "MiB": peak() - before,
+    }
+
+
+def run(*arguments: object) -> dict[str, Any]:
+    """One measurement, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.costs", "--measure", *map(str, arguments)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+
+
+def knee(table: pd.DataFrame, column: str) -> int:
+    """The first row whose rate reaches most of the best one's."""
+    reached = table[table[column] >= KNEE * table[column].max()]
+    return int(reached.index[0])
+
+
+def picture(batches: pd.DataFrame, channels: pd.DataFrame, evaluation: pd.DataFrame, title: str) -> Any:
+    """Five plots in two rows: what changes, against time above and memory below."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 3, figsize=(13, 7), layout="constrained", sharex="col")
+    panels = [
+        (axes[0, 0], batches, ["milliseconds"], "ms a step"),
+        (axes[1, 0], batches, ["MiB"], "MiB"),
+        (axes[0, 1], channels, ["milliseconds"], "ms a step"),
+        (axes[1, 1], channels, ["MiB"], "MiB"),
+        (axes[0, 2], evaluation, ["features_seconds", "scores_seconds"], "seconds"),
+        (axes[1, 2], evaluation, ["MiB"], "MiB"),
+    ]
+    for axis, table, columns, label in panels:
+        for column in columns:
+            axis.plot(table.index, table[column], "o-", label=column.replace("_seconds", ""))
+        axis.set(xscale="log", yscale="log", ylabel=label)
+        axis.grid(alpha=0.3, which="both")
+        axis.set_xticks(list(table.index), [f"{value:,}" for value in table.index], minor=False)
+        axis.minorticks_off()
+    axes[0, 2].legend()
+    for axis, name in zip(axes[1], ("batch size", "base channels", "samples"), strict=True):
+        axis.set_xlabel(name)
+        axis.tick_params(axis="x", rotation=45)
+    figure.suptitle(title)
+    return figure
+
+
+def main() -> None:
+    """Measure all points, write costs.csv, costs.png and costs.md."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", nargs="+", metavar="WHAT", help=argparse.SUPPRESS)
+    asked = parser.parse_args().measure
+    if asked:
+        kind, *numbers = asked
+        measure = {"training": measure_training, "evaluation": measure_evaluation}[kind]
+        print(json.dumps(measure(*map(int, numbers))))
+        return
+
+    from stages.settings.params import load
+    from tests.benchmarks.training import RESULTS, describe
+
+    params = load()
+    variant = params.variant(VARIANT)
+    own_batch, own_channels = variant.batch_size, variant.network.model_dump()["base_channels"]
+    batches = pd.DataFrame({size: run("training", size, own_channels) for size in BATCH_SIZES}).T
+    channels = pd.DataFrame({count: run("training", own_batch, count) for count in BASE_CHANNELS}).T
+    evaluation = pd.DataFrame({count: run("evaluation", count) for count in SAMPLES}).T
+    machine = describe(params)
+    lines = [
+        f"What {VARIANT} costs, on {machine}.",
+        "",
+        "![step time and memory against batch size and channels, evaluation against samples](costs.png)",
+    ]
+    for name, table in (("batch size", batches), ("base channels", channels), ("samples", evaluation)):
+        lines += ["", f"| {name} | " + " | ".join(column.replace("_", " ") for column in table.columns) + " |"]
+        lines += ["|--:|" + "--:|" * len(table.columns)]
+        lines += [
+            f"| {key:,} | " + " | ".join(f"{value:,.4g}" for value in row) + " |" for key, row in table.iterrows()
+        ]
+    lines += [
+        "",
+        f"Knees, where {KNEE:.0%} of the best rate is reached: images a second at batch size {knee(batches, 'images_a_second')}, "
+        f"arithmetic (gigaflops) at {knee(channels, 'gigaflops')} base channels.",
+    ]
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "costs.md").write_text("\n".join(lines) + "\n")
+    kinds = {"batch_size": batches, "base_channels": channels, "samples": evaluation}
+    pd.concat(kinds, names=["varied", "value"]).to_csv(RESULTS / "costs.csv", float_format="%.4g")
+    picture(batches, channels, evaluation, f"{VARIANT}, {machine}").savefig(RESULTS / "costs.png", dpi=100)
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

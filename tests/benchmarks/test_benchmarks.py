@@ -1,0 +1,103 @@
+"""The benchmark compares like with like: the same training, and operations counted right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stages.adversarial.batches import Batches
+from stages.adversarial.engine import Engine
+from stages.settings.params import load
+from stages.support.images import Split, to_float
+from tests.benchmarks.arithmetic import MatrixOperations, gemm_rate
+from tests.benchmarks.training import Row, build, moments, to_markdown
+from tests.benchmarks.usual_loop import PictureSet, UsualLoop
+
+PARAMS = load().model_copy(update={"device": "cpu"})
+
+
+def split(count: int) -> Split:
+    random = np.random.default_rng(0)
+    return Split(random.integers(0, 256, (count, 1, 28, 28), np.uint8), np.arange(count) % 10)
+
+
+class Same(Batches):
+    """The batches of an epoch in order."""
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """See above; every step has random numbers of its own."""
+        chosen = slice(self.cursor, self.cursor + self.batch_size)
+        self.cursor += self.batch_size
+        torch.manual_seed(self.cursor)
+        return to_float(self.images[chosen]), self.labels[chosen]
+
+
+@pytest.mark.parametrize("name", ["mlp", "dcgan", "wgan_gp", "cyclegan"])
+def test_the_usual_loop_and_the_engine_train_the_same_game(name: str) -> None:
+    train = split(128)
+    variant = PARAMS.variant(name).model_copy(update={"batch_size": 8, "ema_rampup": None})
+    params = PARAMS.model_copy(update={"variants": {name: variant}})
+    game, images, labels = build(params, name, train)
+    engine = Engine(game, Same(images, labels, 8), variant)
+    other_game, *_ = build(params, name, train)
+    usual = UsualLoop(other_game, images.numpy(), labels.numpy(), variant)
+
+    def in_order() -> Iterator[tuple[Tensor, Tensor]]:
+        pictures = PictureSet(images.numpy(), labels.numpy())
+        for start in range(0, len(pictures), 8):
+            examples = [pictures[index] for index in range(start, start + 8)]
+            torch.manual_seed(start + 8)
+            yield torch.stack([image for image, _ in examples]), torch.tensor([label for _, label in examples])
+
+    usual.batches = in_order()  # type: ignore[assignment]
+    before = [weight.clone() for weight in engine.average.parameters()]
+    for _ in range(5):
+        engine.step()
+        usual.step()
+    assert len(usual.discriminator_losses) == len(usual.generator_losses) == 5
+    pairs = zip(before, engine.average.parameters(), usual.average.parameters(), strict=True)
+    for start, ours, theirs in pairs:
+        moved = (ours - start).abs().max()
+        assert moved > 0
+        assert (ours - theirs).abs().max() < 0.05 * moved
+
+
+def test_operations_are_those_of_the_formulas() -> None:
+    layer, images = nn.Linear(5, 7), torch.randn(3, 5)
+    with MatrixOperations() as operations:
+        loss = layer(images).sum()
+        assert operations.count == 2 * 3 * 5 * 7
+        loss.backward()
+    assert operations.count == 2 * 2 * 3 * 5 * 7  # the weight's gradient; the images need none
+    convolution, images = nn.Conv2d(2, 3, 4, stride=2, padding=1), torch.randn(5, 2, 8, 8, requires_grad=True)
+    forward = 2 * 5 * 3 * 4 * 4 * 2 * 4 * 4
+    with MatrixOperations() as operations:
+        logits = convolution(images)
+        assert operations.count == forward
+        (gradient,) = torch.autograd.grad(logits.square().sum(), images, create_graph=True)
+        assert operations.count == 2 * forward
+        gradient.square().sum().backward()  # torch's own counter fails here
+    assert operations.count > 4 * forward
+
+
+def test_the_rate_of_matrix_products_is_that_of_a_stopwatch() -> None:
+    rate = gemm_rate(torch.float32, seconds=0.1)
+    assert 1e9 < rate < 1e13
+
+
+def test_moments_are_spread_evenly() -> None:
+    taken = [progress for progress, _ in zip(moments(), range(1000), strict=False)]
+    counts, _ = np.histogram(taken, bins=10, range=(0, 1))
+    assert counts.min() >= 99
+    assert counts.max() <= 101
+
+
+def test_the_table_has_a_row_for_each_variant() -> None:
+    row = Row("dcgan", "float32", 10.0, 20.0, 40.0, 2.0, 0.5, 3.0, 4.0, 5.0)
+    lines = to_markdown([row, row], "a machine").splitlines()
+    assert lines[-1] == "| dcgan | float32 | 10 | 20 | 40 | 2.00 | 0.50 | 3 | 4 | 5 |"
+    assert len({line.count("|") for line in lines[2:]}) == 1

@@ -1,0 +1,74 @@
+"""Seconds of training until the averaged generator's FID to validation images has fallen to a value.
+
+The clock runs from the first step, and from the start of this process; it stands while samples are scored.
+Scores are those of the pipeline, by its own classifier: `dvc repro reference` builds what they need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from stages.adversarial.batches import Batches
+from stages.adversarial.engine import Engine
+from stages.scoring.features import images_to_features, load_classifier
+from stages.scoring.fid import features_to_fid
+from stages.settings.params import load
+from stages.support.device import prepare
+from stages.support.files import CLASSIFIER, REFERENCE, read_array
+from stages.support.images import read_split, to_uint8
+from tests.benchmarks.training import build, describe
+
+
+def seconds_since_process_start() -> float:
+    """As Linux knows it: before Python, before any import."""
+    ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    hertz = 100  # of /proc, on every Linux that people use
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / hertz
+
+
+def main() -> None:
+    """Train, look now and then, and stop where the value is reached; exit code 1 where it never is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("variant", nargs="?", default="dcgan")
+    parser.add_argument("--fid", type=float, default=10.0)
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--looks", type=int, default=40, help="how many times, evenly over the training")
+    asked = parser.parse_args()
+    params, train = load(), read_split("train")
+    variant = params.variant(asked.variant)
+    game, images, labels = build(params, asked.variant, train, variant.seeds[0])
+    device = prepare(params, variant.seeds[0])
+    engine = Engine(game, Batches(images.to(device), labels.to(device), variant.batch_size), variant)
+    classifier = load_classifier(CLASSIFIER, device)
+    validation = read_array(REFERENCE / "validation_features.npy")
+    total = getattr(variant.images, params.budget)
+    wanted = torch.arange(asked.samples, device=device) % train.classes
+    print(f"{asked.variant}, {params.budget} budget, on {describe(params)}")
+    before_first_step = seconds_since_process_start()
+    trained = 0.0
+    due = total / asked.looks
+    started = time.perf_counter()
+    for seen in engine.play(total):
+        if seen < due:
+            continue
+        due = seen + total / asked.looks
+        trained += time.perf_counter() - started
+        samples = to_uint8(engine.game.sample(engine.average, wanted, engine.batches.images, seed=params.sample.seed))
+        features, _ = images_to_features(classifier, samples.cpu().numpy(), device)
+        fid = features_to_fid(features, validation)
+        print(f"{seen:,} images, {trained:.1f} s: FID {fid:.2f}", flush=True)
+        if fid <= asked.fid:
+            whole = before_first_step + trained
+            print(f"FID {asked.fid:g} after {trained:.1f} s from the first step, {whole:.1f} s from process start")
+            return
+        started = time.perf_counter()
+    sys.exit(f"FID {asked.fid:g} was not reached in {total:,} images")
+
+
+if __name__ == "__main__":
+    main()
