@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro test lint verify chaos bench bench-time-to-fid bench-costs bench-scores audit ui lock clean
+.PHONY: repro test lint verify chaos bench bench-time-to-fid bench-costs bench-stages bench-scores audit ui lock clean
 
 # JOBS=2 builds two variants at a time (README, speed)
 JOBS ?= 1
@@ -47,6 +47,10 @@ bench-time-to-fid: $(BIN)/.installed
 # training by batch size and channels, evaluation by samples: tests/benchmarks/results/costs.md
 bench-costs: $(BIN)/.installed
 	$(BIN)/python -m tests.benchmarks.costs
+
+# what a stage takes beside its work, against a bare import of torch
+bench-stages: $(BIN)/.installed
+	$(BIN)/python -m tests.benchmarks.stages
 
 # seconds and memory of the scores, beside other libraries'
 bench-scores: $(BIN)/.installed

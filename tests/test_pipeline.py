@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,35 @@ def test_a_build_that_is_killed_again_and_again_ends_with_the_same_bytes(
     stages = [YAML(typ="safe").load(folder / "dvc.lock")["stages"] for folder in (repository, tormented)]
     built = {"fetch", "preprocess", "classifier", "train@mlp"}
     assert {stage: stages[1][stage] for stage in built} == {stage: stages[0][stage] for stage in built}
-    outs = [out["path"] for stage in built for out in stages[0][stage]["outs"]]
-    files = [hashes(folder) for folder in (repository, tormented)]
-    compared = {path for path in files[0] if any(path == out or path.startswith(f"{out}/") for out in outs)}
-    assert len(compared) > 12
+    assert (
+        count_same_files(repository, tormented, [out["path"] for stage in built for out in stages[0][stage]["outs"]])
+        > 12
+    )
+
+
+def test_two_jobs_build_the_same_bytes(repository: Path, first_build: str, tmp_path: Path) -> None:
+    run("git", "clone", "--quiet", str(repository), "jobs", cwd=tmp_path)
+    clone = tmp_path / "jobs"
+    run("git", "checkout", "--quiet", "HEAD~1", cwd=clone)  # before it was built
+    every = YAML().load(clone / "params.yaml")["variants"]
+    names = ("dcgan", "mlp")
+    set_parameter(clone, "variants", {name: every[name] for name in names})
+    (clone / ".venv").symlink_to(Path(sys.executable).parents[1])
+    output = run("make", "--old-file", ".venv/bin/.installed", "repro", "JOBS=2", cwd=clone).stdout
+    assert stages_run(output) == BEFORE | stages_of(*names) | {"report"}
+    # both trainings had begun before either variant was scored
+    assert max(output.index(f"stages.train {name}") for name in names) < output.index("stages.evaluate")
+    assert stages_run(run("dvc", "repro", cwd=clone).stdout) == set()
+    folders = [f"{folder}/{name}" for folder in ("models", "data/samples", "metrics") for name in names]
+    assert count_same_files(repository, clone, folders) > 20
+
+
+def count_same_files(expected: Path, found: Path, paths: list[str]) -> int:
+    """How many files are at or below these paths; fails where one has other bytes in the two folders."""
+    files = [hashes(folder) for folder in (expected, found)]
+    compared = {path for path in files[0] if any(path == out or path.startswith(f"{out}/") for out in paths)}
     assert {path: files[1].get(path) for path in compared} == {path: files[0][path] for path in compared}
+    return len(compared)
 
 
 @pytest.mark.parametrize("is_cached", [True, False])

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,13 @@ KNEE = 0.8  # of the best rate
 
 
 def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
-    """Milliseconds of a step (the mean of a cycle of lazy penalties, the median of many), MiB beyond libraries and data."""
+    """Milliseconds of a step (the median over cycles of lazy penalties), MiB beyond libraries and data."""
     from stages.adversarial.batches import Batches
     from stages.adversarial.engine import Engine
     from stages.settings.params import load
     from stages.support.images import read_split
     from tests.benchmarks.arithmetic import MatrixOperations
-    from tests.benchmarks.memory import forget_peak, peak
+    from tests.benchmarks.process import forget_peak, peak
     from tests.benchmarks.training import build
 
     params, train = load(), read_split("train")
@@ -72,7 +73,7 @@ def measure_evaluation(samples: int) -> dict[str, float]:
     from stages.support.device import prepare
     from stages.support.files import CLASSIFIER, REFERENCE, read_array
     from stages.support.images import read_split
-    from tests.benchmarks.memory import forget_peak, peak
+    from tests.benchmarks.process import forget_peak, peak
 
     params, train = load(), read_split("train")
     device = prepare(params, 0)
@@ -101,7 +102,7 @@ def run(*arguments: object) -> dict[str, Any]:
 def knee(table: pd.DataFrame, column: str) -> int:
     """The first row whose rate reaches most of the best one's."""
     reached = table[table[column] >= KNEE * table[column].max()]
-    return int(reached.index[0])
+    return int(min(reached.index))
 
 
 def picture(batches: pd.DataFrame, channels: pd.DataFrame, evaluation: pd.DataFrame, title: str) -> Any:
@@ -139,8 +140,11 @@ def main() -> None:
     asked = parser.parse_args().measure
     if asked:
         kind, *numbers = asked
-        measure = {"training": measure_training, "evaluation": measure_evaluation}[kind]
-        print(json.dumps(measure(*map(int, numbers))))
+        measures: dict[str, Callable[..., dict[str, float]]] = {
+            "training": measure_training,
+            "evaluation": measure_evaluation,
+        }
+        print(json.dumps(measures[kind](*map(int, numbers))))
         return
 
     from stages.settings.params import load
@@ -166,8 +170,8 @@ def main() -> None:
         ]
     lines += [
         "",
-        f"Knees, where {KNEE:.0%} of the best rate is reached: images a second at batch size {knee(batches, 'images_a_second')}, "
-        f"arithmetic (gigaflops) at {knee(channels, 'gigaflops')} base channels.",
+        f"Knees, where {KNEE:.0%} of the best rate is reached: batch size {knee(batches, 'images_a_second')} (images a "
+        f"second), {knee(channels, 'gigaflops')} base channels (gigaflops).",
     ]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "costs.md").write_text("\n".join(lines) + "\n")

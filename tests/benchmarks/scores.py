@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.memory import peak
+from tests.benchmarks.process import peak
 
 COUNTS = (10_000, 50_000)  # samples
 REFERENCE = 10_000  # test images

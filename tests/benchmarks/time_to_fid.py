@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import torch
 
@@ -21,14 +20,8 @@ from stages.settings.params import load
 from stages.support.device import prepare
 from stages.support.files import CLASSIFIER, REFERENCE, read_array
 from stages.support.images import read_split, to_uint8
+from tests.benchmarks.process import age
 from tests.benchmarks.training import build, describe
-
-
-def seconds_since_process_start() -> float:
-    """As Linux knows it: before Python, before any import."""
-    ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
-    hertz = 100  # of /proc, on every Linux that people use
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / hertz
 
 
 def main() -> None:
@@ -49,7 +42,7 @@ def main() -> None:
     total = getattr(variant.images, params.budget)
     wanted = torch.arange(asked.samples, device=device) % train.classes
     print(f"{asked.variant}, {params.budget} budget, on {describe(params)}")
-    before_first_step = seconds_since_process_start()
+    before_first_step = age()
     trained = 0.0
     due = total / asked.looks
     started = time.perf_counter()

@@ -27,7 +27,7 @@ from stages.settings.params import Params, load
 from stages.support.device import prepare
 from stages.support.images import Split, read_split
 from tests.benchmarks.arithmetic import MatrixOperations, gemm_rate
-from tests.benchmarks.memory import forget_peak, peak
+from tests.benchmarks.process import forget_peak, peak
 from tests.benchmarks.usual_loop import UsualLoop
 
 RESULTS = Path(__file__).parent / "results"

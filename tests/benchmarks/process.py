@@ -1,10 +1,12 @@
-"""Memory of this process, in MiB, as Linux counts it."""
+"""Memory of the process, in MiB, and its age in seconds, as Linux counts them."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import re
+import time
 from pathlib import Path
 
 
@@ -19,6 +21,12 @@ def forget_peak() -> float:
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     return _read("VmRSS")
+
+
+def age() -> float:
+    """Seconds since this process was started: before Python, before any import."""
+    started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
 def _read(key: str) -> float:

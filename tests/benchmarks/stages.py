@@ -1,0 +1,87 @@
+"""Seconds that stages take beside their work: starting, importing, reading, writing, tracking.
+
+In a small clone of this repository each stage runs as `dvc repro` runs it, but that the work itself is timed; what is
+left of the process's age stands beside that of a process which imports torch and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.process import age
+from tests.conftest import run
+from tests.rebuilds import smoke_clone
+
+VARIANT = "dcgan"
+WORK = {  # the functions of a stage that do what it is for
+    "train": ("Training.play",),
+    "sample": ("draw",),
+    "evaluate": ("score_samples", "score_snapshots"),
+    "report": (),
+}
+TIMES = 5
+
+
+def measure(stage: str) -> None:
+    """Run a stage in the current folder; print the age of the process when it ends, and the seconds of work in it."""
+    module = import_module(f"stages.{stage}")
+    worked = [0.0]
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*arguments, **options)
+            worked[0] += time.perf_counter() - start
+            return result
+
+        return call
+
+    for path in WORK[stage]:
+        *owners, name = path.split(".")
+        owner = getattr(module, owners[0]) if owners else module
+        setattr(owner, name, timed(getattr(owner, name)))
+    sys.argv = [stage, *([VARIANT] if WORK[stage] else [])]
+    module.run_stage(module.main, None, *(["variant"] if WORK[stage] else []))
+    print(f"\n{age()} {worked[0]}")
+
+
+def main() -> None:
+    """Build the clone, take turns, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", metavar="STAGE", help=argparse.SUPPRESS)
+    if stage := parser.parse_args().measure:
+        measure(stage)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        clone = smoke_clone(Path(folder) / "reprogan", [VARIANT])
+        run("dvc", "repro", cwd=clone)
+        beside: dict[str, list[float]] = {stage: [] for stage in ("torch", *WORK)}
+        work: dict[str, list[float]] = {stage: [] for stage in WORK}
+        for _ in range(TIMES):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "import torch"], check=True)
+            beside["torch"].append(time.perf_counter() - start)
+            for stage in WORK:
+                done = run(sys.executable, "-m", "tests.benchmarks.stages", "--measure", stage, cwd=clone)
+                lived, worked = map(float, done.stdout.split("\n")[-2].split())
+                beside[stage].append(lived - worked)
+                work[stage].append(worked)
+    bare = statistics.median(beside["torch"])
+    print(f"import torch: {bare:.2f} s\n")
+    print("| stage | work, s | beside it, s | beside it / import torch |\n|---|--:|--:|--:|")
+    for stage in WORK:
+        rest = statistics.median(beside[stage])
+        print(f"| {stage} | {statistics.median(work[stage]):.2f} | {rest:.2f} | {rest / bare:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
