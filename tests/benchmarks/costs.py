@@ -121,7 +121,17 @@ def picture(batches: pd.DataFrame, channels: pd.DataFrame, evaluation: pd.DataFr
     for axis, table, columns, label in panels:
         for column in columns:
             axis.plot(table.index, table[column], "o-", label=column.replace("_seconds", ""))
+            for place, value in table[column].items():
+                axis.annotate(
+                    f"{value:.2g}" if value < 10 else f"{value:.0f}",
+                    (place, value),
+                    (0, 5),
+                    fontsize=8,
+                    textcoords="offset points",
+                    ha="right",
+                )
         axis.set(xscale="log", yscale="log", ylabel=label)
+        axis.margins(y=0.12)
         axis.grid(alpha=0.3, which="both")
         axis.set_xticks(list(table.index), [f"{value:,}" for value in table.index], minor=False)
         axis.minorticks_off()
