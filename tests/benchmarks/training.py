@@ -1,7 +1,7 @@
 """Images a second of training: the usual loop, the engine, and the machine's limit, in one process.
 
-The three take turns, so that a machine that slows down slows all of them; the ratios are medians over the turns. What the
-engine sets for the whole process (threads, memory that is kept) serves the usual loop, too.
+The three take turns, so that a machine that slows down slows all of them; the ratios are medians over the turns.
+What the engine sets for the whole process (threads, memory that is kept) serves the usual loop, too.
 The limit is the time that a step's matrix products and convolutions would take at the rate of a large matrix
 product: elementwise work, memory and everything else for nothing.
 """
