@@ -6,16 +6,16 @@ BIN := .venv/bin
 
 # JOBS=2 builds two variants at a time (README, speed)
 JOBS ?= 1
-repro: export PATH := $(CURDIR)/$(BIN):$(PATH)
+ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 repro: $(BIN)/.installed
 	@$(BIN)/python -m stages.settings.lockfile
 ifneq ($(JOBS),1)
-	dvc repro reference
-	$(BIN)/python -c 'from stages.settings.params import load; print(*load().variants, sep="\n")' | \
-		OMP_WAIT_POLICY=passive xargs -P $(JOBS) -I{} \
+	$(ACTIVATED) dvc repro reference
+	variants=$$($(BIN)/python -c 'from stages.settings.params import load; print(*load().variants, sep="\n")') && \
+		echo "$$variants" | $(ACTIVATED) OMP_WAIT_POLICY=passive xargs -P $(JOBS) -I{} \
 		dvc --wait-for-lock repro --single-item train@{} sample@{} evaluate@{}
 endif
-	dvc repro
+	$(ACTIVATED) dvc repro
 
 test: lint
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile

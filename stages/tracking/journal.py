@@ -33,6 +33,7 @@ EVENTS = "events.jsonl"
 LOCK = "lock"  # held while the stage lives
 FAILURE = "failure"  # one line: why the recorder gave this journal up
 POLL_SECONDS = 0.1
+LOCK_READINGS = 20  # of dvc.lock, at most
 
 
 def journals() -> Path:
@@ -231,13 +232,17 @@ def _git_commit() -> str:
 
 
 def _dvc_digest(path: str) -> str:
-    """DVC's hash of an output, from dvc.lock."""
-    try:
-        lock = YAML(typ="safe").load(Path("dvc.lock"))
-        outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
-        return next((str(out["md5"]) for out in outs if out["path"] == path), "unknown")
-    except (OSError, YAMLError, KeyError, TypeError):
-        return "unknown"
+    """DVC's hash of an output, from dvc.lock, which another job's DVC may be writing: one cut off is read again."""
+    for _ in range(LOCK_READINGS):
+        try:
+            lock = YAML(typ="safe").load(Path("dvc.lock"))
+            outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+            return next(str(out["md5"]) for out in outs if out["path"] == path)
+        except OSError:
+            break
+        except (YAMLError, KeyError, TypeError, AttributeError, StopIteration):
+            time.sleep(POLL_SECONDS)
+    return "unknown"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -54,5 +54,4 @@ def test_freed_memory_is_kept() -> None:
     def count_faults(*asked: str) -> int:
         return int(subprocess.run([sys.executable, "-c", FAULTS, *asked], capture_output=True, check=True).stdout)
 
-    assert count_faults() > 3 * 3136
-    assert count_faults("prepare") <= 3136
+    assert count_faults("prepare") < count_faults() / 3

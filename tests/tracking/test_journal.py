@@ -1,0 +1,40 @@
+"""What the journal finds out by itself."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from stages.tracking import journal
+
+LOCK = """schema: '2.0'
+stages:
+  preprocess:
+    cmd: python -m stages.preprocess
+    outs:
+    - path: data/processed/train
+      hash: md5
+      md5: abc.dir
+      size: 1
+"""
+
+
+def test_a_lock_that_is_being_written_is_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """DVC writes dvc.lock in place: whatever is there so far, the digest is the one of the whole file, or unknown."""
+    monkeypatch.chdir(tmp_path)
+    assert journal._dvc_digest("data/processed/train") == "unknown"
+    lock = tmp_path / "dvc.lock"
+    whole_digest = LOCK.index("abc.dir") + len("abc.dir")
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "LOCK_READINGS", 1)
+        for length in range(whole_digest - len("abc.dir")):
+            lock.write_text(LOCK[:length])
+            assert journal._dvc_digest("data/processed/train") == "unknown"
+    lock.write_text(LOCK[: len(LOCK) // 2])
+    finish = threading.Timer(0.3, lambda: lock.write_text(LOCK))
+    finish.start()
+    assert journal._dvc_digest("data/processed/train") == "abc.dir"
+    finish.join()
+    assert journal._dvc_digest("data/raw") == "unknown"
