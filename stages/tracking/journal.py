@@ -235,7 +235,8 @@ def _dvc_digest(path: str) -> str:
     """DVC's hash of an output, from dvc.lock, which another job's DVC may be writing: one cut off is read again."""
     for _ in range(LOCK_READINGS):
         try:
-            lock = YAML(typ="safe").load(Path("dvc.lock"))
+            text = Path("dvc.lock").read_text()
+            lock = YAML(typ="safe").load(text) if text.endswith("\n") else {}  # else the last word may be half one
             outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
             return next(str(out["md5"]) for out in outs if out["path"] == path)
         except OSError:

@@ -106,7 +106,7 @@ def knee(table: pd.DataFrame, column: str) -> int:
 
 
 def picture(batches: pd.DataFrame, channels: pd.DataFrame, evaluation: pd.DataFrame, title: str) -> Any:
-    """Five plots in two rows: what changes, against time above and memory below."""
+    """Six plots in two rows: what changes, against time above and memory below."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 3, figsize=(13, 7), layout="constrained", sharex="col")

@@ -12,6 +12,8 @@ import argparse
 import itertools
 import re
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -50,7 +52,7 @@ class Row:
     engine_to_limit: float
     quick: float
     full: float
-    memory: float  # of engine, data and game, at its highest, beyond what the process had before
+    memory: float  # of engine and game, at its highest, beyond libraries and images, in a process of their own
 
 
 def build(params: Params, name: str, train: Split, seed: int = 0) -> tuple[Any, torch.Tensor, torch.Tensor]:
@@ -106,10 +108,8 @@ def measure(params: Params, name: str, train: Split, turns: int, seconds: float)
     """Take turns, and compare."""
     variant = params.variant(name)
     dtype = torch.bfloat16 if variant.precision == "bfloat16" else torch.float32
-    before = forget_peak()
     engine = engine_steps(params, name, train)
     _warm_up(engine)
-    memory = peak() - before
     with MatrixOperations() as operations:
         for _ in range(32):
             next(engine)
@@ -132,8 +132,14 @@ def measure(params: Params, name: str, train: Split, turns: int, seconds: float)
         engine_to_limit=statistics.median(b / c for _, b, c in rates),
         quick=variant.images.quick / b,
         full=variant.images.full / b,
-        memory=memory,
+        memory=measure_memory(name),
     )
+
+
+def measure_memory(name: str) -> float:
+    """MiB, in a new process: a warm one would reuse what earlier variants left."""
+    command = [sys.executable, "-m", "tests.benchmarks.training", "--memory", name]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def _warm_up(steps: Iterator[None]) -> None:
@@ -182,8 +188,14 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="default: " + " ".join(VARIANTS))
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    parser.add_argument("--memory", metavar="VARIANT", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     params, train = load(), read_split("train")
+    if asked.memory:
+        before = forget_peak()
+        _warm_up(engine_steps(params, asked.memory, train))
+        print(peak() - before)
+        return
     rows = []
     for name in asked.variants or VARIANTS:
         rows.append(measure(params, name, train, asked.turns, asked.seconds))

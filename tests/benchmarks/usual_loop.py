@@ -1,7 +1,8 @@
 """The loop of most public GAN code, around the same game: what the engine is measured against.
 
-A DataLoader over PIL images, torch's optimisers as they come, losses read with `.item()` in every step, all
-gradients computed whether or not anyone steps on them, the average one weight after the other.
+A DataLoader over PIL images (without workers, its default: two cores are busy already), torch's optimisers as they
+come, losses read with `.item()` in every step, all gradients computed whether or not anyone steps on them, a spectral
+norm's power iteration in every pass, the average one weight after the other.
 """
 
 from __future__ import annotations
