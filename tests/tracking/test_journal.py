@@ -28,6 +28,7 @@ def test_a_lock_that_is_being_written_is_read_again(monkeypatch: pytest.MonkeyPa
     lock = tmp_path / "dvc.lock"
     with monkeypatch.context() as patch:
         patch.setattr(journal, "LOCK_READINGS", 1)
+        patch.setattr(journal, "POLL_SECONDS", 0)
         for length in range(LOCK.index("      size")):
             lock.write_text(LOCK[:length])
             assert journal._dvc_digest("data/processed/train") == "unknown"
