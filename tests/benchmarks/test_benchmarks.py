@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import timeit
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +13,7 @@ from stages.adversarial.batches import Batches
 from stages.adversarial.engine import Engine
 from stages.settings.params import load
 from stages.support.images import Split, to_float
-from tests.benchmarks.arithmetic import GEMM_SIZE, MatrixOperations, gemm_rate
+from tests.benchmarks.arithmetic import MatrixOperations
 from tests.benchmarks.training import Row, build, moments, to_markdown
 from tests.benchmarks.usual_loop import PictureSet, UsualLoop
 
@@ -87,12 +85,6 @@ def test_operations_are_those_of_the_formulas() -> None:
         assert operations.count == 2 * forward
         gradient.square().sum().backward()  # torch's own counter fails here
     assert operations.count > 4 * forward
-
-
-def test_the_rate_of_matrix_products_is_that_of_a_stopwatch() -> None:
-    left, right = torch.randn(2, GEMM_SIZE, GEMM_SIZE)
-    times = timeit.repeat(lambda: left @ right, number=5, repeat=9)
-    assert gemm_rate(torch.float32) == pytest.approx(5 * 2 * GEMM_SIZE**3 / statistics.median(times), rel=0.6)
 
 
 def test_moments_are_spread_evenly() -> None:
