@@ -134,10 +134,8 @@ def test_a_build_that_is_killed_again_and_again_ends_with_the_same_bytes(
     stages = [YAML(typ="safe").load(folder / "dvc.lock")["stages"] for folder in (repository, tormented)]
     built = {"fetch", "preprocess", "classifier", "train@mlp"}
     assert {stage: stages[1][stage] for stage in built} == {stage: stages[0][stage] for stage in built}
-    assert (
-        count_same_files(repository, tormented, [out["path"] for stage in built for out in stages[0][stage]["outs"]])
-        > 12
-    )
+    outs = [out["path"] for stage in built for out in stages[0][stage]["outs"]]
+    assert count_same_files(repository, tormented, outs) > 12
 
 
 def test_two_jobs_build_the_same_bytes(repository: Path, first_build: str, tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from tests.benchmarks.process import forget_peak, peak, run_apart
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
 BASE_CHANNELS = (4, 8, 16, 24, 32, 48, 64, 96)
@@ -27,13 +27,10 @@ KNEE = 0.8  # of the best rate
 
 def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
     """Milliseconds of a step (the median over cycles of lazy penalties), MiB beyond libraries and data."""
-    from stages.adversarial.batches import Batches
-    from stages.adversarial.engine import Engine
     from stages.settings.params import load
     from stages.support.images import read_split
     from tests.benchmarks.arithmetic import MatrixOperations
-    from tests.benchmarks.process import forget_peak, peak
-    from tests.benchmarks.training import build
+    from tests.benchmarks.training import build_engine
 
     params, train = load(), read_split("train")
     variant = params.variant(VARIANT)
@@ -41,8 +38,7 @@ def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
     variant = variant.model_copy(update={"network": network, "batch_size": batch_size})
     params = params.model_copy(update={"variants": {VARIANT: variant}})
     before = forget_peak()
-    game, images, labels = build(params, VARIANT, train)
-    engine = Engine(game, Batches(images, labels, batch_size), variant)
+    engine = build_engine(params, VARIANT, train)
     for _ in range(12):
         engine.step()
     times: list[float] = []
@@ -74,7 +70,6 @@ def measure_evaluation(samples: int) -> dict[str, float]:
     from stages.support.device import prepare
     from stages.support.files import CLASSIFIER, REFERENCE, read_array
     from stages.support.images import read_split
-    from tests.benchmarks.process import forget_peak, peak
 
     params, train = load(), read_split("train")
     device = prepare(params, 0)
@@ -92,12 +87,6 @@ def measure_evaluation(samples: int) -> dict[str, float]:
         "scores_seconds": time.perf_counter() - drawn,
         "MiB": peak() - before,
     }
-
-
-def run(*arguments: object) -> dict[str, Any]:
-    """One measurement, in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.costs", "--measure", *map(str, arguments)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
 def knee(table: pd.DataFrame, column: str) -> int:
@@ -167,7 +156,9 @@ def main() -> None:
     points: list[tuple[object, ...]] = [("training", size, own_channels) for size in BATCH_SIZES]
     points += [("training", own_batch, count) for count in BASE_CHANNELS if count != own_channels]
     points += [("evaluation", count) for count in SAMPLES]
-    rounds = [{point: run(*point) for point in points} for _ in range(ROUNDS)]  # a slow minute hits all points alike
+    rounds = [
+        {point: run_apart("tests.benchmarks.costs", "--measure", *point) for point in points} for _ in range(ROUNDS)
+    ]  # a slow minute hits all points alike
     found = {point: pd.DataFrame([each[point] for each in rounds]).median() for point in points}
     batches = pd.DataFrame({size: found["training", size, own_channels] for size in BATCH_SIZES}).T
     channels = pd.DataFrame({count: found["training", own_batch, count] for count in BASE_CHANNELS}).T

@@ -12,16 +12,13 @@ import time
 
 import torch
 
-from stages.adversarial.batches import Batches
-from stages.adversarial.engine import Engine
 from stages.scoring.features import images_to_features, load_classifier
 from stages.scoring.fid import features_to_fid
 from stages.settings.params import load
-from stages.support.device import prepare
 from stages.support.files import CLASSIFIER, REFERENCE, read_array
 from stages.support.images import read_split, to_uint8
 from tests.benchmarks.process import age
-from tests.benchmarks.training import build, describe
+from tests.benchmarks.training import build_engine, describe
 
 
 def main() -> None:
@@ -34,9 +31,8 @@ def main() -> None:
     asked = parser.parse_args()
     params, train = load(), read_split("train")
     variant = params.variant(asked.variant)
-    device = prepare(params, variant.seeds[0])
-    game, images, labels = build(params, asked.variant, train, variant.seeds[0])
-    engine = Engine(game, Batches(images.to(device), labels.to(device), variant.batch_size), variant)
+    engine = build_engine(params, asked.variant, train, variant.seeds[0])
+    device = engine.device
     classifier = load_classifier(CLASSIFIER, device)
     validation = read_array(REFERENCE / "validation_features.npy")
     total = getattr(variant.images, params.budget)

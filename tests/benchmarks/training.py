@@ -12,8 +12,6 @@ import argparse
 import itertools
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -30,7 +28,7 @@ from stages.settings.params import Params, load
 from stages.support.device import prepare
 from stages.support.images import Split, read_split
 from tests.benchmarks.arithmetic import MatrixOperations, gemm_rate
-from tests.benchmarks.process import forget_peak, peak
+from tests.benchmarks.process import forget_peak, peak, run_apart
 from tests.benchmarks.usual_loop import UsualLoop
 
 RESULTS = Path(__file__).parent / "results"
@@ -65,6 +63,13 @@ def build(params: Params, name: str, train: Split, seed: int = 0) -> tuple[Any, 
     return game, images, torch.from_numpy(train.labels)[: len(images)]
 
 
+def build_engine(params: Params, name: str, train: Split, seed: int = 0) -> Engine:
+    """The engine of a new training."""
+    game, images, labels = build(params, name, train, seed)
+    variant = params.variant(name)
+    return Engine(game, Batches(images, labels, variant.batch_size), variant)
+
+
 def usual_steps(params: Params, name: str, train: Split) -> Iterator[None]:
     """One round of the usual loop a step, all moments of a training in turn."""
     game, images, labels = build(params, name, train)
@@ -77,11 +82,9 @@ def usual_steps(params: Params, name: str, train: Split) -> Iterator[None]:
 
 def engine_steps(params: Params, name: str, train: Split) -> Iterator[None]:
     """One round of the engine a step, its scalars read as often as a training does."""
-    game, images, labels = build(params, name, train)
-    variant = params.variant(name)
-    engine = Engine(game, Batches(images, labels, variant.batch_size), variant)
+    engine = build_engine(params, name, train)
     for index, progress in enumerate(moments()):
-        game.begin(progress)
+        engine.game.begin(progress)
         engine.step()
         if index % STEPS_A_READING == 0:
             engine.read_scalars()
@@ -138,8 +141,7 @@ def measure(params: Params, name: str, train: Split, turns: int, seconds: float)
 
 def measure_memory(name: str) -> float:
     """MiB, in a new process: a warm one would reuse what earlier variants left."""
-    command = [sys.executable, "-m", "tests.benchmarks.training", "--memory", name]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return float(run_apart("tests.benchmarks.training", "--memory", name))
 
 
 def _warm_up(steps: Iterator[None]) -> None:

@@ -99,7 +99,7 @@ def test_too_few_images_are_refused() -> None:
 def test_duplicates_are_told_from_images_that_are_merely_alike() -> None:
     random = np.random.default_rng(0)
     real, samples = (features_to_manifold(random.normal(size=(1000, 6)), 5) for _ in range(2))
-    assert duplicates_share(real, real) == pytest.approx(0.01, abs=0.002)  # by its definition, but for ties
+    assert duplicates_share(real, real) == pytest.approx(0.01, abs=0.0011)  # one image may lie on the border
     assert duplicates_share(samples, real) == pytest.approx(0.01, abs=0.01)
     few = np.repeat(random.normal(size=(50, 6)), 20, axis=0) + 1e-3 * random.normal(size=(1000, 6))
     assert duplicates_share(features_to_manifold(few, 5), real) == 1
