@@ -23,8 +23,7 @@ class Engine:
 
     def __init__(self, game: Game, batches: Batches, variant: Variant) -> None:
         self.device = batches.device
-        # channels last is faster on CPU and GPU alike (README, architecture)
-        self.game = game.to(self.device).to(memory_format=torch.channels_last).train()
+        self.game = game.to(self.device).to(memory_format=getattr(torch, variant.memory_format)).train()
         self.average = copy.deepcopy(game.generator).requires_grad_(False)  # what is sampled and scored
         self.batches = batches
         self.critic_steps = variant.critic_steps

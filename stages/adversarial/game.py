@@ -135,7 +135,7 @@ class Game(nn.Module):
         real = real.detach().requires_grad_(is_due and self.regularizer.real_gradient)
         fake = fake.detach().float().requires_grad_(is_due and self.regularizer.fake_gradient)
         if self.judges_one_by_one and not (real.requires_grad or fake.requires_grad):
-            real_outputs, fake_outputs = judge(torch.cat([real, fake])).chunk(2)
+            real_outputs, fake_outputs = judge(torch.cat([real, fake])).split([len(real), len(fake)])
         else:  # a gradient in one of them is cheaper where the other is not in the way
             real_outputs, fake_outputs = judge(real), judge(fake)
         real_logits, fake_logits = self.logits(real_outputs), self.logits(fake_outputs)
@@ -171,10 +171,11 @@ class Game(nn.Module):
     def judge(self, images: Tensor, labels: Tensor) -> Tensor:
         """The discriminator's outputs, in float32 under autocast too, on images with instance noise.
 
-        Of several batches of images in a row the labels are the same.
+        So are the images, which autocast's generators give rounded. Of several batches of images in a row the labels are
+        the same.
         """
-        labels = labels.repeat(len(images) // len(labels))
-        return self.discriminator(self.add_noise(images), labels).float()
+        labels = torch.cat([labels] * (len(images) // len(labels)))
+        return self.discriminator(self.add_noise(images.float()), labels).float()
 
     def add_noise(self, images: Tensor) -> Tensor:
         """Images with this moment's instance noise (Sønderby et al., 2017, section 2)."""

@@ -86,7 +86,7 @@ class TranslationGame(game.Game):
 
     def _judges(self) -> tuple[Any, Any]:
         def judge(discriminator: nn.Module) -> Any:
-            return lambda images: discriminator(self.add_noise(images)).float()
+            return lambda images: discriminator(self.add_noise(images.float())).float()
 
         return judge(self.discriminator.digits), judge(self.discriminator.outlines)
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import instance_norm, leaky_relu, linear
+from torch.nn.functional import group_norm, leaky_relu, linear
 
 from stages.adversarial import network
 from stages.adversarial.network import ImageShape, Picture, doubling
@@ -71,7 +71,7 @@ class Generator(network.Generator):
             layers += [StyledLayer(doubling(deep, shallow, larger), shallow, options.latent_size)]
             layers += [StyledLayer(nn.Conv2d(shallow, shallow, 3, padding=1), shallow, options.latent_size)]
         self.layers = nn.ModuleList(layers)
-        self.to_image = nn.Conv2d(depths[-1], channels, 1)
+        self.to_image = nn.Linear(depths[-1], channels)  # of each pixel: on a CPU faster than a convolution
         self.register_buffer("mean_style", torch.zeros(options.latent_size))
         self.apply(_initialise)
 
@@ -114,7 +114,7 @@ class Generator(network.Generator):
         hidden = self.constant.expand(len(styles), -1, -1, -1)
         for layer, style in zip(self.layers, styles.unbind(dim=1), strict=True):
             hidden = layer(hidden, style)
-        return torch.tanh(self.to_image(hidden))
+        return torch.tanh(self.to_image(hidden.movedim(1, -1)).movedim(-1, 1))
 
     @torch.no_grad()
     def pictures(self, *, seed: int) -> dict[str, Picture]:
@@ -157,7 +157,8 @@ class StyledLayer(nn.Module):
         """(batch, …, height, width) and styles (batch, latent_size) to (batch, depth, height, width)."""
         hidden = self.convolution(hidden)
         noise = torch.randn(len(hidden), 1, *hidden.shape[2:], device=hidden.device, dtype=hidden.dtype)
-        hidden = instance_norm(leaky_relu(hidden + self.noise_size * noise, 0.2))
+        hidden = leaky_relu(hidden + self.noise_size * noise, 0.2)
+        hidden = group_norm(hidden, hidden.shape[1])  # instance norm, in half the time on a CPU
         scale, shift = self.scale_and_shift(style)[:, :, None, None].chunk(2, dim=1)
         return hidden * (1 + scale) + shift
 

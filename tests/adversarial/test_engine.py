@@ -151,14 +151,32 @@ def test_buffers_that_are_no_batch_statistics_are_copied() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_precision_is_that_of_the_layers_and_not_of_the_weights(precision: str) -> None:
     playing = engine(variant(precision=precision))
-    seen = set()
+    seen, judged = set(), []
     for module in playing.game.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda _module, _arguments, output: seen.add(output.dtype))
+    playing.game.discriminator.register_forward_pre_hook(lambda _module, arguments: judged.append(arguments[0].dtype))
     playing.step()
     assert seen == {getattr(torch, precision)}
+    assert len(judged) >= 3  # by the discriminator's step real images and fakes, by the generator's fakes
+    assert set(judged) == {torch.float32}
     assert {parameter.dtype for parameter in playing.game.parameters()} == {torch.float32}
     assert all(value == value for value in playing.read_scalars().values())
+
+
+def test_the_memory_format_is_that_of_weights_and_feature_maps_and_changes_no_loss() -> None:
+    losses = []
+    for name in ("channels_last", "contiguous_format"):
+        playing = engine(variant(memory_format=name))
+        seen = set()
+        for module in playing.game.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.in_channels > 1:  # of one channel both are the same
+                assert module.weight.is_contiguous(memory_format=getattr(torch, name))
+                module.register_forward_hook(lambda _module, _arguments, output: seen.add(output.stride(1) == 1))
+        playing.step()
+        assert seen == {name == "channels_last"}
+        losses.append(playing.read_scalars())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4, abs=1e-6)
 
 
 def test_learning_rates_fall_linearly_to_zero_over_the_last_share() -> None:

@@ -47,6 +47,16 @@ def test_no_image_is_in_both_domains() -> None:
     assert torch.equal(outlines, levels.round().to(torch.uint8))
 
 
+def test_both_players_norms_are_instance_norms() -> None:
+    _, game = rules_and_game()
+    for player in (game.generator, game.discriminator):
+        norms = [module for module in player.modules() if isinstance(module, torch.nn.GroupNorm)]
+        assert norms
+        for norm in norms:
+            hidden = torch.randn(3, norm.num_channels, 7, 5) * 3 + 1
+            torch.testing.assert_close(norm(hidden), torch.nn.InstanceNorm2d(norm.num_channels)(hidden))
+
+
 @pytest.mark.parametrize("fakes", ["fresh", "reused"])
 def test_the_generators_loss_is_the_papers(fakes: str) -> None:
     _, game = rules_and_game(generator_fakes=fakes, cycle_weight=7.0, identity_weight=3.0)

@@ -12,7 +12,7 @@ from stages.adversarial.batches import Batches
 from stages.adversarial.engine import Engine
 from stages.adversarial.game import Rules
 from stages.adversarial.parts import build_parts
-from stages.networks import dcgan, mlp
+from stages.networks import began, dcgan, mlp
 from stages.settings.errors import StageError
 from stages.settings.params import Params, load
 
@@ -43,11 +43,18 @@ def rules_and_parts(name: str, shape: tuple[int, int, int]) -> tuple[Rules, dict
     return parts.pop("game"), parts
 
 
-@pytest.mark.parametrize("name", PARAMS.variants)
-def test_a_discriminator_judges_one_by_one_just_where_its_network_says_so(name: str) -> None:
+OTHER_OPTIONS = [
+    *(("dcgan", {"discriminator_norm": norm}) for norm in ("none", "batch", "layer", "spectral")),
+    ("began", {"autoencoder": began.Convolutional(name="convolutional", channels=4)}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), [(name, {}) for name in PARAMS.variants] + OTHER_OPTIONS, ids=str)
+def test_a_discriminator_judges_one_by_one_just_where_its_network_says_so(name: str, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     _, parts = rules_and_parts(name, SHAPE)
-    discriminator = parts["network"].discriminator(SHAPE, CLASSES).train()
+    network = parts["network"].model_copy(update=options)
+    discriminator = network.discriminator(SHAPE, CLASSES).train()
     for module in discriminator.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -55,7 +62,7 @@ def test_a_discriminator_judges_one_by_one_just_where_its_network_says_so(name: 
     with torch.no_grad(), parametrize.cached():  # of a spectral norm, one power iteration for all
         whole = discriminator(images, labels)
         halves = [discriminator(*half) for half in zip(images.split(4), labels.split(4), strict=True)]
-    assert torch.allclose(whole, torch.cat(halves), atol=1e-5) == parts["network"].judges_one_by_one
+    assert torch.allclose(whole, torch.cat(halves), atol=1e-5) == network.judges_one_by_one
 
 
 @pytest.mark.parametrize("name", PARAMS.variants)

@@ -123,6 +123,7 @@ MISTAKES = [
     ("sample.truncation", 1.5, "1.5 is not allowed"),
     ("variants.dcgan.batch_size", 1, "1 is not allowed"),
     ("variants.dcgan.precision", "float16", "'float16' is not allowed (did you mean 'bfloat16'?)"),
+    ("variants.dcgan.memory_format", "channel_last", "'channel_last' is not allowed (did you mean 'channels_last'?)"),
     ("variants.dcgan.images", 1000, "1000 is not allowed"),
     ("variants.dcgan.network", "dcgan", "'dcgan' is not allowed"),
     ("variants.dcgan.network.name", "dcgna", "unknown network 'dcgna' (did you mean 'dcgan'?)"),
