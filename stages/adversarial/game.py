@@ -169,10 +169,9 @@ class Game(nn.Module):
         return Losses(sum(extras.values(), loss), {"generator_loss": loss} | extras)
 
     def judge(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The discriminator's outputs, in float32 under autocast too, on images with instance noise.
+        """The discriminator's outputs on images with instance noise; both in float32 under autocast too.
 
-        So are the images, which autocast's generators give rounded. Of several batches of images in a row the labels are
-        the same.
+        Of several batches of images in a row the labels are the same.
         """
         labels = torch.cat([labels] * (len(images) // len(labels)))
         return self.discriminator(self.add_noise(images.float()), labels).float()
