@@ -48,7 +48,7 @@ bench-time-to-fid: $(BIN)/.installed
 bench-costs: $(BIN)/.installed
 	$(BIN)/python -m tests.benchmarks.costs
 
-# what a stage takes beside its work, against a bare import of torch
+# what a stage takes beside its work, against a bare import of torch: tests/benchmarks/results/stages.md
 bench-stages: $(BIN)/.installed
 	$(BIN)/python -m tests.benchmarks.stages
 

@@ -17,7 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from stages.settings.params import load
 from tests.benchmarks.process import age
+from tests.benchmarks.training import RESULTS, describe
 from tests.conftest import run
 from tests.rebuilds import smoke_clone
 
@@ -55,7 +57,7 @@ def measure(stage: str) -> None:
 
 
 def main() -> None:
-    """Build the clone, take turns, print a table."""
+    """Build the clone, take turns; print the table, and save it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", metavar="STAGE", help=argparse.SUPPRESS)
     if stage := parser.parse_args().measure:
@@ -76,11 +78,19 @@ def main() -> None:
                 beside[stage].append(lived - worked)
                 work[stage].append(worked)
     bare = statistics.median(beside["torch"])
-    print(f"import torch: {bare:.2f} s\n")
-    print("| stage | work, s | beside it, s | beside it / import torch |\n|---|--:|--:|--:|")
+    lines = [
+        f"Seconds of {VARIANT}'s stages in the smoke budget, medians of {TIMES}, on {describe(load())}. "
+        f"A bare `import torch` takes {bare:.2f} s.",
+        "",
+        "| stage | work, s | beside it, s | beside it / import torch |",
+        "|---|--:|--:|--:|",
+    ]
     for stage in WORK:
         rest = statistics.median(beside[stage])
-        print(f"| {stage} | {statistics.median(work[stage]):.2f} | {rest:.2f} | {rest / bare:.2f} |")
+        lines.append(f"| {stage} | {statistics.median(work[stage]):.2f} | {rest:.2f} | {rest / bare:.2f} |")
+    table = "\n".join(lines) + "\n"
+    print(table)
+    (RESULTS / "stages.md").write_text(table)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from tests.benchmarks.usual_loop import UsualLoop
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = ["mlp", "mlp_dropout", "mlp_batchnorm", "conv", "dcgan", "cgan", "wgan_gp"]
 VARIANTS += ["stylegan", "progan", "sagan", "cyclegan"]
-STEPS_A_READING = 25  # as a quick training has them
+CYCLE = 8  # steps, after which every lazy penalty here has had its due share
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,12 @@ def usual_steps(params: Params, name: str, train: Split) -> Iterator[None]:
 def engine_steps(params: Params, name: str, train: Split) -> Iterator[None]:
     """One round of the engine a step, its scalars read as often as a training does."""
     engine = build_engine(params, name, train)
+    variant = params.variant(name)
+    steps_a_reading = max(1, variant.images.quick // variant.batch_size // params.curves.points)
     for index, progress in enumerate(moments()):
         engine.game.begin(progress)
         engine.step()
-        if index % STEPS_A_READING == 0:
+        if index % steps_a_reading == 0:
             engine.read_scalars()
         yield
 
@@ -102,7 +104,7 @@ def rate(steps: Iterator[None], batch_size: int, seconds: float) -> float:
     start = time.perf_counter()
     for taken in itertools.count(1):
         next(steps)
-        if (passed := time.perf_counter() - start) >= seconds and taken % 4 == 0:  # lazy penalties: whole cycles
+        if (passed := time.perf_counter() - start) >= seconds and taken % CYCLE == 0:
             return taken * batch_size / passed
     raise AssertionError
 
@@ -114,16 +116,19 @@ def measure(params: Params, name: str, train: Split, turns: int, seconds: float)
     engine = engine_steps(params, name, train)
     _warm_up(engine)
     with MatrixOperations() as operations:
-        for _ in range(32):
+        for _ in range(4 * CYCLE):
             next(engine)
-    operations_an_image = operations.count / 32 / variant.batch_size
+    operations_an_image = operations.count / (4 * CYCLE) / variant.batch_size
     usual = usual_steps(params, name, train)
     _warm_up(usual)
     rates = []
+    loops = {"usual": usual, "engine": engine}
     for _ in range(turns):
         limit_before = gemm_rate(dtype)
-        found = rate(usual, variant.batch_size, seconds), rate(engine, variant.batch_size, seconds)
-        rates.append((*found, (limit_before + gemm_rate(dtype)) / 2 / operations_an_image))
+        found = {loop: rate(steps, variant.batch_size, seconds) for loop, steps in loops.items()}
+        limit = (limit_before + gemm_rate(dtype)) / 2 / operations_an_image
+        rates.append((found["usual"], found["engine"], limit))
+        loops = dict(reversed(loops.items()))  # a machine that slows down should slow both as often
     a, b, c = (statistics.median(column) for column in zip(*rates, strict=True))
     return Row(
         variant=name,
@@ -145,7 +150,7 @@ def measure_memory(name: str) -> float:
 
 
 def _warm_up(steps: Iterator[None]) -> None:
-    for _ in range(24):
+    for _ in range(3 * CYCLE):
         next(steps)
 
 

@@ -43,13 +43,14 @@ def rules_and_parts(name: str, shape: tuple[int, int, int]) -> tuple[Rules, dict
     return parts.pop("game"), parts
 
 
-OTHER_OPTIONS = [
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in PARAMS.variants),
     *(("dcgan", {"discriminator_norm": norm}) for norm in ("none", "batch", "layer", "spectral")),
     ("began", {"autoencoder": began.Convolutional(name="convolutional", channels=4)}),
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), [(name, {}) for name in PARAMS.variants] + OTHER_OPTIONS, ids=str)
+@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
 def test_a_discriminator_judges_one_by_one_just_where_its_network_says_so(name: str, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     _, parts = rules_and_parts(name, SHAPE)
