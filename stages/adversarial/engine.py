@@ -66,7 +66,7 @@ class Engine:
 
         self.game.discriminator.requires_grad_(False)  # saves the gradients nobody steps on
         with self._autocast(), parametrize.cached():
-            losses = self.game.generator_loss(real.detach(), labels)
+            losses = self.game.generator_loss(real, labels)
         self._descend(self.generator_optimizer, losses)
         gradients = [weight.grad for weight in self.game.generator.parameters() if weight.grad is not None]
         self._add({"generator_gradient": torch.stack(torch._foreach_norm(gradients)).norm()})
@@ -81,7 +81,7 @@ class Engine:
             optimizer.learning_rate = rate * left
 
     def read_scalars(self) -> dict[str, float]:
-        """Means of every plotted scalar since the last reading; this and `find_broken` alone wait for a step."""
+        """Means of every plotted scalar since the last reading; here, this and `find_broken` alone wait for a step."""
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         self._sums.clear()
         self._counts.clear()

@@ -46,7 +46,7 @@ class Generator(nn.Module):
     def sample(self, labels: Tensor, *, seed: int, truncation: float = 1.0, batch_size: int = 500) -> Tensor:
         """Images (count, channels, height, width) in [-1, 1], one a label (count,).
 
-        The latents are drawn on the CPU, so that a seed asks for the same images on every device. The state
+        The latents are drawn on the CPU, so that a seed gives the same ones on every device. The state
         of torch's random numbers and of the module is left as it was.
         """
         device = labels.device

@@ -71,7 +71,8 @@ class Generator(network.Generator):
             layers += [StyledLayer(doubling(deep, shallow, larger), shallow, options.latent_size)]
             layers += [StyledLayer(nn.Conv2d(shallow, shallow, 3, padding=1), shallow, options.latent_size)]
         self.layers = nn.ModuleList(layers)
-        self.to_image = nn.Linear(depths[-1], channels)  # of each pixel: on a CPU faster than a convolution
+        # of each pixel: on a CPU faster than a convolution; starts with gain 1, as tanh follows
+        self.to_image = nn.Linear(depths[-1], channels)
         self.register_buffer("mean_style", torch.zeros(options.latent_size))
         self.apply(_initialise)
 
@@ -85,7 +86,7 @@ class Generator(network.Generator):
         return self.synthesise(self.mix_at_random(styles) if self.training else styles)
 
     def generate(self, latent: Tensor, labels: Tensor, truncation: float) -> Tensor:
-        """Truncation draws styles, not latents, towards their mean (section 3.2 of the appendix B)."""
+        """Truncation draws styles, not latents, towards their mean (appendix B)."""
         return self.synthesise(self.every_layer(torch.lerp(self.mean_style, self.styles(latent), truncation)))
 
     def styles(self, latent: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ class Generator(network.Generator):
 
     @torch.no_grad()
     def pictures(self, *, seed: int) -> dict[str, Picture]:
-        """Style mixing: rows give the first two layers' style, columns the later layers'; noise is the same."""
+        """Style mixing: rows give the first two layers' style, columns the later layers'."""
         labels = torch.zeros(2 * PICTURED, dtype=torch.int64, device=self.constant.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

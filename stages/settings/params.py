@@ -105,7 +105,7 @@ class Variant(Strict):
     ema_halflife_images: Positive
     ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     precision: Literal["float32", "bfloat16"]
-    memory_format: Literal["channels_last", "contiguous_format"]  # of images and feature maps: torch's names
+    memory_format: Literal["channels_last", "contiguous_format"]  # of weights in training, thus of feature maps
     seeds: Seeds
     images: ByBudget
 

@@ -40,12 +40,12 @@ def main() -> None:
     print(f"{asked.variant}, {params.budget} budget, on {describe(params)}")
     before_first_step = age()
     trained = 0.0
-    due = total / asked.looks
+    looks = 0
     started = time.perf_counter()
     for seen in engine.play(total):
-        if seen < due:
+        if seen * asked.looks < total * (looks + 1):
             continue
-        due = seen + total / asked.looks
+        looks = seen * asked.looks // total
         trained += time.perf_counter() - started
         samples = to_uint8(engine.game.sample(engine.average, wanted, engine.batches.images, seed=params.sample.seed))
         features, _ = images_to_features(classifier, samples.cpu().numpy(), device)

@@ -50,7 +50,7 @@ class Row:
     engine_to_limit: float
     quick: float
     full: float
-    memory: float  # of engine and game, at its highest, beyond libraries and images, in a process of their own
+    memory: float  # of engine and game (a translator's outlines too), at its highest, beyond libraries and images
 
 
 def build(params: Params, name: str, train: Split, seed: int = 0) -> tuple[Any, torch.Tensor, torch.Tensor]:

@@ -52,9 +52,26 @@ def test_both_players_norms_are_instance_norms() -> None:
     for player in (game.generator, game.discriminator):
         norms = [module for module in player.modules() if isinstance(module, torch.nn.GroupNorm)]
         assert norms
+        assert not [module for module in player.modules() if "Norm" in type(module).__name__ and module not in norms]
         for norm in norms:
+            assert not list(norm.parameters())
             hidden = torch.randn(3, norm.num_channels, 7, 5) * 3 + 1
             torch.testing.assert_close(norm(hidden), torch.nn.InstanceNorm2d(norm.num_channels)(hidden))
+
+
+def test_under_autocast_both_discriminators_see_float32() -> None:
+    _, game = rules_and_game()
+    seen: list[torch.dtype] = []
+    for discriminator in (game.discriminator.digits, game.discriminator.outlines):
+        discriminator.register_forward_pre_hook(lambda _module, arguments: seen.append(arguments[0].dtype))
+    real, labels = batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert game.generator.to_digits(real[:, 1:]).dtype == torch.bfloat16
+        game.discriminator_loss(real, labels)
+        assert len(seen) == 2
+        game.generator_loss(real, labels)
+    assert len(seen) == 4
+    assert set(seen) == {torch.float32}
 
 
 @pytest.mark.parametrize("fakes", ["fresh", "reused"])
