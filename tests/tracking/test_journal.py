@@ -11,9 +11,25 @@ from stages.tracking import journal
 
 LOCK = """schema: '2.0'
 stages:
+  train@conv:
+    cmd: python -m stages.train conv
+    deps:
+    - path: data/processed/train
+      hash: md5
+      md5: old.dir
+      size: 1
+    outs:
+    - path: models/conv
+      hash: md5
+      md5: def.dir
+      size: 1
   preprocess:
     cmd: python -m stages.preprocess
     outs:
+    - path: data/processed/test
+      hash: md5
+      md5: ghi.dir
+      size: 1
     - path: data/processed/train
       hash: md5
       md5: abc.dir
@@ -29,7 +45,7 @@ def test_a_lock_that_is_being_written_is_read_again(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(journal, "LOCK_READINGS", 1)
         patch.setattr(journal, "POLL_SECONDS", 0)
-        for length in range(LOCK.index("      size")):
+        for length in range(LOCK.index("abc.dir\n") + len("abc.dir\n")):
             lock.write_text(LOCK[:length])
             assert journal._dvc_digest("data/processed/train") == "unknown"
     lock.write_text(LOCK[: len(LOCK) // 2])
