@@ -60,8 +60,8 @@ def to_outlines(images: Tensor) -> Tensor:
     return dilated - eroded - 1
 
 
-def grid_png(images: np.ndarray, columns: int, scale: int = 2) -> bytes:
-    """PNG bytes of uint8 images (count, 1 or 3, height, width) in rows, left to right."""
+def grid(images: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:
+    """uint8 images (count, 1 or 3, height, width) in rows, left to right: one picture (height, width[, 3])."""
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     gap = 1
@@ -70,8 +70,12 @@ def grid_png(images: np.ndarray, columns: int, scale: int = 2) -> bytes:
         top = gap + (index // columns) * (height + gap)
         left = gap + (index % columns) * (width + gap)
         sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    picture = Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet)
-    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+    return sheet.squeeze(2) if channels == 1 else sheet
+
+
+def grid_png(images: np.ndarray, columns: int, scale: int = 2) -> bytes:
+    """PNG bytes of such a picture."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    Image.fromarray(grid(images, columns, scale)).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

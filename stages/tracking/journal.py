@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -122,11 +123,11 @@ class Journal:
         self._write("metrics", step=step, values=numbers)
 
     def images(self, name: str, step: int, images: np.ndarray) -> None:
-        """A grid of uint8 images (count, channels, height, width) at a step."""
-        from stages.support.images import grid_png  # brings torch, which the report can do without
-
-        file = f"{name}-{step:010d}.png"
-        self._attach(file, grid_png(images, columns=8))
+        """uint8 images (count, channels, height, width) at a step, to be shown in a grid."""
+        buffer = io.BytesIO()
+        np.save(buffer, images)
+        file = f"{name}-{step:010d}.npy"
+        self._attach(file, buffer.getvalue())
         self._write("image", name=name, step=step, file=file)
 
     def dataset(self, path: str, rows: int) -> None:

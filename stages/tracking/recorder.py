@@ -23,11 +23,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import mlflow
+import numpy as np
 from filelock import FileLock, Timeout
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.tracking import MlflowClient
 
 from stages.support.files import one_line, repository, sha256
+from stages.support.images import grid
 from stages.tracking.journal import (
     EVENTS,
     FAILURE,
@@ -61,19 +63,19 @@ class Recording:
         self.joined = False  # whether the run was there before, and its status is not ours to set
 
     def apply(self, events: list[dict[str, Any]]) -> None:
-        """Record events in order, runs of metrics in one call."""
+        """Record events in order, but all metrics of a run in one call, which takes as long as an image."""
         metrics: list[Metric] = []
         for event in events:
-            if event["event"] == "metrics":
-                for key, value in event["values"].items():
-                    metrics.append(Metric(key, value, event["time"], event["step"]))
-                continue
-            self._log_metrics(metrics)
-            metrics = []
-            if event["event"] in ("store", "run", "join"):
-                getattr(self, f"_on_{event['event']}")(event)
+            kind = event["event"]
+            if kind in ("store", "run", "join", "end"):
+                self._log_metrics(metrics)
+                metrics = []
+            if kind == "metrics":
+                metrics += [Metric(key, value, event["time"], event["step"]) for key, value in event["values"].items()]
+            elif kind in ("store", "run", "join"):
+                getattr(self, f"_on_{kind}")(event)
             elif self.run_id is not None:
-                getattr(self, f"_on_{event['event']}")(self.run_id, event)
+                getattr(self, f"_on_{kind}")(self.run_id, event)
         self._log_metrics(metrics)
 
     def _on_store(self, event: dict[str, Any]) -> None:
@@ -114,10 +116,8 @@ class Recording:
                 self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_A_BATCH])
 
     def _on_image(self, run_id: str, event: dict[str, Any]) -> None:
-        from PIL import Image
-
-        with Image.open(self.folder / event["file"]) as picture:
-            self.client.log_image(run_id, picture, key=event["name"], step=event["step"])
+        picture = grid(np.load(self.folder / event["file"]), columns=8)
+        self.client.log_image(run_id, picture, key=event["name"], step=event["step"])
 
     def _on_dataset(self, run_id: str, event: dict[str, Any]) -> None:
         dataset = Dataset(
