@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class Engine:
 
     def step(self) -> None:
         """One round of the game."""
-        self.game.discriminator.requires_grad_(True)
+        self._let_discriminator_learn(True)
         for _ in range(self.critic_steps):
             real, labels = self.batches.next()
             # a spectral norm takes its power iteration once a loss, for all images that the loss looks at
@@ -64,11 +65,11 @@ class Engine:
             self._descend(self.discriminator_optimizer, losses)
             self.game.after_discriminator_step()
 
-        self.game.discriminator.requires_grad_(False)  # saves the gradients nobody steps on
+        self._let_discriminator_learn(False)  # saves the gradients nobody steps on
         with self._autocast(), parametrize.cached():
             losses = self.game.generator_loss(real, labels)
         self._descend(self.generator_optimizer, losses)
-        gradients = [weight.grad for weight in self.game.generator.parameters() if weight.grad is not None]
+        gradients = [weight.grad for weight in self.generator_optimizer.weights if weight.grad is not None]
         self._add({"generator_gradient": torch.stack(torch._foreach_norm(gradients)).norm()})
         self.seen += self.batches.batch_size
         self._update_average()
@@ -128,8 +129,14 @@ class Engine:
             "batches": self.batches,
         }
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast_to_bfloat16)
+    def _let_discriminator_learn(self, learns: bool) -> None:
+        for weight in self.discriminator_optimizer.weights:  # found once: a walk over the modules takes longer
+            weight.requires_grad_(learns)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.autocast_to_bfloat16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
 
     def _descend(self, optimizer: Optimizer, losses: Losses) -> None:
         optimizer.zero_grad()

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import group_norm
 
 from stages.settings.params import Part
 
@@ -103,6 +104,14 @@ class Network(Part):
     @abstractmethod
     def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> nn.Module:
         """Images and labels to (batch, outputs, …): the first output is the logit, more are a game's to use."""
+
+
+class InstanceNorm(nn.Module):
+    """Instance norm without weights (Ulyanov et al., 2016): groups of one channel, faster on a CPU than torch's own."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same, each channel of each image with mean 0 and variance 1."""
+        return group_norm(hidden, hidden.shape[1])
 
 
 def doubling(deep: int, shallow: int, larger: tuple[int, int], bias: bool = True) -> nn.ConvTranspose2d:

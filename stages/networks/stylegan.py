@@ -12,10 +12,10 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import group_norm, leaky_relu, linear
+from torch.nn.functional import leaky_relu, linear
 
 from stages.adversarial import network
-from stages.adversarial.network import ImageShape, Picture, doubling
+from stages.adversarial.network import ImageShape, InstanceNorm, Picture, doubling
 from stages.settings.params import Size
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -152,6 +152,7 @@ class StyledLayer(nn.Module):
         super().__init__()
         self.convolution = convolution
         self.noise_size = nn.Parameter(torch.zeros(depth, 1, 1))
+        self.norm = InstanceNorm()
         self.scale_and_shift = nn.Linear(latent_size, 2 * depth)
 
     def forward(self, hidden: Tensor, style: Tensor) -> Tensor:
@@ -159,9 +160,8 @@ class StyledLayer(nn.Module):
         hidden = self.convolution(hidden)
         noise = torch.randn(len(hidden), 1, *hidden.shape[2:], device=hidden.device, dtype=hidden.dtype)
         hidden = leaky_relu(hidden + self.noise_size * noise, 0.2)
-        hidden = group_norm(hidden, hidden.shape[1])  # instance norm, faster so on a CPU
         scale, shift = self.scale_and_shift(style)[:, :, None, None].chunk(2, dim=1)
-        return hidden * (1 + scale) + shift
+        return self.norm(hidden) * (1 + scale) + shift
 
 
 class Discriminator(nn.Module):

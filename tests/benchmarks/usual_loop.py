@@ -2,12 +2,14 @@
 
 A DataLoader over PIL images (without workers, its default: two cores are busy already), torch's optimisers as they
 come, losses read with `.item()` in every step, all gradients computed whether or not anyone steps on them, a spectral
-norm's power iteration in every pass, the average one weight after the other.
+norm's power iteration in every pass, the average one weight after the other. Real images and fakes have a pass each,
+and so have the images that a translator translates and those that the identity loss looks at.
 """
 
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from stages.adversarial.game import Game
+from stages.games.cyclegan import TranslationGame, Translations
 from stages.settings.params import Adam, RMSprop, Variant
 
 
@@ -42,6 +45,8 @@ class UsualLoop:
     def __init__(self, game: Game, images: np.ndarray, labels: np.ndarray, variant: Variant) -> None:
         self.game = game.train()
         game.judges_one_by_one = False  # real images and fakes in two passes
+        if isinstance(game, TranslationGame):
+            game.translate = partial(_translate, game)  # type: ignore[method-assign]
         self.average = copy.deepcopy(game.generator)
         self.critic_steps = variant.critic_steps
         self.decay = 0.5 ** (variant.batch_size / variant.ema_halflife_images)
@@ -82,6 +87,14 @@ class UsualLoop:
             self.batches = iter(self.loader)
             real, labels = next(self.batches)
         return real, labels
+
+
+def _translate(game: TranslationGame, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
+    """One domain after the other, each translator met twice."""
+    to_digits = partial(game.generator.translate, target="digits")
+    to_outlines = partial(game.generator.translate, target="outlines")
+    made = to_digits(outlines), to_outlines(digits)
+    return Translations(*made, *((to_digits(digits), to_outlines(outlines)) if with_identity else made))
 
 
 def _optimizer(options: Adam | RMSprop, player: torch.nn.Module) -> torch.optim.Optimizer:
