@@ -33,7 +33,7 @@ EVENTS = "events.jsonl"
 LOCK = "lock"  # held while the stage lives
 FAILURE = "failure"  # one line: why the recorder gave this journal up
 POLL_SECONDS = 0.05
-LOCK_READINGS = 40  # of dvc.lock, at most
+LOCK_SECONDS = 2  # for an output to be in dvc.lock
 
 
 def journals() -> Path:
@@ -232,20 +232,26 @@ def _git_commit() -> str:
 
 
 def _dvc_digest(path: str) -> str:
-    """DVC's hash of an output, from dvc.lock, which another job's DVC may be writing: one cut off is read again."""
+    """DVC's hash of an output, from dvc.lock; unknown where it is not there, or not soon.
+
+    Another job's DVC may be writing that file: one that is cut off is read again.
+    """
     # a parser of YAML takes a tenth of a second for the whole file; DVC writes an output always in the same way
     output = re.compile(
         rf"^    outs:\n(?:    [- ] .*\n)*?    - path: {re.escape(path)}\n(?:      .*\n)*?      md5: (\S+)\n",
         re.MULTILINE,
     )
-    for _ in range(LOCK_READINGS):
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
         try:
-            if found := output.search(Path("dvc.lock").read_text()):
-                return found[1]
+            text = Path("dvc.lock").read_text(encoding="utf-8", errors="replace")
         except OSError:
-            break
+            return "unknown"
+        if found := output.search(text):
+            return found[1]
+        if time.monotonic() >= deadline:
+            return "unknown"
         time.sleep(POLL_SECONDS)
-    return "unknown"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -29,7 +30,6 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.tracking import MlflowClient
 
 from stages.support.files import one_line, repository, sha256
-from stages.support.images import grid
 from stages.tracking.journal import (
     EVENTS,
     FAILURE,
@@ -42,6 +42,7 @@ from stages.tracking.journal import (
 
 IDLE_SECONDS = 30  # without a journal, until a recorder ends
 LIVE_SECONDS = 5  # between two recordings of what a stage is still writing: few large ones take it less time
+BORDERS = ("store", "run", "join", "end")  # events between which all others belong to one run
 RECORDING = "recording"  # a lock: held by who records a journal
 LONGEST_PARAM = 6000  # characters, MLflow's limit
 LONGEST_DIGEST = 36  # characters, MLflow's limit
@@ -63,20 +64,17 @@ class Recording:
         self.joined = False  # whether the run was there before, and its status is not ours to set
 
     def apply(self, events: list[dict[str, Any]]) -> None:
-        """Record events in order, but all metrics of a run in one call, which takes as long as an image."""
-        metrics: list[Metric] = []
-        for event in events:
-            kind = event["event"]
-            if kind in ("store", "run", "join", "end"):
-                self._log_metrics(metrics)
-                metrics = []
-            if kind == "metrics":
-                metrics += [Metric(key, value, event["time"], event["step"]) for key, value in event["values"].items()]
-            elif kind in ("store", "run", "join"):
-                getattr(self, f"_on_{kind}")(event)
+        """Record events in order, but what a run's events hold of metrics first and together: each call takes long."""
+        for is_border, group in itertools.groupby(events, lambda event: event["event"] in BORDERS):
+            if is_border:
+                for event in group:
+                    getattr(self, f"_on_{event['event']}")(event)
             elif self.run_id is not None:
-                getattr(self, f"_on_{kind}")(self.run_id, event)
-        self._log_metrics(metrics)
+                within = list(group)
+                self._log_metrics(self.run_id, [event for event in within if event["event"] == "metrics"])
+                for event in within:
+                    if event["event"] != "metrics":
+                        getattr(self, f"_on_{event['event']}")(self.run_id, event)
 
     def _on_store(self, event: dict[str, Any]) -> None:
         self.client, self.experiment_id = open_store(event["experiment"])
@@ -87,7 +85,7 @@ class Recording:
 
     def _on_join(self, event: dict[str, Any]) -> None:
         if self.run_id is not None:
-            self._on_end(self.run_id, {"status": "FINISHED", "time": event["time"]})
+            self._on_end({"status": "FINISHED", "time": event["time"]})
         self.run_id, self.joined = None, False
         found = self.client.search_runs(
             [self.experiment_id],
@@ -110,12 +108,18 @@ class Recording:
         for start in range(0, len(params), PARAMS_A_BATCH):
             self.client.log_batch(self.run_id, params=params[start : start + PARAMS_A_BATCH])
 
-    def _log_metrics(self, metrics: list[Metric]) -> None:
-        if self.run_id is not None:
-            for start in range(0, len(metrics), METRICS_A_BATCH):
-                self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+    def _log_metrics(self, run_id: str, events: list[dict[str, Any]]) -> None:
+        metrics = [
+            Metric(key, value, event["time"], event["step"])
+            for event in events
+            for key, value in event["values"].items()
+        ]
+        for start in range(0, len(metrics), METRICS_A_BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
 
     def _on_image(self, run_id: str, event: dict[str, Any]) -> None:
+        from stages.support.images import grid  # brings torch, which most journals can do without
+
         picture = grid(np.load(self.folder / event["file"]), columns=8)
         self.client.log_image(run_id, picture, key=event["name"], step=event["step"])
 
@@ -148,9 +152,9 @@ class Recording:
             with contextlib.suppress(mlflow.MlflowException):
                 self.client.delete_run(marker.read_text())
 
-    def _on_end(self, run_id: str, event: dict[str, Any]) -> None:
-        if not self.joined:
-            self.client.set_terminated(run_id, event["status"], event["time"])
+    def _on_end(self, event: dict[str, Any]) -> None:
+        if self.run_id is not None and not self.joined:
+            self.client.set_terminated(self.run_id, event["status"], event["time"])
 
 
 def open_store(experiment: str) -> tuple[MlflowClient, str]:
@@ -214,9 +218,10 @@ class Follower:
 
 
 def serve(key: str) -> None:
-    """Record the journals of one key until there has been none for a while; return at once where another does."""
+    """Record the journals of one key until there has been none for a while; return where another does."""
     os.nice(10)  # trainings first
-    with contextlib.suppress(Timeout), FileLock(recorder_lock(key), timeout=0):
+    # a stage that asks whether anyone serves holds the lock for a moment
+    with contextlib.suppress(Timeout), FileLock(recorder_lock(key), timeout=1):
         followers: dict[Path, Follower] = {}
         last = time.monotonic()
         while time.monotonic() - last < IDLE_SECONDS and journals().exists():

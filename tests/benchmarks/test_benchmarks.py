@@ -69,6 +69,24 @@ def test_the_usual_loop_and_the_engine_train_the_same_game(name: str) -> None:
     assert (ours - theirs).norm() < 0.1 * (ours - start).norm()
 
 
+def test_the_usual_loop_translates_each_batch_by_itself() -> None:
+    train = split(32)
+    passes = {"usual": 0, "engine": 0}
+    for loop in passes:
+        game, images, labels = build(PARAMS, "cyclegan", train)
+
+        def count(*_: object, loop: str = loop) -> None:
+            passes[loop] += 1
+
+        game.generator.to_digits.register_forward_hook(count)
+        variant = PARAMS.variant("cyclegan")
+        if loop == "usual":
+            UsualLoop(game, images.numpy(), labels.numpy(), variant).step()
+        else:
+            Engine(game, Batches(images, labels, variant.batch_size), variant).step()
+    assert passes == {"usual": 3, "engine": 2}  # of outlines, and back; the usual loop's third is the identity's
+
+
 def test_operations_are_those_of_the_formulas() -> None:
     layer, images = nn.Linear(5, 7), torch.randn(3, 5)
     with MatrixOperations() as operations:

@@ -90,11 +90,12 @@ class UsualLoop:
 
 
 def _translate(game: TranslationGame, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
-    """One domain after the other, each translator met twice."""
+    """A pass for each domain, and another for the identity loss."""
     to_digits = partial(game.generator.translate, target="digits")
     to_outlines = partial(game.generator.translate, target="outlines")
     made = to_digits(outlines), to_outlines(digits)
-    return Translations(*made, *((to_digits(digits), to_outlines(outlines)) if with_identity else made))
+    is_looked_at = with_identity and game.rules.identity_weight > 0
+    return Translations(*made, *((to_digits(digits), to_outlines(outlines)) if is_looked_at else made))
 
 
 def _optimizer(options: Adam | RMSprop, player: torch.nn.Module) -> torch.optim.Optimizer:

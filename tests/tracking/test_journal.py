@@ -6,8 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from stages.tracking import journal
+from tests.conftest import ROOT
 
 LOCK = """schema: '2.0'
 stages:
@@ -43,14 +45,22 @@ def test_a_lock_that_is_being_written_is_read_again(monkeypatch: pytest.MonkeyPa
     assert journal._dvc_digest("data/processed/train") == "unknown"
     lock = tmp_path / "dvc.lock"
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "LOCK_READINGS", 1)
-        patch.setattr(journal, "POLL_SECONDS", 0)
-        for length in range(LOCK.index("abc.dir\n") + len("abc.dir\n")):
+        patch.setattr(journal, "LOCK_SECONDS", 0)
+        end = LOCK.index("abc.dir\n") + len("abc.dir\n")
+        for length in range(len(LOCK) + 1):
             lock.write_text(LOCK[:length])
-            assert journal._dvc_digest("data/processed/train") == "unknown"
+            assert journal._dvc_digest("data/processed/train") == ("abc.dir" if length >= end else "unknown")
     lock.write_text(LOCK[: len(LOCK) // 2])
     finish = threading.Timer(0.3, lambda: lock.write_text(LOCK))
     finish.start()
     assert journal._dvc_digest("data/processed/train") == "abc.dir"
     finish.join()
     assert journal._dvc_digest("data/raw") == "unknown"
+
+
+def test_digests_are_those_that_a_parser_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    stages = YAML(typ="safe").load(ROOT / "dvc.lock")["stages"].values()
+    digests = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    assert "data/processed/train" in digests
+    assert {path: journal._dvc_digest(path) for path in digests} == digests

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
+from PIL import Image
 from safetensors.torch import load_file, save
 
 from stages.adversarial.parts import build_part, build_parts
@@ -83,6 +84,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
+def sample_images(step: int) -> np.ndarray:
+    """Nine of three channels: in a grid of eight columns the last begins the second row."""
+    images = np.full((9, 3, 5, 5), step, np.uint8)
+    images[8] = np.array([7, 8, 9])[:, None, None]
+    return images
+
+
 def record_training(tracking: Tracking, folder: Path) -> None:
     parameters = {"network": {"name": "mlp", "widths": [1, 2]}, "seed": 0, "checkpoint": "last"}
     with Journal(tracking, "x") as journal:
@@ -90,8 +98,13 @@ def record_training(tracking: Tracking, folder: Path) -> None:
         journal.dataset("data/processed/train", 55000)
         for step in (10, 20):
             journal.metrics(step, {"generator_loss": step / 10})
-            journal.images("samples", step, np.full((4, 1, 5, 5), step, np.uint8))
+            journal.images("samples", step, sample_images(step))
         journal.model(model_files(folder), (1, 5, 5), HASH)
+
+
+def read_picture(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        return np.asarray(picture)
 
 
 def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Path) -> None:
@@ -108,7 +121,9 @@ def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Pat
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.name == "data/processed/train"
     pictures = sorted((tmp_path / "repository/mlartifacts").rglob("*.png"))
-    assert len(pictures) == 2
+    assert sorted(int(read_picture(picture)[4, 4, 0]) for picture in pictures) == [10, 20]
+    assert read_picture(pictures[0]).shape == (26, 98, 3)  # 8 × 2 images of 5 × 5 with lines between, twice as large
+    assert read_picture(pictures[0])[18, 6].tolist() == [7, 8, 9]
     assert not list((tmp_path / "repository/.cache/tracking").iterdir())  # recorded journals are removed
 
 
