@@ -120,7 +120,7 @@ class Recording:
     def _on_image(self, run_id: str, event: dict[str, Any]) -> None:
         from stages.support.images import grid  # brings torch, which most journals can do without
 
-        picture = grid(np.load(self.folder / event["file"]), columns=8)
+        picture = grid(np.load(self.folder / event["file"]), columns=8, scale=1)
         self.client.log_image(run_id, picture, key=event["name"], step=event["step"])
 
     def _on_dataset(self, run_id: str, event: dict[str, Any]) -> None:

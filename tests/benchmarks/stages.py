@@ -23,7 +23,7 @@ WORK = {  # the functions of a stage that do what it is for
     "evaluate": ("score_samples", "score_snapshots"),
     "report": ("write_page", "draw_samples", "draw_scores"),
 }
-TIMES = 5
+TIMES = 7
 
 
 def measure(stage: str) -> None:
@@ -87,7 +87,11 @@ def main() -> None:
     ]
     for stage in WORK:
         rest = statistics.median(beside[stage])
-        lines.append(f"| {stage} | {statistics.median(work[stage]):.2f} | {rest:.2f} | {rest / bare:.2f} |")
+        # of one round each: a machine that slows down slows both
+        ratio = statistics.median(
+            of_stage / torch for of_stage, torch in zip(beside[stage], beside["torch"], strict=True)
+        )
+        lines.append(f"| {stage} | {statistics.median(work[stage]):.2f} | {rest:.2f} | {ratio:.2f} |")
     table = "\n".join(lines) + "\n"
     print(table)
     (RESULTS / "stages.md").write_text(table)

@@ -121,9 +121,9 @@ def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Pat
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.name == "data/processed/train"
     pictures = sorted((tmp_path / "repository/mlartifacts").rglob("*.png"))
-    assert sorted(int(read_picture(picture)[4, 4, 0]) for picture in pictures) == [10, 20]
-    assert read_picture(pictures[0]).shape == (26, 98, 3)  # 8 × 2 images of 5 × 5 with lines between, twice as large
-    assert read_picture(pictures[0])[18, 6].tolist() == [7, 8, 9]
+    assert sorted(int(read_picture(picture)[2, 2, 0]) for picture in pictures) == [10, 20]
+    assert read_picture(pictures[0]).shape == (13, 49, 3)  # 8 × 2 images of 5 × 5 with lines between
+    assert read_picture(pictures[0])[9, 3].tolist() == [7, 8, 9]
     assert not list((tmp_path / "repository/.cache/tracking").iterdir())  # recorded journals are removed
 
 
