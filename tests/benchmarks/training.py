@@ -193,7 +193,7 @@ def main() -> None:
     """Measure the variants that were asked for; print the table and, if all were, save it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="default: " + " ".join(VARIANTS))
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
     parser.add_argument("--memory", metavar="VARIANT", help=argparse.SUPPRESS)
     asked = parser.parse_args()
