@@ -24,12 +24,11 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import mlflow
-import numpy as np
 from filelock import FileLock, Timeout
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.tracking import MlflowClient
 
-from stages.support.files import one_line, repository, sha256
+from stages.support.files import one_line, read_array, repository, sha256
 from stages.tracking.journal import (
     EVENTS,
     FAILURE,
@@ -78,9 +77,9 @@ class Recording:
 
     def _on_store(self, event: dict[str, Any]) -> None:
         self.client, self.experiment_id = open_store(event["experiment"])
+        self._forget_partial_run()
 
     def _on_run(self, event: dict[str, Any]) -> None:
-        self._forget_partial_run()
         self._create(event, event["parameters"], event["tags"])
 
     def _on_join(self, event: dict[str, Any]) -> None:
@@ -120,7 +119,7 @@ class Recording:
     def _on_image(self, run_id: str, event: dict[str, Any]) -> None:
         from stages.support.images import grid  # brings torch, which most journals can do without
 
-        picture = grid(np.load(self.folder / event["file"]), columns=8, scale=1)
+        picture = grid(read_array(self.folder / event["file"]), columns=8, scale=1)
         self.client.log_image(run_id, picture, key=event["name"], step=event["step"])
 
     def _on_dataset(self, run_id: str, event: dict[str, Any]) -> None:

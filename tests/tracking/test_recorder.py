@@ -225,6 +225,23 @@ def test_models_from_the_cache_get_a_run_marked_restored_once(tracking: Tracking
     assert sorted(run.data.metrics["fid"] for run in found) == [1.5, 2.5]
 
 
+def test_a_restored_run_that_was_broken_off_is_made_anew(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        attach = Journal._attach
+        patch.setattr(Journal, "_attach", lambda journal, name, _: attach(journal, name, b"no array"))
+        with Journal(tracking, "x") as journal:
+            journal.join_run("x", HASH, "last", {"seed": 0, "checkpoint": "last"})
+            journal.images("samples", 20, sample_images(20))
+    (picture,) = (tmp_path / "repository/.cache/tracking").rglob("*.npy")
+    np.save(picture, sample_images(20))
+    assert recorder.sync() == 0
+    (run,) = runs(tmp_path)
+    assert run.data.tags["reprogan.restored"] == "true"
+    assert len(list((tmp_path / "repository/mlartifacts").rglob(f"{run.info.run_id}/**/*.png"))) == 1
+
+
 def test_a_failed_training_is_a_failed_run(tracking: Tracking, tmp_path: Path) -> None:
     def diverge() -> None:
         with Journal(tracking, "x") as journal:
