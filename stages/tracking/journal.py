@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import io
 import json
 import os
 import re
@@ -27,7 +26,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from stages.settings.params import Tracking
-from stages.support.files import repository
+from stages.support.files import repository, write_array, write_bytes
 
 EVENTS = "events.jsonl"
 LOCK = "lock"  # held while the stage lives
@@ -124,10 +123,8 @@ class Journal:
 
     def images(self, name: str, step: int, images: np.ndarray) -> None:
         """uint8 images (count, channels, height, width) at a step, to be shown in a grid."""
-        buffer = io.BytesIO()
-        np.save(buffer, images)
         file = f"{name}-{step:010d}.npy"
-        self._attach(file, buffer.getvalue())
+        self._attach(file, images)
         self._write("image", name=name, step=step, file=file)
 
     def dataset(self, path: str, rows: int) -> None:
@@ -163,12 +160,14 @@ class Journal:
         except OSError as error:
             self._give_up(error)
 
-    def _attach(self, name: str, content: bytes) -> None:
+    def _attach(self, name: str, content: bytes | np.ndarray) -> None:
         if self.folder is None:
             return
         try:
-            (self.folder / name).parent.mkdir(exist_ok=True)
-            (self.folder / name).write_bytes(content)
+            if isinstance(content, np.ndarray):
+                write_array(self.folder / name, content)
+            else:
+                write_bytes(self.folder / name, content)
         except OSError as error:
             self._give_up(error)
 

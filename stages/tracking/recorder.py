@@ -63,7 +63,7 @@ class Recording:
         self.joined = False  # whether the run was there before, and its status is not ours to set
 
     def apply(self, events: list[dict[str, Any]]) -> None:
-        """Record events in order, but what a run's events hold of metrics first and together: each call takes long."""
+        """Record events in order, but a run's metrics first and together: a call takes as long as that of an image."""
         for is_border, group in itertools.groupby(events, lambda event: event["event"] in BORDERS):
             if is_border:
                 for event in group:
