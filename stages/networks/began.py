@@ -9,10 +9,13 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape, doubling
-from stages.settings.params import Size, Strict
+from stages.config.components import Strict
+from stages.config.types import Size
+from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.network import Network
+from stages.networks.layers import doubling
 
 LEAST_INK = 0.05  # keeps the error of an empty image finite
 
@@ -54,7 +57,7 @@ class FullyConnected(Strict):
         return encoder, nn.Sequential(_linear_layers(sizes[::-1]), nn.Unflatten(1, image_shape))
 
 
-class Network(network.Network):
+class BEGANNetwork(Network):
     """The generator is not the paper's, which is like the decoder, but DCGAN's."""
 
     kind: ClassVar[str] = "autoencoding"
@@ -65,23 +68,23 @@ class Network(network.Network):
     ink_power: Annotated[float, Field(ge=0, le=1)]
 
     @property
-    def judges_one_by_one(self) -> bool:
-        """See the contract."""
+    @override
+    def per_sample(self) -> bool:
         return True
 
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """See the contract."""
-        return Generator(self, image_shape)
+    @override
+    def generator(self, image_shape: ImageShape, classes: int) -> BEGANGenerator:
+        return BEGANGenerator(self, image_shape)
 
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
-        """See the contract."""
-        return Discriminator(self, image_shape)
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Autoencoder:
+        return Autoencoder(self, image_shape)
 
 
-class Generator(network.Generator):
+class BEGANGenerator(Generator):
     """Latents to a quarter of the image's size, and by two transposed convolutions to all of it."""
 
-    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+    def __init__(self, options: BEGANNetwork, image_shape: ImageShape) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         channels, height, width = image_shape
@@ -93,6 +96,7 @@ class Generator(network.Generator):
             *(nn.BatchNorm2d(base), nn.ReLU(), doubling(base, channels, (height, width))),
         )
 
+    @override
     def latent(self, labels: Tensor) -> Tensor:
         """Uniform in [-1, 1]."""
         return torch.rand(len(labels), self.latent_size, device=labels.device) * 2 - 1
@@ -102,10 +106,10 @@ class Generator(network.Generator):
         return torch.tanh(self.layers(latent))
 
 
-class Discriminator(nn.Module):
+class Autoencoder(nn.Module):
     """An autoencoder; how well it knows an image is the logit."""
 
-    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+    def __init__(self, options: BEGANNetwork, image_shape: ImageShape) -> None:
         super().__init__()
         self.ink_power = options.ink_power
         self.encoder, self.decoder = options.autoencoder.build(image_shape, options.latent_size)

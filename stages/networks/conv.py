@@ -6,16 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape
-from stages.settings.errors import ParameterError
-from stages.settings.params import Size
+from stages.config.errors import ParameterError
+from stages.config.types import Size
+from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.network import Network
 
 Strides = Annotated[list[Literal[1, 2]], Field(min_length=1, max_length=100)]
 
 
-class Network(network.Network):
+class ConvNetwork(Network):
     """The generator doubles the image twice; the discriminator has one convolution a stride, then one to logits."""
 
     latent_size: Size
@@ -24,19 +25,19 @@ class Network(network.Network):
     discriminator_strides: Strides  # with [1] a logit sees 5 × 5 pixels, with [2, 2, 2] 31 × 31
     slope: Annotated[float, Field(ge=0, lt=1)]  # of leaky ReLU below zero
 
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """See the contract."""
-        return Generator(self, image_shape)
+    @override
+    def generator(self, image_shape: ImageShape, classes: int) -> ConvGenerator:
+        return ConvGenerator(self, image_shape)
 
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
-        """See the contract."""
-        return Discriminator(self, image_shape, outputs)
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> ConvDiscriminator:
+        return ConvDiscriminator(self, image_shape, outputs)
 
 
-class Generator(network.Generator):
+class ConvGenerator(Generator):
     """Transposed convolutions: to a quarter of the image, then stride 2 twice."""
 
-    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+    def __init__(self, options: ConvNetwork, image_shape: ImageShape) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         channels, height, width = image_shape
@@ -57,10 +58,10 @@ class Generator(network.Generator):
         return self.layers(latent[:, :, None, None])
 
 
-class Discriminator(nn.Module):
+class ConvDiscriminator(nn.Module):
     """3 × 3 convolutions with batch norm, then one to a map of logits."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: ConvNetwork, image_shape: ImageShape, outputs: int) -> None:
         super().__init__()
         channels = image_shape[0]
         layers: list[nn.Module] = []

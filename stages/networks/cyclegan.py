@@ -7,40 +7,42 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape, InstanceNorm
-from stages.settings.params import Size
+from stages.config.types import Size
+from stages.contracts.generator import ImageShape
+from stages.contracts.network import Network
+from stages.contracts.translator import Translator
+from stages.networks.layers import InstanceNorm
 
 
-class Network(network.Network):
+class CycleGANNetwork(Network):
     """Translators work at half the image's size; each logit of a discriminator judges a patch."""
 
     kind: ClassVar[str] = "translating"
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # faster with instance norms
     generator_channels: Size  # at the image's size; twice as many at half of it
     residual_blocks: Annotated[int, Field(ge=0, le=100)]
     discriminator_channels: Size  # at half the image's size
 
     @property
-    def judges_one_by_one(self) -> bool:
-        """See the contract."""
+    @override
+    def per_sample(self) -> bool:
         return True
 
+    @override
     def generator(self, image_shape: ImageShape, classes: int) -> Translators:
-        """See the contract."""
         return Translators(self, image_shape)
 
+    @override
     def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminators:
-        """See the contract."""
         return Discriminators(self, image_shape, outputs)
 
 
-class Translators(network.Translator):
+class Translators(Translator):
     """Outlines to digits, digits to outlines."""
 
-    label_role = "class"  # a translated digit should stay what it is
-
-    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+    def __init__(self, options: CycleGANNetwork, image_shape: ImageShape) -> None:
         super().__init__()
         self.to_digits = _translator(options, image_shape)
         self.to_outlines = _translator(options, image_shape)
@@ -49,15 +51,15 @@ class Translators(network.Translator):
         """Outlines (batch, channels, height, width) to digits; labels are not looked at."""
         return self.translate(latent, "digits")
 
+    @override
     def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:
-        """See the contract."""
         return self.to_digits(images) if target == "digits" else self.to_outlines(images)
 
 
 class Discriminators(nn.Module):
     """One for digits, one for outlines."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: CycleGANNetwork, image_shape: ImageShape, outputs: int) -> None:
         super().__init__()
         self.digits = _patch_discriminator(options, image_shape, outputs)
         self.outlines = _patch_discriminator(options, image_shape, outputs)
@@ -68,7 +70,7 @@ class Discriminators(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions beside the way straight through."""
+    """Two convolutions, added to their input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ class Residual(nn.Module):
         return hidden + self.layers(hidden)
 
 
-def _translator(options: Network, image_shape: ImageShape) -> nn.Sequential:
+def _translator(options: CycleGANNetwork, image_shape: ImageShape) -> nn.Sequential:
     channels, height, width = image_shape
     base = options.generator_channels
     layers = nn.Sequential(
@@ -96,7 +98,7 @@ def _translator(options: Network, image_shape: ImageShape) -> nn.Sequential:
     return layers.apply(_initialise)
 
 
-def _patch_discriminator(options: Network, image_shape: ImageShape, outputs: int) -> nn.Sequential:
+def _patch_discriminator(options: CycleGANNetwork, image_shape: ImageShape, outputs: int) -> nn.Sequential:
     base = options.discriminator_channels
     layers = nn.Sequential(
         *(nn.Conv2d(image_shape[0], base, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),

@@ -7,20 +7,22 @@ Koyama, 2018, equation 5).
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape, doubling
-from stages.settings.errors import StageError
-from stages.settings.params import Size
+from stages.config.types import Size
+from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.network import Network
+from stages.networks.layers import StridedDiscriminator, doubling, halved_sizes
 
 
-class Network(network.Network):
+class DCGANNetwork(Network):
     """Channels double whenever the image halves, from `base_channels` at half its size."""
 
     latent_size: Size
@@ -31,39 +33,39 @@ class Network(network.Network):
     labels: Literal["none", "generator", "both"]  # who sees them
 
     @property
+    @override
     def generator_sees_labels(self) -> bool:
-        """See the contract."""
         return self.labels != "none"
 
     @property
+    @override
     def discriminator_sees_labels(self) -> bool:
-        """See the contract."""
         return self.labels == "both"
 
     @property
-    def judges_one_by_one(self) -> bool:
-        """See the contract."""
+    @override
+    def per_sample(self) -> bool:
         return self.discriminator_norm != "batch"
 
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """See the contract."""
-        return Generator(self, image_shape, classes)
+    @override
+    def generator(self, image_shape: ImageShape, classes: int) -> DCGANGenerator:
+        return DCGANGenerator(self, image_shape, classes)
 
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
-        """See the contract."""
-        return Discriminator(self, image_shape, classes, outputs)
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> DCGANDiscriminator:
+        return DCGANDiscriminator(self, image_shape, classes, outputs)
 
 
-class Generator(network.Generator):
+class DCGANGenerator(Generator):
     """A linear layer to the smallest size, then transposed convolutions of stride 2."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, classes: int) -> None:
+    def __init__(self, options: DCGANNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         self.classes = classes if options.generator_sees_labels else 0
-        self.label_role = "class" if options.generator_sees_labels else "ignored"
+        self.label_meaning = "class" if options.generator_sees_labels else "ignored"
         channels, *size = image_shape
-        sizes = _sizes(*size)
+        sizes = halved_sizes(*size)
         depths = [options.base_channels * 2**halving for halving in range(len(sizes) - 1)]
         self.start_shape = (depths[-1], *sizes[-1])
         normalised = options.generator_norm == "batch"
@@ -81,28 +83,18 @@ class Generator(network.Generator):
         return self.layers(self.start(latent).unflatten(1, self.start_shape))
 
 
-class Discriminator(nn.Module):
-    """The generator's mirror: convolutions of stride 2, then one logit."""
+class DCGANDiscriminator(StridedDiscriminator):
+    """The generator's mirror; where it sees labels, with a projection of the label's embedding."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, classes: int, outputs: int) -> None:
-        super().__init__()
-        channels, *size = image_shape
-        sizes = _sizes(*size)
-        layers: list[nn.Module] = []
-        for halving in range(len(sizes) - 1):
-            depth = options.base_channels * 2**halving
-            norm = _norm(options.discriminator_norm, depth) if halving else []
-            layers += [nn.Conv2d(channels, depth, 4, stride=2, padding=1, bias=not norm)]
-            layers += [*norm, nn.LeakyReLU(0.2)]
-            channels = depth
-        self.layers = nn.Sequential(*layers, nn.Flatten())
-        features = channels * math.prod(sizes[-1])
-        self.head = nn.Linear(features, outputs)
-        self.projection = nn.Embedding(classes, features) if options.discriminator_sees_labels else None
+    def __init__(self, options: DCGANNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
+        norm = partial(_norm, options.discriminator_norm)
+        super().__init__(image_shape, options.base_channels, outputs, norm)
+        self.projection = nn.Embedding(classes, self.features) if options.discriminator_sees_labels else None
         self.apply(_initialise_normal if options.discriminator_init == "normal" else _initialise_he)
         if options.discriminator_norm == "spectral":
             self.apply(_normalise_spectrally)
 
+    @override
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """(batch, channels, height, width), (batch,) to (batch, outputs)."""
         features = self.layers(images)
@@ -110,16 +102,6 @@ class Discriminator(nn.Module):
         if self.projection is not None:
             outputs = outputs + (self.projection(labels) * features).sum(dim=1, keepdim=True)
         return outputs
-
-
-def _sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """The image's size halved until a side is at most 4: 28, 14, 7, 3 or 64, 32, 16, 8, 4."""
-    sizes = [(height, width)]
-    while min(sizes[-1]) > 4:
-        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-    if len(sizes) == 1:
-        raise StageError(f"images of {height}×{width} pixels are too small: dcgan needs more than 4 a side")
-    return sizes
 
 
 def _norm(kind: str, depth: int) -> list[nn.Module]:

@@ -8,16 +8,17 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape
-from stages.settings.params import Size
+from stages.config.types import Size
+from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.network import Network
 
 Widths = Annotated[list[Size], Field(min_length=1, max_length=100)]
 Slope = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Network(network.Network):
+class MLPNetwork(Network):
     """Hidden widths of both players, and what stands between the linear layers."""
 
     latent_size: Size
@@ -30,33 +31,33 @@ class Network(network.Network):
     label_embedding_size: Annotated[int, Field(ge=0, le=65536)]  # 0: unconditional
 
     @property
+    @override
     def generator_sees_labels(self) -> bool:
-        """See the contract."""
         return self.label_embedding_size > 0
 
     discriminator_sees_labels = generator_sees_labels
 
     @property
-    def judges_one_by_one(self) -> bool:
-        """See the contract."""
+    @override
+    def per_sample(self) -> bool:
         return True
 
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """See the contract."""
-        return Generator(self, image_shape, classes)
+    @override
+    def generator(self, image_shape: ImageShape, classes: int) -> MLPGenerator:
+        return MLPGenerator(self, image_shape, classes)
 
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
-        """See the contract."""
-        return Discriminator(self, image_shape, classes, outputs)
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> MLPDiscriminator:
+        return MLPDiscriminator(self, image_shape, classes, outputs)
 
 
-class Generator(network.Generator):
+class MLPGenerator(Generator):
     """Latent, with the label's embedding where conditional, to an image."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, classes: int) -> None:
+    def __init__(self, options: MLPNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.latent_size = options.latent_size
-        self.label_role = "class" if options.label_embedding_size else "ignored"
+        self.label_meaning = "class" if options.label_embedding_size else "ignored"
         self.image_shape = image_shape
         self.embedding = _embedding(options, classes)
         layers: list[nn.Module] = []
@@ -76,10 +77,10 @@ class Generator(network.Generator):
         return self.layers(latent).unflatten(1, self.image_shape)
 
 
-class Discriminator(nn.Module):
+class MLPDiscriminator(nn.Module):
     """Image, with the label's embedding where conditional, to one logit."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, classes: int, outputs: int) -> None:
+    def __init__(self, options: MLPNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
         super().__init__()
         self.embedding = _embedding(options, classes)
         layers: list[nn.Module] = []
@@ -98,7 +99,7 @@ class Discriminator(nn.Module):
         return self.layers(pixels)
 
 
-def _embedding(options: Network, classes: int) -> nn.Embedding | None:
+def _embedding(options: MLPNetwork, classes: int) -> nn.Embedding | None:
     size = options.label_embedding_size
     return nn.Embedding(classes, size) if size else None
 

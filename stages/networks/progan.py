@@ -13,14 +13,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape
-from stages.settings.errors import ParameterError
-from stages.settings.params import Size
+from stages.config.errors import ParameterError
+from stages.config.types import Size
+from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.network import Network
 
 
-class Network(network.Network):
+class ProGANNetwork(Network):
     """One block a resolution."""
 
     kind: ClassVar[str] = "growing"
@@ -30,13 +31,13 @@ class Network(network.Network):
     ]  # image heights, each twice the last, to the data's
     channels: Annotated[list[Size], Field(min_length=1, max_length=100)]  # at each resolution
 
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """See the contract."""
-        return Generator(self, image_shape)
+    @override
+    def generator(self, image_shape: ImageShape, classes: int) -> ProGANGenerator:
+        return ProGANGenerator(self, image_shape)
 
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
-        """See the contract."""
-        return Discriminator(self, image_shape, outputs)
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> ProGANDiscriminator:
+        return ProGANDiscriminator(self, image_shape, outputs)
 
     def sizes(self, image_shape: ImageShape) -> list[tuple[int, int]]:
         """Height and width at each resolution; raises ParameterError where the schedule does not fit the data."""
@@ -72,10 +73,10 @@ class Growing(nn.Module):
         return index, 1.0 if growth == index else growth - (index - 1)
 
 
-class Generator(Growing, network.Generator):
+class ProGANGenerator(Growing, Generator):
     """A start at the smallest resolution, then blocks of doubling and two convolutions; images at each."""
 
-    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+    def __init__(self, options: ProGANNetwork, image_shape: ImageShape) -> None:
         sizes, depths = options.sizes(image_shape), options.channels
         super().__init__(len(sizes))
         self.latent_size = options.latent_size
@@ -111,10 +112,10 @@ class Generator(Growing, network.Generator):
         return torch.tanh(images)
 
 
-class Discriminator(Growing):
+class ProGANDiscriminator(Growing):
     """The generator's mirror: from images at the resolution grown to, down to the minibatch's deviation and a logit."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: ProGANNetwork, image_shape: ImageShape, outputs: int) -> None:
         sizes, depths = options.sizes(image_shape), options.channels
         super().__init__(len(sizes))
         self.from_images = nn.ModuleList(EqualizedConv(image_shape[0], depth, 1) for depth in depths)

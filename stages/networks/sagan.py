@@ -7,13 +7,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape, doubling
-from stages.settings.params import Size
+from stages.config.types import Size
+from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.network import Network
+from stages.networks.layers import doubling
 
 
-class Network(network.Network):
+class SAGANNetwork(Network):
     """Both players attend where the image has been halved `attention_halvings` times."""
 
     latent_size: Size
@@ -22,23 +24,23 @@ class Network(network.Network):
     attention_channels: Size  # of queries and keys; paper: an eighth of the layer's
 
     @property
-    def judges_one_by_one(self) -> bool:
-        """See the contract."""
+    @override
+    def per_sample(self) -> bool:
         return True
 
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """See the contract."""
-        return Generator(self, image_shape)
+    @override
+    def generator(self, image_shape: ImageShape, classes: int) -> SAGANGenerator:
+        return SAGANGenerator(self, image_shape)
 
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
-        """See the contract."""
-        return Discriminator(self, image_shape, outputs)
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> SAGANDiscriminator:
+        return SAGANDiscriminator(self, image_shape, outputs)
 
 
-class Generator(network.Generator):
+class SAGANGenerator(Generator):
     """A linear layer to a quarter of the image, doubled twice."""
 
-    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+    def __init__(self, options: SAGANNetwork, image_shape: ImageShape) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         channels, height, width = image_shape
@@ -59,10 +61,10 @@ class Generator(network.Generator):
         return self.layers(self.start(latent).unflatten(1, self.start_shape))
 
 
-class Discriminator(nn.Module):
+class SAGANDiscriminator(nn.Module):
     """Convolutions of stride 2, then one logit."""
 
-    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: SAGANNetwork, image_shape: ImageShape, outputs: int) -> None:
         super().__init__()
         channels, height, width = image_shape
         base = options.base_channels
@@ -98,6 +100,6 @@ class SelfAttention(nn.Module):
         return hidden + self.gamma * attended.unflatten(2, hidden.shape[2:])
 
 
-def _attention(options: Network, channels: int, halvings: int) -> list[nn.Module]:
+def _attention(options: SAGANNetwork, channels: int, halvings: int) -> list[nn.Module]:
     """Attention, if this is the place for it."""
     return [SelfAttention(channels, options.attention_channels)] if halvings == options.attention_halvings else []

@@ -7,24 +7,27 @@ Mapping network, adaptive instance norm, constant input, noise at every layer, s
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear
+from typing_extensions import override
 
-from stages.adversarial import network
-from stages.adversarial.network import ImageShape, InstanceNorm, Picture, doubling
-from stages.settings.params import Size
+from stages.config.types import Size
+from stages.contracts.generator import Generator, ImageShape, Picture, to_pixels
+from stages.contracts.network import Network
+from stages.networks.layers import InstanceNorm, StridedDiscriminator, doubling
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PICTURED = 8  # styles along each side of the picture of mixing
 
 
-class Network(network.Network):
+class StyleGANNetwork(Network):
     """Two layers, thus two styles, a resolution; channels halve whenever the image doubles."""
 
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # faster with instance norms
     latent_size: Size  # of latents and of styles
     mapping_layers: Annotated[int, Field(ge=1, le=100)]
     mapping_learning_rate: Annotated[float, Field(gt=0, le=1)]  # of the mapping network, relative to the others'
@@ -33,25 +36,25 @@ class Network(network.Network):
     discriminator_channels: Size  # at half the data's size
 
     @property
-    def judges_one_by_one(self) -> bool:
-        """See the contract."""
+    @override
+    def per_sample(self) -> bool:
         return True
 
-    def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """See the contract."""
-        return Generator(self, image_shape)
+    @override
+    def generator(self, image_shape: ImageShape, classes: int) -> StyleGANGenerator:
+        return StyleGANGenerator(self, image_shape)
 
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminator:
-        """See the contract."""
-        return Discriminator(self, image_shape, outputs)
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> StridedDiscriminator:
+        return StridedDiscriminator(image_shape, self.discriminator_channels, outputs).apply(_initialise)
 
 
-class Generator(network.Generator):
+class StyleGANGenerator(Generator):
     """Latents to styles, styles to images."""
 
     mean_style: Tensor
 
-    def __init__(self, options: Network, image_shape: ImageShape) -> None:
+    def __init__(self, options: StyleGANNetwork, image_shape: ImageShape) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         self.style_mixing = options.style_mixing
@@ -85,6 +88,7 @@ class Generator(network.Generator):
         styles = self.every_layer(styles)
         return self.synthesise(self.mix_at_random(styles) if self.training else styles)
 
+    @override
     def generate(self, latent: Tensor, labels: Tensor, truncation: float) -> Tensor:
         """Truncation draws styles, not latents, towards their mean (appendix B)."""
         return self.synthesise(self.every_layer(torch.lerp(self.mean_style, self.styles(latent), truncation)))
@@ -117,6 +121,7 @@ class Generator(network.Generator):
             hidden = layer(hidden, style)
         return torch.tanh(self.to_image(hidden.movedim(1, -1)).movedim(-1, 1))
 
+    @override
     @torch.no_grad()
     def pictures(self, *, seed: int) -> dict[str, Picture]:
         """Style mixing: rows give the first two layers' style, columns the later layers'."""
@@ -127,7 +132,7 @@ class Generator(network.Generator):
             coarse, fine = self.every_layer(self.eval().styles(latent)).chunk(2)
             crossover = torch.full((PICTURED**2,), 2, device=labels.device)
             mixed = self.mix(coarse.repeat_interleave(PICTURED, 0), fine.repeat(PICTURED, 1, 1), crossover)
-            return {"style_mixing": Picture(self.synthesise(mixed), PICTURED)}
+            return {"style_mixing": Picture(to_pixels(self.synthesise(mixed)), PICTURED)}
 
 
 class MappingLayer(nn.Module):
@@ -162,25 +167,6 @@ class StyledLayer(nn.Module):
         hidden = leaky_relu(hidden + self.noise_size * noise, 0.2)
         scale, shift = self.scale_and_shift(style)[:, :, None, None].chunk(2, dim=1)
         return self.norm(hidden) * (1 + scale) + shift
-
-
-class Discriminator(nn.Module):
-    """Convolutions of stride 2, then one logit."""
-
-    def __init__(self, options: Network, image_shape: ImageShape, outputs: int) -> None:
-        super().__init__()
-        channels, height, width = image_shape
-        layers: list[nn.Module] = []
-        for halving in range(3):
-            depth = options.discriminator_channels * 2**halving
-            layers += [nn.Conv2d(channels, depth, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-            channels, height, width = depth, height // 2, width // 2
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, outputs))
-        self.apply(_initialise)
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """(batch, channels, height, width) to (batch, outputs); labels are not looked at."""
-        return self.layers(images)
 
 
 def _sizes(height: int, width: int) -> list[tuple[int, int]]:

@@ -4,19 +4,22 @@ from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import softplus
+from typing_extensions import override
 
-from stages.adversarial import roles
+from stages.contracts.objective import Objective
 
 
-class Objective(roles.Objective):
+class Relativistic(Objective):
     """Logits count as differences within a pair alone."""
 
     relativistic: ClassVar[bool] = True
 
+    @override
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """E log(1 + exp(D(G(z)) - D(x)))."""
         return softplus(fake_logits - real_logits).mean()
 
+    @override
     def generator_loss(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
         """E log(1 + exp(D(x) - D(G(z)))); raises ValueError without real logits."""
         if real_logits is None:

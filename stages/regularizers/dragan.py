@@ -2,20 +2,22 @@
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from stages.adversarial import roles
-from stages.settings.params import NonNegative
+from stages.config.types import NonNegative
+from stages.contracts.regularizer import DiscriminatorOutputs, LazyRegularizer, input_gradient
 
 
-class Regularizer(roles.LazyRegularizer):
-    """weight · E (|∇D(x + δ)| - 1)², δ uniform in [0, spread · σ] with σ the batch's standard deviation."""
+class DRAGAN(LazyRegularizer):
+    """weight · E (|∇D(x + δ)| - 1)², δ uniform in [0, noise_scale · σ] with σ the batch's standard deviation."""
 
-    spread: NonNegative  # in standard deviations of the batch's pixels
+    noise_scale: NonNegative  # in standard deviations of the batch's pixels
 
-    def value(self, judgement: roles.Judgement) -> Tensor:
+    @override
+    def value(self, outputs: DiscriminatorOutputs) -> Tensor:
         """Mean over images; each has noise of its own, and its own gradient norm."""
-        real = judgement.real.detach()
-        around = real + self.spread * real.std() * torch.rand_like(real)
+        real = outputs.real.detach()
+        around = real + self.noise_scale * real.std() * torch.rand_like(real)
         around.requires_grad_()
-        gradient = roles.input_gradient(judgement.discriminate(around), around)
+        gradient = input_gradient(outputs.discriminate(around), around)
         return (gradient.norm(2, dim=1) - 1).square().mean()

@@ -2,17 +2,19 @@
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from stages.adversarial import roles
+from stages.contracts.regularizer import DiscriminatorOutputs, LazyRegularizer, input_gradient
 
 
-class Regularizer(roles.LazyRegularizer):
+class GradientPenalty(LazyRegularizer):
     """weight · E (|∇D(x̂)| - 1)²."""
 
-    def value(self, judgement: roles.Judgement) -> Tensor:
+    @override
+    def value(self, outputs: DiscriminatorOutputs) -> Tensor:
         """Mean over images; each has its own mixing share and its own gradient norm."""
-        real, fake = judgement.real.detach(), judgement.fake.detach()
+        real, fake = outputs.real.detach(), outputs.fake.detach()
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
         between = torch.lerp(fake, real, share).requires_grad_()
-        gradient = roles.input_gradient(judgement.discriminate(between), between)
+        gradient = input_gradient(outputs.discriminate(between), between)
         return (gradient.norm(2, dim=1) - 1).square().mean()

@@ -1,13 +1,15 @@
 """No penalty."""
 
 from torch import Tensor
+from typing_extensions import override
 
-from stages.adversarial import roles
+from stages.contracts.regularizer import DiscriminatorOutputs, Regularizer
 
 
-class Regularizer(roles.Regularizer):
+class NoPenalty(Regularizer):
     """Leaves the discriminator as it is."""
 
-    def penalty(self, judgement: roles.Judgement) -> Tensor:
+    @override
+    def penalty(self, outputs: DiscriminatorOutputs) -> Tensor:
         """Zero."""
-        return judgement.real_logits.new_zeros(())
+        return outputs.real_logits.new_zeros(())

@@ -3,16 +3,18 @@
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
-from stages.adversarial import roles
+from stages.contracts.regularizer import DiscriminatorOutputs, LazyRegularizer, input_gradient
 
 
-class Regularizer(roles.LazyRegularizer):
+class R1(LazyRegularizer):
     """weight / 2 · E |∇D(x)|²."""
 
     real_gradient: ClassVar[bool] = True
 
-    def value(self, judgement: roles.Judgement) -> Tensor:
+    @override
+    def value(self, outputs: DiscriminatorOutputs) -> Tensor:
         """Mean over images of each one's own squared gradient norm."""
-        gradient = roles.input_gradient(judgement.real_logits, judgement.real)
+        gradient = input_gradient(outputs.real_logits, outputs.real)
         return gradient.square().sum(dim=1).mean() / 2

@@ -3,18 +3,20 @@
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
-from stages.adversarial import roles
+from stages.contracts.regularizer import DiscriminatorOutputs, LazyRegularizer, input_gradient
 
 
-class Regularizer(roles.LazyRegularizer):
+class R1R2(LazyRegularizer):
     """weight / 2 · (E |∇D(x)|² + E |∇D(G(z))|²)."""
 
     real_gradient: ClassVar[bool] = True
     fake_gradient: ClassVar[bool] = True
 
-    def value(self, judgement: roles.Judgement) -> Tensor:
+    @override
+    def value(self, outputs: DiscriminatorOutputs) -> Tensor:
         """Mean over images of each one's own squared gradient norm, of real ones and of fakes."""
-        real = roles.input_gradient(judgement.real_logits, judgement.real).square().sum(dim=1)
-        fake = roles.input_gradient(judgement.fake_logits, judgement.fake).square().sum(dim=1)
+        real = input_gradient(outputs.real_logits, outputs.real).square().sum(dim=1)
+        fake = input_gradient(outputs.fake_logits, outputs.fake).square().sum(dim=1)
         return (real.mean() + fake.mean()) / 2

@@ -5,22 +5,25 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
-from stages.adversarial import roles
+from stages.contracts.regularizer import DiscriminatorOutputs, Regularizer
 
 
-class Regularizer(roles.Regularizer):
-    """Clamps to [-limit, limit] after every step; it adds nothing to the loss."""
+class WeightClip(Regularizer):
+    """Clamps to [-clip_value, clip_value] after every step; it adds nothing to the loss."""
 
     objectives: ClassVar[tuple[str, ...]] = ("wasserstein",)
-    limit: Annotated[float, Field(gt=0)]
+    clip_value: Annotated[float, Field(gt=0)]
 
-    def penalty(self, judgement: roles.Judgement) -> Tensor:
+    @override
+    def penalty(self, outputs: DiscriminatorOutputs) -> Tensor:
         """Zero."""
-        return judgement.real_logits.new_zeros(())
+        return outputs.real_logits.new_zeros(())
 
+    @override
     @torch.no_grad()
     def after_discriminator_step(self, discriminator: nn.Module) -> None:
         """Clip, in place."""
-        torch._foreach_clamp_min_(list(discriminator.parameters()), -self.limit)
-        torch._foreach_clamp_max_(list(discriminator.parameters()), self.limit)
+        torch._foreach_clamp_min_(list(discriminator.parameters()), -self.clip_value)
+        torch._foreach_clamp_max_(list(discriminator.parameters()), self.clip_value)

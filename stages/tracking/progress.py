@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from tqdm import tqdm
 
@@ -15,25 +16,16 @@ class Progress:
     """Counts training images, from those that were seen before: rate, time left and the latest losses."""
 
     def __init__(self, name: str, total: int, before: int = 0) -> None:
-        self.name = name
-        self.total = total
-        self.before = before
+        self.name, self.total, self.before = name, total, before
         self.started = self.last_line = time.monotonic()
-        self.is_terminal = sys.stderr.isatty()
-        self.bar = tqdm(
-            total=total,
-            initial=before,
-            desc=name,
-            unit="img",
-            unit_scale=True,
-            dynamic_ncols=True,
-            disable=not self.is_terminal,
-        )
+        shape: dict[str, Any] = {"unit": "img", "unit_scale": True, "dynamic_ncols": True}
+        self.bar = tqdm(total=total, initial=before, desc=name, disable=not sys.stderr.isatty(), **shape)
 
     def update(self, seen: int, scalars: Mapping[str, float]) -> None:
         """So many images are done; show these numbers."""
-        if self.is_terminal:
-            self.bar.set_postfix({key: f"{value:.3g}" for key, value in scalars.items()}, refresh=False)
+        numbers = {key: f"{value:.3g}" for key, value in scalars.items()}
+        if not self.bar.disable:
+            self.bar.set_postfix(numbers, refresh=False)
             self.bar.update(seen - self.bar.n)
             return
         now = time.monotonic()
@@ -41,13 +33,10 @@ class Progress:
             return
         self.last_line = now
         rate = (seen - self.before) / max(now - self.started, 1e-9)
-        numbers = " ".join(f"{key}={value:.3g}" for key, value in scalars.items())
+        shown = " ".join(f"{key}={number}" for key, number in numbers.items())
         left = max(0, self.total - seen) / rate
-        print(
-            f"{self.name}: {seen}/{self.total} images, {rate:.0f}/s, {left:.0f} s left, {numbers}",
-            flush=True,
-        )
+        print(f"{self.name}: {seen}/{self.total} images, {rate:.0f}/s, {left:.0f} s left, {shown}", flush=True)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it is."""
         self.bar.close()

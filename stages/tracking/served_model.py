@@ -1,10 +1,9 @@
-"""A trained generator as an MLflow model. Code and safetensors, no pickle.
-
-Rows of seed, and of label where labels count, to images; a translator takes images instead.
-"""
+"""A trained generator as an MLflow model: code and safetensors, no pickle."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +11,53 @@ import mlflow
 import numpy as np
 import pandas as pd
 import torch
-from mlflow.models import ModelSignature, set_model
+from mlflow.models import infer_signature, set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from typing_extensions import override
 
-from stages.adversarial.network import Generator, Translator
-from stages.sample import load_generator
-from stages.support.images import to_float, to_uint8
+from stages.storage.files import one_line, read_json
+from stages.storage.paths import CONFIG
+from stages.storage.pixels import to_uint8
+from stages.training.loading import load_generator
 
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch")
+PACKAGES = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
 
 class ServedGenerator(PythonModel):
-    """Each row's image comes from its own seed."""
+    """Each row's image comes from its own seed; a translator takes images instead of rows."""
 
-    generator: Generator
-
+    @override
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights that were logged."""
-        self.generator = load_generator(Path(context.artifacts["model"]), torch.device("cpu")).eval()
+        folder = Path(context.artifacts["model"])
+        self.generator = load_generator(folder, torch.device("cpu"))
+        self.classes = read_json(folder / CONFIG)["classes"]
 
-    def predict(
-        self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None
-    ) -> np.ndarray:
-        """uint8 images (rows, channels, height, width).
-
-        From the columns seed and label of a table; a translator makes digits from uint8 images of outlines.
-        """
-        if isinstance(self.generator, Translator):
+    @override
+    def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> np.ndarray:
+        """uint8 images (rows, channels, height, width); a server answers 400 to the MlflowException of a bad label."""
+        try:
             with torch.inference_mode():
-                outlines = to_float(torch.from_numpy(np.asarray(model_input, np.uint8)))
-                return to_uint8(self.generator.translate(outlines, "digits")).numpy()
-        labels = model_input["label"].tolist() if "label" in model_input else [0] * len(model_input)
-        rows = zip(model_input["seed"].tolist(), labels, strict=True)
-        images = [self.generator.sample(torch.tensor([label]), seed=seed) for seed, label in rows]
-        return to_uint8(torch.cat(images)).numpy()
+                return to_uint8(self.generator.serve(model_input, self.classes)).numpy()
+        except ValueError as error:
+            raise mlflow.MlflowException(one_line(error), INVALID_PARAMETER_VALUE) from None
 
 
-def log_model(name: str, folder: Path, image_shape: list[int]) -> None:
-    """Log a model's folder to the active run under a name, with signature and input example."""
-    from importlib.metadata import version
-
-    images = Schema([TensorSpec(np.dtype(np.uint8), (-1, *image_shape))])
-    generator = load_generator(folder, torch.device("cpu"))
-    example: Any
-    if isinstance(generator, Translator):
-        inputs, example = images, np.zeros((2, *image_shape), np.uint8)
-    else:
-        columns = ["seed"] if generator.label_role == "ignored" else ["seed", "label"]
-        inputs = Schema([ColSpec(DataType.long, column) for column in columns])
-        example = pd.DataFrame({column: [0, 1] for column in columns})
+def log_model(name: str, folder: Path, image_shape: Sequence[int]) -> None:
+    """Log a model's folder to the active run under a name, with signature, input example and names of classes."""
+    model, context = ServedGenerator(), PythonModelContext({"model": str(folder)}, {})
+    model.load_context(context)
+    inputs = model.generator.example_inputs(tuple(image_shape), model.classes)
+    example = pd.DataFrame(inputs) if isinstance(inputs, Mapping) else inputs
     mlflow.pyfunc.log_model(
         name=name,
         python_model=__file__,
-        artifacts={"model": str(folder)},
+        artifacts=context.artifacts,
         code_paths=[str(Path(__file__).parent.parent)],
-        signature=ModelSignature(inputs=inputs, outputs=images),
+        signature=infer_signature(example, model.predict(context, example)),
         input_example=example,
-        pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in REQUIREMENTS],
+        metadata={"classes": model.classes},
+        pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in PACKAGES],
     )
 
 

@@ -1,0 +1,33 @@
+"""What every stage's command line shares: arguments, parameters, errors as lines of text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from stages.config.errors import StageError
+from stages.config.params import load
+
+
+def run_stage(main: Callable[..., None], description: str | None, *arguments: str, components: bool = True) -> None:
+    """Call `main(params, *arguments)`; a StageError becomes one line per mistake and its exit code.
+
+    Without `components` those of the variants are not looked at, and torch is not imported.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    for argument in arguments:
+        parser.add_argument(argument)
+    values = vars(parser.parse_args())
+    try:
+        main(load(components=components), *values.values())
+    except StageError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder without permission
+        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
+        sys.exit(StageError.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # as shells count it

@@ -1,0 +1,69 @@
+"""The contract of translators: generators that start from images, not from latents."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from stages.contracts.generator import COLUMNS, SHOWN, Drawn, Generator, ImageShape, Picture, to_pixels
+from stages.storage.images import Split
+from stages.storage.pixels import to_float, to_outlines
+
+BATCH = 500
+
+
+class Translator(Generator):
+    """Digits to outlines and back; its latents are outlines (batch, channels, height, width) in [-1, 1]."""
+
+    label_meaning = "class"  # a translated digit should stay what it is
+    starts_from: ClassVar[Literal["latents", "test_images"]] = "test_images"
+
+    @abstractmethod
+    def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:
+        """Images (batch, channels, height, width) in [-1, 1] of the other domain to those of `target`."""
+
+    @override
+    @torch.inference_mode()
+    def draw(self, labels: Tensor, test: Split, *, seed: int, truncation: float) -> Drawn:
+        """The first test images, one a label, translated both ways and back again."""
+        self.eval()
+        parts: dict[str, list[np.ndarray]] = {}
+        for batch in torch.from_numpy(test.images[: len(labels)]).split(BATCH):
+            digits = to_float(batch.to(labels.device))
+            outlines = to_outlines(digits)
+            images, made_outlines = self.translate(outlines, "digits"), self.translate(digits, "outlines")
+            made = {
+                "images": images,
+                "outlines": made_outlines,
+                "cycled_images": self.translate(made_outlines, "digits"),
+                "cycled_outlines": self.translate(images, "outlines"),
+            }
+            for name, value in made.items():
+                parts.setdefault(name, []).append(to_pixels(value))
+        arrays = {name: np.concatenate(part) for name, part in parts.items()}
+        # given, translated, back; first digits, then outlines
+        given = test.images[:COLUMNS]
+        rows = [given, arrays["outlines"][:COLUMNS], arrays["cycled_images"][:COLUMNS]]
+        rows += [to_pixels(to_outlines(to_float(torch.from_numpy(given))))]
+        rows += [arrays["images"][:COLUMNS], arrays["cycled_outlines"][:COLUMNS]]
+        pictures = {
+            "samples": Picture(arrays["images"][:SHOWN], COLUMNS),
+            "translations": Picture(np.concatenate(rows), COLUMNS),
+        }
+        return Drawn(arrays | {"labels": test.labels[: len(labels)]}, pictures)
+
+    @override
+    def example_inputs(self, image_shape: ImageShape, classes: Sequence[str]) -> Any:
+        return np.zeros((2, *image_shape), np.uint8)
+
+    @override
+    @torch.inference_mode()
+    def serve(self, inputs: Any, classes: Sequence[str]) -> Tensor:
+        """Digits made from uint8 images of outlines."""
+        return self.translate(to_float(torch.from_numpy(np.asarray(inputs, np.uint8))), "digits")

@@ -1,0 +1,55 @@
+"""The contract of a data set, and what all share: a part held out, a check of classes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import numpy as np
+
+from stages.config.errors import ParameterError, StageError
+from stages.config.params import Fetch, Preprocess
+from stages.config.registry import BrokenFileError, UnknownNameError, find_class
+from stages.storage.images import Split
+
+
+class Dataset(ABC):
+    """A data set: the one subclass that stages/datasets/<name>.py defines, for `dataset: <name>` in params.yaml."""
+
+    @abstractmethod
+    def fetch(self, options: Fetch) -> Iterable[tuple[str, bytes]]:
+        """Path in data/raw and content of each raw file, all verified; raises StageError that says what to do."""
+
+    @abstractmethod
+    def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
+        """Read data/raw: all that is for training, and the test split; raises StageError for a malformed file."""
+
+    def finish(self, split: Split, random: np.random.Generator) -> Split:
+        """What is written of a split. Called for train, validation and test, in this order, each on its own."""
+        return split
+
+
+def find_dataset(name: str) -> Dataset:
+    """The data set of that name; raises ParameterError where there is none, StageError where its file is broken."""
+    try:
+        return find_class("datasets", name, Dataset)()  # type: ignore[type-abstract]
+    except UnknownNameError as error:
+        raise ParameterError(f"params.yaml: dataset: {error}") from None
+    except BrokenFileError as error:
+        raise StageError(str(error)) from None
+
+
+def hold_out(whole: Split, count: int, name: str, random: np.random.Generator) -> tuple[Split, Split]:
+    """The rest, and `count` images chosen at random; raises ParameterError where no image would be left."""
+    if count >= (size := len(whole.images)):
+        reason = f"there are {size} images, and training needs some"
+        raise ParameterError(f"params.yaml: preprocess.{name}_images: {count} is not allowed: {reason}")
+    order = random.permutation(size)
+    return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
+
+
+def check_classes(split: Split) -> None:
+    """Raise StageError where a name is blank, not printable or not unique, or where a label has no name."""
+    for name in split.classes:
+        if split.classes.count(name) > 1 or not name.strip() or not name.isprintable():
+            raise StageError(f"class {name!r}: expected a name that is printable, not blank and unique")
+    for label in np.setdiff1d(split.labels, np.arange(len(split.classes))):
+        raise StageError(f"label {label}: expected the index of one of {len(split.classes)} classes")

@@ -1,0 +1,63 @@
+"""Both networks grow while they learn, each new resolution fading in (Karras et al., 2018, section 2)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+from typing_extensions import override
+
+from stages.config.types import Rate
+from stages.contracts.gan import GAN, Fakes, GANOptions, Losses
+from stages.training.schedules import growth
+
+
+class ProgressiveGAN(GAN):
+    """The discriminator judges images at the resolution that both networks have grown to."""
+
+    options: ProgressiveOptions
+    generator: Any  # a growing one, as the options check
+    discriminator: Any
+
+    @override
+    def on_step_start(self, progress: float) -> None:
+        """Set the stage of growth of both networks by the schedule."""
+        stage = growth(progress, self.options.grown_at, len(self.generator.to_images) - 1)
+        self.generator.growth.fill_(stage)
+        self.discriminator.growth.fill_(stage)
+
+    @override
+    def transform_real(self, real: Tensor) -> Tensor:
+        """Real images at the resolution grown to, as blurred as the fade-in leaves fakes."""
+        index, alpha = self.generator.stage()
+        steps = len(self.generator.to_images) - 1 - index
+        real = avg_pool2d(real, 2**steps) if steps else real
+        if alpha < 1:
+            blurred = interpolate(avg_pool2d(real, 2), scale_factor=2)
+            real = torch.lerp(blurred, real, alpha)
+        return real
+
+    @override
+    def generate(self, labels: Tensor) -> Fakes:
+        """Fakes at the resolution grown to."""
+        latent = self.generator.latent(labels)
+        return Fakes(self.generator.grown(latent), latent)
+
+    @override
+    def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
+        """As in the standard GAN; the fade-in's share and the image height are plotted."""
+        losses = super().generator_loss(real, labels)
+        index, alpha = self.generator.stage()
+        height = self.generator.size[0] // 2 ** (len(self.generator.to_images) - 1 - index)
+        stage = {"alpha": torch.tensor(alpha), "resolution": torch.tensor(float(height))}
+        return Losses(losses.loss, losses.scalars | stage)
+
+
+class ProgressiveOptions(GANOptions):
+    """When growth is over; the resolutions are the network's."""
+
+    network_kind: ClassVar[str] = "growing"
+    module: ClassVar[type[GAN]] = ProgressiveGAN
+    grown_at: Rate  # share of training after which both networks work at the data's size alone

@@ -1,0 +1,76 @@
+"""Layers that several networks share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn.functional import group_norm
+
+from stages.config.errors import StageError
+from stages.contracts.generator import ImageShape
+
+
+class InstanceNorm(nn.Module):
+    """Instance norm without weights (Ulyanov et al., 2016): groups of one channel, faster on a CPU than torch's own."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same, each channel of each image with mean 0 and variance 1."""
+        return group_norm(hidden, hidden.shape[1])
+
+
+def doubling(deep: int, shallow: int, larger: tuple[int, int], bias: bool = True) -> nn.ConvTranspose2d:
+    """Doubling and convolution in one, transposed; an odd size takes an extra row or column."""
+    extra = (larger[0] % 2, larger[1] % 2)
+    return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra, bias=bias)
+
+
+def halved_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """The image's size halved until a side is at most 4: 28, 14, 7, 3 or 64, 32, 16, 8, 4.
+
+    Raises StageError for images that are too small to be halved.
+    """
+    sizes = [(height, width)]
+    while min(sizes[-1]) > 4:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    if len(sizes) == 1:
+        raise StageError(f"images of {height}×{width} pixels are too small: strided networks need more than 4 a side")
+    return sizes
+
+
+def no_norm(depth: int) -> list[nn.Module]:
+    """No layers between a convolution and its activation."""
+    return []
+
+
+class StridedDiscriminator(nn.Module):
+    """Convolutions of stride 2 down to the smallest size, then one linear layer (Radford et al., 2016, section 3).
+
+    Channels double whenever the image halves, from `base_channels` at half its size. `norm(depth)` gives the layers
+    between a convolution and its activation, on all but the first.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        base_channels: int,
+        outputs: int,
+        norm: Callable[[int], list[nn.Module]] = no_norm,
+    ) -> None:
+        super().__init__()
+        channels, *size = image_shape
+        sizes = halved_sizes(*size)
+        layers: list[nn.Module] = []
+        for halving in range(len(sizes) - 1):
+            depth = base_channels * 2**halving
+            norms = norm(depth) if halving else []
+            layers += [nn.Conv2d(channels, depth, 4, stride=2, padding=1, bias=not norms), *norms, nn.LeakyReLU(0.2)]
+            channels = depth
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.features = channels * math.prod(sizes[-1])
+        self.head = nn.Linear(self.features, outputs)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, outputs); labels are not looked at."""
+        return self.head(self.layers(images))

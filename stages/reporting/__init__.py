@@ -1,0 +1,1 @@
+"""The report: summary, page, plots and what stands out, from scores alone."""

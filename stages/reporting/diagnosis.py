@@ -1,0 +1,78 @@
+"""What stands out about a trained model, in sentences: the scores and curves behind each are in its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stages.reporting.summary import Record, Result
+
+BLIND_SHARE = 0.25  # of an image: with a smaller receptive field a discriminator cannot judge the whole
+COLLAPSED = 0.25  # of real images' recall, below which modes are missing
+REPEATED = 10  # times the real baseline's share of duplicates or copies, above which samples repeat
+EXPECTED_COPIES = 0.01  # share of test images that count as copies
+VANISHED = 0.01  # of the generator's largest gradient norm
+OSCILLATIONS = 2  # rises of FID by a quarter
+
+
+def describe_faults(result: Result) -> list[str]:
+    """Sentences about a variant: those that hold for all its seeds once, the others with the seed."""
+    faults = {model["run"]["seed"]: list(find_faults(model)) for model in result.models}
+    first = next(iter(faults.values()))
+    shared = [fault for fault in first if all(fault in of_seed for of_seed in faults.values())]
+    return [f"`{result.name}`: {fault}" for fault in shared] + [
+        f"`{result.name}` (seed {seed}): {fault}"
+        for seed, of_seed in faults.items()
+        for fault in of_seed
+        if fault not in shared
+    ]
+
+
+def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences on what is wrong with one of the models of metrics/scores/<variant>.json, with the numbers."""
+    run, scores, training = model["run"], model["scores"], model["training"]
+    (_, height, width), (rows, columns) = run["image_shape"], run["receptive_field"]
+    seen = rows * columns / (height * width)
+    if seen < BLIND_SHARE:
+        yield (
+            f"each logit of its discriminator sees {rows} × {columns} of {height} × {width} pixels ({seen:.0%} of the "
+            "image). It can judge details, but not how they fit together."
+        )
+    if run["starts_from"] == "test_images":
+        yield "it translates the test images that its samples are compared with, so it has no rank."
+    if evidence := find_collapse(scores):
+        yield f"mode collapse: {', '.join(evidence)}."
+    copies = max(scores[f"copies_{space}"]["value"] for space in ("pixels", "features"))
+    if copies > REPEATED * EXPECTED_COPIES:
+        yield (
+            f"{copies:.1%} of its samples are likely copies of training images. Expect {EXPECTED_COPIES:.0%}: "
+            "the share among test images."
+        )
+    if training["gradient_left"] < VANISHED:
+        yield (
+            f"its discriminator has won: the generator's gradient norm fell to {training['gradient_left']:.1g} of its "
+            "maximum. Try a non-saturating objective or a gradient penalty."
+        )
+    if training["fid_rises"] >= OSCILLATIONS:
+        yield f"it oscillates: FID rose by a quarter or more {training['fid_rises']} times during training."
+
+
+def find_collapse(scores: Mapping[str, Record]) -> list[str]:
+    """The evidence that a generator covers only part of the data; empty where it covers it.
+
+    Coverage is part of the evidence but decides nothing: malformed samples lower it, too.
+    """
+    recall, duplicates, lost = scores["recall"], scores["duplicates"], scores["classes_lost"]["value"]
+    repeats = duplicates["value"] > REPEATED * duplicates["real"]
+    if recall["value"] >= COLLAPSED * recall["real"] and not repeats and not lost:
+        return []
+    evidence = [
+        f"{name} {scores[name]['value']:{spec}} (real images {scores[name]['real']:{spec}})"
+        for name, spec in {"recall": ".2f", "coverage": ".2f", "duplicates": ".1%"}.items()
+    ]
+    if lost:
+        shares = scores.get("class_share", {"value": {}})["value"]
+        rarest = sorted(shares, key=lambda label: shares[label])[:lost]
+        names = ", ".join(f"{label} ({shares[label]:.1%})" for label in sorted(rarest))
+        evidence.append(f"hardly any samples of {lost} classes{': ' if names else ''}{names}")
+    return evidence

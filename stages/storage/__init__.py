@@ -1,0 +1,1 @@
+"""Files, images and weights on disk: atomic, and without pickle."""

@@ -1,0 +1,123 @@
+"""Read and write files, atomically: a final name never holds half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import socket
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.config.errors import StageError
+from stages.storage.paths import TEMPORARY
+
+
+def one_line(message: object) -> str:
+    """An error's message, or what a program said of one, in one line of at most 300 characters."""
+    return " ".join(str(message).split())[:300] or "no reason given"
+
+
+@contextlib.contextmanager
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Within it, a connection of any library that stays silent for so long fails."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write under a temporary name, flush to disk, rename; parents are made. An OSError names the final path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide outputs from a group
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:  # its own message names no file, or the temporary one
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, which unlike .npz carries no dates."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read an .npy array; raises StageError where it is missing or no plain array."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StageError(f"{path}: cannot be read: {one_line(error)}") from None
+    if not isinstance(array, np.ndarray):  # an archive of several
+        array.close()
+        raise StageError(f"{path}: cannot be read: not one array")
+    return array
+
+
+def json_to_bytes(value: Any) -> bytes:
+    """JSON with sorted keys and floats of nine significant digits; NaN and infinity are refused."""
+    return (json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON as `json_to_bytes` spells it."""
+    write_bytes(path, json_to_bytes(value))
+
+
+def _rounded(value: Any) -> Any:
+    # the last digits of a float64 depend on the linear algebra library's threads
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; raises StageError where it is missing or malformed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path}: cannot be read: {error}") from None
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, floats with six significant digits; what a row lacks stays empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(
+            f"{value:.6g}" if isinstance(value, float) else value for value in (row.get(name, "") for name in columns)
+        )
+    write_bytes(path, buffer.getvalue().encode())
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits; raises StageError where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read: {error}") from None

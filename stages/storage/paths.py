@@ -1,0 +1,44 @@
+"""Where the pipeline's files are: every folder and file name, written once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+RAW = Path("data/raw")
+PROCESSED = Path("data/processed")
+REFERENCE = Path("data/reference")
+SAMPLES = Path("data/samples")
+MODELS = Path("models")
+METRICS = Path("metrics")
+SCORES = METRICS / "scores"  # one file a variant
+REPORT = METRICS / "report"
+CLASSIFIER = MODELS / "classifier"
+
+CONFIG = "config.json"  # of a model: what it was built from
+WEIGHTS = "weights.safetensors"  # of the classifier
+GENERATOR = "generator.safetensors"  # the averaged one
+DISCRIMINATOR = "discriminator.safetensors"
+SNAPSHOTS = "snapshots.safetensors"  # samples along training
+LOSSES = "losses.csv"
+IMAGES = "images.npy"
+LABELS = "labels.npy"
+CODES = "codes.npy"
+CLASSES = "classes.json"  # names of a split's classes
+CHECKPOINT = "checkpoint.json"  # which weights samples were drawn with
+SNAPSHOT_FEATURES = "snapshot_features.npy"
+SNAPSHOT_LOGITS = "snapshot_logits.npy"
+PICTURES = "pictures"
+
+TEMPORARY = ".tmp"  # ends names of files that are being written; git ignores what a kill leaves of them
+
+
+def repository() -> Path:
+    """The repository; in `dvc exp run --temp` the one that the temporary copy was made from."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def seed_folder(folder: Path, seeds: Sequence[int], seed: int) -> Path:
+    """Where in a variant's folder the files of one of its seeds are: those of the first seed are at its top."""
+    return folder if seed == seeds[0] else folder / f"seed_{seed}"

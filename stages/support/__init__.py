@@ -1,1 +1,0 @@
-"""Small helpers that results depend on: parameters, files, devices."""

@@ -1,0 +1,95 @@
+"""The exporter process, as a stage sees it: where event logs wait for it, how it is started, and how long to wait.
+
+One process serves stage after stage, because its start takes longer than all that it exports of a stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+import uuid
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+from filelock import FileLock, Timeout
+
+from stages.storage.paths import repository
+
+EVENTS = "events.jsonl"
+LOCK = "lock"  # of an event log: held while its stage lives
+FAILURE = "failure"  # one line: why the exporter gave this log up
+POLL_SECONDS = 0.05
+
+
+def event_logs() -> Path:
+    """The folder of the event logs that have not been exported yet."""
+    return repository() / ".cache" / "tracking"
+
+
+def new_log_folder(name: str) -> Path:
+    """A folder for a new log, not made yet; its suffix is the key of the exporters that may export it.
+
+    The key stands for what they must share with the stage: this code, and where MLflow is.
+    """
+    settings = sorted(item for item in os.environ.items() if item[0].startswith("MLFLOW_"))
+    code = sorted((str(path), path.stat().st_mtime_ns) for path in Path(__file__).parents[1].rglob("*.py"))
+    key = hashlib.sha256(repr((settings, code)).encode()).hexdigest()[:8]
+    return event_logs() / f"{time.strftime('%Y%m%dT%H%M%S')}-{name}-{uuid.uuid4().hex[:8]}.{key}"
+
+
+def exporter_lock(key: str) -> Path:
+    """Held by the exporter that serves logs of this key."""
+    return repository() / ".cache" / f"exporter-{key}.lock"
+
+
+def exporter_messages() -> Path:
+    """What exporters print: warnings of MLflow's, and what broke one."""
+    return repository() / ".cache" / "exporter.log"
+
+
+def is_free(lock: Path) -> bool:
+    """Whether nobody holds a lock."""
+    try:
+        with FileLock(lock, timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
+def start_exporter(log: Path) -> Popen[bytes] | None:
+    """Start an exporter for a log; none where one serves already."""
+    key = log.suffix[1:]
+    if not is_free(exporter_lock(key)):
+        return None
+    command = [sys.executable, "-m", "stages.tracking.exporter", "serve", key]
+    with exporter_messages().open("ab") as messages:
+        # a session of its own: Ctrl-C is for the stage, which then tells the exporter how it ended
+        return Popen(command, stdin=DEVNULL, stdout=messages, stderr=messages, start_new_session=True)
+
+
+def wait_for_exporter(log: Path, process: Popen[bytes] | None, seconds: float) -> str:
+    """Wait until a log has been exported, and is gone; return why it could not be, else nothing.
+
+    `process` is the exporter that this stage started, if it was the one.
+    """
+    if find_spec("mlflow") is None:
+        return "MLflow is not installed"
+    deadline = time.monotonic() + seconds
+    try:
+        while log.exists():
+            if (log / FAILURE).exists():
+                return (log / FAILURE).read_text(encoding="utf-8")
+            ended = process.poll() if process else 0  # None: it runs; below 0: killed
+            if ended is not None and ended > 0:
+                return f"the exporter broke, see {exporter_messages()}"
+            if time.monotonic() > deadline:
+                return f"the store did not answer in {seconds} s"
+            if ended is not None:  # the last one may have been killed, or idle for too long just then
+                process = start_exporter(log)
+            time.sleep(POLL_SECONDS)
+    except OSError as error:  # a full disk, say, must not fail the stage
+        return str(error)
+    return ""

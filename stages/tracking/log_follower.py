@@ -1,0 +1,51 @@
+"""Reads one event log as it grows, and has it exported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from stages.tracking.exporter_process import EVENTS, LOCK, is_free
+from stages.tracking.mlflow_exporter import MLflowExporter
+
+LIVE_SECONDS = 5  # between two exports of what a stage is still writing: few large ones take it less time
+EXPORTING = "exporting"  # a lock: held by who exports a log
+
+
+class LogFollower:
+    """Exports one log up to its end or its stage's; raises Timeout where another process does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = FileLock(folder / EXPORTING)
+        self.lock.acquire(timeout=0)
+        self.exporter = MLflowExporter(folder)
+        self.position = 0
+        self.waiting: list[dict[str, Any]] = []  # events read, and not exported yet
+        self.due = 0.0  # when to export them, unless the log ends before
+
+    def advance(self) -> bool:
+        """Export what is new; return whether the log is over, and removed. Raises whatever MLflow raises."""
+        is_orphan = is_free(self.folder / LOCK)  # asked before reading: nothing is written after
+        with (self.folder / EVENTS).open("rb") as file:
+            file.seek(self.position)
+            *lines, partial = file.read().split(b"\n")  # a line may be half written
+            self.position = file.tell() - len(partial)
+        self.waiting += map(json.loads, lines)
+        is_over = bool(self.waiting) and self.waiting[-1]["event"] == "end"
+        if is_orphan and not is_over:
+            died = (self.folder / EVENTS).stat().st_mtime
+            self.waiting.append({"event": "end", "status": "KILLED", "time": int(died * 1000)})
+            is_over = True
+        if is_over or (self.waiting and time.monotonic() >= self.due):
+            self.exporter.apply(self.waiting)
+            self.waiting = []
+            self.due = time.monotonic() + LIVE_SECONDS
+        if is_over:
+            shutil.rmtree(self.folder)
+        return is_over

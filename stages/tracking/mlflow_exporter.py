@@ -1,0 +1,128 @@
+"""Turns the events of one log into calls of MLflow.
+
+The store is MLFLOW_TRACKING_URI, else mlflow.db and mlartifacts/ in the repository.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# a server that is away is given up soon: the event log is the better retry
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.tracking import MlflowClient
+from mlflow.utils import validation as limits
+from safetensors.numpy import load_file
+
+from stages.storage.files import sha256
+from stages.storage.images import grid
+from stages.storage.paths import GENERATOR, repository
+from stages.tracking.run_names import MODEL_TAG, SERVED_TAG
+
+BORDERS = ("store", "run", "join", "end")  # events between which all others belong to one run
+RUN_ID = "run_id"  # a file: the run that was made for this log
+
+
+class MLflowExporter:
+    """Exports one event log; raises whatever MLflow raises."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run_id = ""  # none
+        self.run_name = ""
+        self.joined = False  # whether the run was there before, and its status is not ours to set
+
+    def apply(self, events: list[dict[str, Any]]) -> None:
+        """Export events in order, but a run's metrics first and together: a call takes as long as that of an image."""
+        for is_border, group in itertools.groupby(events, lambda event: event["event"] in BORDERS):
+            if is_border or self.run_id:
+                within = list(group)
+                self._log_metrics([event for event in within if event["event"] == "metrics"])
+                for event in within:
+                    if event["event"] != "metrics":
+                        getattr(self, f"_on_{event['event']}")(event)
+
+    def _on_store(self, event: dict[str, Any]) -> None:
+        self.client, self.experiment_id = open_store(event["experiment"])
+        marker = self.folder / RUN_ID
+        if marker.exists():  # an earlier export was broken off
+            with contextlib.suppress(mlflow.MlflowException):
+                self.client.delete_run(marker.read_text())
+
+    def _on_join(self, event: dict[str, Any]) -> None:
+        self._on_end({"status": "FINISHED", "time": event["time"]})
+        query = f"tags.`{MODEL_TAG}` = '{event['model_sha256']}' and params.checkpoint = '{event['checkpoint']}'"
+        latest_first = ["attributes.start_time DESC"]
+        found = self.client.search_runs([self.experiment_id], query, order_by=latest_first, max_results=1)
+        if found and event["otherwise"] is None:
+            self.run_id, self.run_name, self.joined = found[0].info.run_id, event["name"], True
+        elif not found and event["otherwise"] is not None:
+            self._on_run({**event["otherwise"], "time": event["time"]})
+
+    def _on_end(self, event: dict[str, Any]) -> None:
+        if self.run_id and not self.joined:
+            self.client.set_terminated(self.run_id, event["status"], event["time"])
+        self.run_id, self.joined = "", False
+
+    def _on_run(self, event: dict[str, Any]) -> None:
+        run = self.client.create_run(self.experiment_id, event["time"], event["tags"], run_name=event["name"])
+        self.run_id, self.run_name = run.info.run_id, event["name"]
+        (self.folder / RUN_ID).write_text(self.run_id)
+        params = [Param(key, str(value)[: limits.MAX_PARAM_VAL_LENGTH]) for key, value in event["parameters"].items()]
+        for start in range(0, len(params), size := limits.MAX_PARAMS_TAGS_PER_BATCH):
+            self.client.log_batch(self.run_id, params=params[start : start + size])
+
+    def _log_metrics(self, events: list[dict[str, Any]]) -> None:
+        metrics = [Metric(*item, event["time"], event["step"]) for event in events for item in event["values"].items()]
+        for start in range(0, len(metrics), size := limits.MAX_METRICS_PER_BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[start : start + size])
+
+    def _on_image(self, event: dict[str, Any]) -> None:
+        picture = grid(load_file(self.folder / event["file"])["images"], columns=8, scale=1)
+        self.client.log_image(self.run_id, picture, key=event["name"], step=event["step"])
+
+    def _on_dataset(self, event: dict[str, Any]) -> None:
+        source, profile = json.dumps({"path": event["path"]}), json.dumps({"num_rows": event["rows"]})
+        digest = event["digest"][: limits.MAX_DATASET_DIGEST_SIZE]
+        dataset = Dataset(event["path"], digest, "dvc", source, profile=profile)
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+    def _on_model(self, event: dict[str, Any]) -> None:
+        from stages.tracking.served_model import log_model  # imports torch, which most logs do without
+
+        folder = self.folder / event["folder"]
+        served = sha256(folder / GENERATOR)
+        if self.client.get_run(self.run_id).data.tags.get(SERVED_TAG) == served:
+            return  # scored again: the run has this model
+        with mlflow.start_run(run_id=self.run_id, log_system_metrics=False):
+            log_model(self.run_name, folder, event["image_shape"])
+        self.client.set_tag(self.run_id, SERVED_TAG, served)
+        self.client.set_tag(self.run_id, MODEL_TAG, event["sha256"])
+
+
+def open_store(experiment: str) -> tuple[MlflowClient, str]:
+    """A client of the store, and the experiment's id; both are made where they are missing."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if uri.startswith("sqlite:///"):  # a relative path starts at the repository
+        uri = f"sqlite:///{repository() / uri.removeprefix('sqlite:///')}"
+    mlflow.set_tracking_uri(uri)
+    # two first runs at once would both create the tables, or the experiment
+    with FileLock(repository() / ".cache" / "mlflow.lock"):
+        client = MlflowClient(uri)
+        if found := client.get_experiment_by_name(experiment):
+            return client, found.experiment_id
+        # a place of our own for a store of our own; a server decides for itself
+        location = (repository() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI then shows training first
+        return client, client.create_experiment(experiment, artifact_location=location, tags=kind)

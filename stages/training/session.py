@@ -1,0 +1,135 @@
+"""One training, watched: its loss curve, its snapshots, its checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.config.errors import StageError
+from stages.config.params import Training
+from stages.storage.paths import LOSSES, METRICS
+from stages.storage.pixels import to_uint8
+from stages.storage.weights import prefixed, unprefixed
+from stages.training.checkpoints import Checkpoints
+from stages.training.trainer import Trainer
+from stages.training.trainer_state import load_trainer, trainer_to_tensors
+
+GRID = 64  # images in a grid of samples
+
+
+class DivergedError(StageError):
+    """A loss or a weight is NaN or infinite; `rows` are those of the loss curve before."""
+
+    def __init__(self, message: str, rows: list[dict[str, float]]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+class Observer(Protocol):
+    """What is told of a training's course, and cannot change it: the event log."""
+
+    def metrics(self, step: int, values: Mapping[str, Any]) -> None:
+        """Numbers after so many images."""
+
+    def images(self, name: str, step: int, images: np.ndarray) -> None:
+        """uint8 samples (count, channels, height, width) after so many images."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session does besides training."""
+
+    name: str  # of the variant
+    seed: int
+    images: int  # to train on
+    classes: int
+    options: Training
+
+
+class Session:
+    """A training under way; `rows` and `snapshots` are what it has given so far."""
+
+    def __init__(self, trainer: Trainer, plan: Plan, observer: Observer, checkpoints: Checkpoints) -> None:
+        self.trainer = trainer
+        self.plan = plan
+        self.observer = observer
+        self.checkpoints = checkpoints
+        self.rows: list[dict[str, float]] = []  # of the loss curve
+        # stacked: `images_seen`, `samples` and, where the best is to be chosen, the generator's weights (`generator.…`)
+        self.snapshots: dict[str, Tensor] = {}
+
+    def resume(self) -> None:
+        """Continue from the latest checkpoint, if there is one."""
+        tensors, rows = self.checkpoints.latest() or ({}, [])
+        if tensors:
+            load_trainer(self.trainer, unprefixed("trainer", tensors))
+            self.rows, self.snapshots = rows, unprefixed("snapshots", tensors)
+            name, seen = f"{self.plan.name} (seed {self.plan.seed})", self.trainer.images_seen
+            print(f"train: {name}: resumes at {seen:,} of {self.plan.images:,} images", flush=True)
+
+    def run(self, show_progress: Callable[[int, Mapping[str, float]], None]) -> None:
+        """Train to the end; raises DivergedError at the first log step or checkpoint after a number broke."""
+        self._repeat_for_observer()
+        total, trainer = self.plan.images, self.trainer
+        log_steps = _spread(total, self.plan.options.log_steps, trainer.images_seen)
+        snapshot_steps = _spread(total, self.plan.options.snapshots, trainer.images_seen)
+        for seen in trainer.train(total):
+            if log_steps and seen >= log_steps[0]:
+                log_steps = [step for step in log_steps if step > seen]
+                self._raise_if_diverged()
+                scalars = trainer.read_scalars()
+                self.rows.append({"images": seen, **scalars})
+                self.observer.metrics(seen, scalars)
+                show_progress(min(seen, total), scalars)
+            if snapshot_steps and seen >= snapshot_steps[0]:
+                snapshot_steps = [step for step in snapshot_steps if step > seen]
+                self._take_snapshot()
+            if self.checkpoints.is_due() or seen >= total:
+                self._raise_if_diverged()
+                state = prefixed("trainer", trainer_to_tensors(trainer)) | prefixed("snapshots", self.snapshots)
+                self.checkpoints.save(seen, state, self.rows)
+
+    def _repeat_for_observer(self) -> None:
+        """Tell what was before a resume: the run that was broken off keeps its own."""
+        for row in self.rows:
+            self.observer.metrics(int(row["images"]), {key: value for key, value in row.items() if key != "images"})
+        for seen, samples in zip(self.snapshots.get("images_seen", []), self.snapshots.get("samples", []), strict=True):
+            self.observer.images("samples", int(seen), samples[:GRID].numpy())
+
+    def _take_snapshot(self) -> None:
+        trainer, options = self.trainer, self.plan.options
+        labels = torch.arange(options.snapshot_images, device=trainer.device) % self.plan.classes
+        average = trainer.ema.module
+        images = trainer.gan.sample(average, labels, trainer.batches.images, seed=options.snapshot_seed)
+        snapshot = {"images_seen": torch.tensor(trainer.images_seen), "samples": to_uint8(images).cpu()}
+        if options.checkpoint == "best":
+            state = average.state_dict()
+            snapshot |= prefixed("generator", {key: value.to("cpu", copy=True) for key, value in state.items()})
+        self.observer.images("samples", trainer.images_seen, snapshot["samples"][:GRID].numpy())
+        self.snapshots = {key: _append(self.snapshots.get(key), value) for key, value in snapshot.items()}
+
+    def _raise_if_diverged(self) -> None:
+        if broken := self.trainer.find_broken():
+            seen, name = self.trainer.images_seen, self.plan.name
+            raise DivergedError(
+                f"{name} (seed {self.plan.seed}) diverged by step {seen // self.trainer.batches.batch_size} "
+                f"({seen:,} images): NaN or infinite: {', '.join(broken)}; try a lower learning_rate, a regularizer or "
+                f"precision: float32; the curves until then: {METRICS / name / LOSSES}",
+                self.rows,
+            )
+
+
+def _append(stacked: Tensor | None, value: Tensor) -> Tensor:
+    return value[None].contiguous() if stacked is None else torch.cat([stacked, value[None]])
+
+
+def _spread(total: int, count: int, seen: int) -> list[int]:
+    """Up to `count` evenly spaced numbers of images, the last one `total`: those that are not `seen` yet."""
+    steps = {math.ceil(total * index / count) for index in range(1, count + 1)}
+    return sorted(step for step in steps if step > seen)

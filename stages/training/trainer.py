@@ -1,0 +1,120 @@
+"""The alternating loop (Goodfellow et al., 2014, algorithm 1). It knows no variant, no MLflow, no DVC."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from stages.config.params import Optimizers
+from stages.contracts.gan import GAN, Losses
+from stages.training.batches import Batches
+from stages.training.ema import EMA
+from stages.training.optimizers import StateTensors, build_optimizer
+from stages.training.schedules import instance_noise, learning_rate_factor
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What the loop itself is told."""
+
+    optimizers: Optimizers
+    critic_steps: int  # discriminator steps per generator step
+    learning_rate_decay_from: float  # share of training; 1: rates stay
+    ema_halflife_images: int
+    ema_rampup: float | None  # the half-life is at most this share of the images seen
+    precision: Literal["float32", "bfloat16"]
+
+
+class Trainer:
+    """Trains a GAN: `critic_steps` discriminator steps, then one generator step, again and again."""
+
+    def __init__(self, gan: GAN, batches: Batches, hyperparameters: Hyperparameters) -> None:
+        self.device = batches.device
+        self.hyperparameters = hyperparameters
+        self.gan = gan.to(self.device).to(memory_format=gan.memory_format).train()
+        self.ema = EMA(gan.generator, hyperparameters.ema_halflife_images, hyperparameters.ema_rampup)
+        self.batches = batches
+        optimizers = hyperparameters.optimizers
+        self.generator_optimizer = build_optimizer(optimizers.generator, gan.generator)
+        self.discriminator_optimizer = build_optimizer(optimizers.discriminator, gan.discriminator)
+        self.images_seen = 0  # those that the generator's steps were taken for
+        self.sums: dict[str, Tensor] = {}  # of scalars since the last reading
+        self.counts: dict[str, int] = {}
+
+    def train(self, images: int) -> Iterator[int]:
+        """Take the steps that are left of those that show the generator `images` images; yield the count so far."""
+        steps = math.ceil(images / self.batches.batch_size)
+        for step in range(self.images_seen // self.batches.batch_size, steps):
+            self.follow_schedules(step / steps)
+            self.step()
+            yield self.images_seen
+
+    def follow_schedules(self, progress: float) -> None:
+        """Set learning rates, instance noise and growth for a share of training done, in [0, 1)."""
+        options, rates = self.gan.options, self.hyperparameters.optimizers
+        factor = learning_rate_factor(progress, self.hyperparameters.learning_rate_decay_from)
+        self.generator_optimizer.set_learning_rate(rates.generator.learning_rate * factor)
+        self.discriminator_optimizer.set_learning_rate(rates.discriminator.learning_rate * factor)
+        self.gan.noise_std = instance_noise(progress, options.noise_std, options.noise_until)
+        self.gan.on_step_start(progress)
+
+    def step(self) -> None:
+        """One step of the generator, after those of the discriminator."""
+        self._let_discriminator_learn(True)
+        for _ in range(self.hyperparameters.critic_steps):
+            real, labels = self.batches.next()
+            # a spectral norm takes its power iteration once a loss, for all images that the loss looks at
+            with self._autocast(), parametrize.cached():
+                losses = self.gan.discriminator_loss(real, labels)
+            self._descend(self.discriminator_optimizer, losses)
+            self.gan.after_discriminator_step()
+
+        self._let_discriminator_learn(False)  # saves the gradients nobody steps on
+        with self._autocast(), parametrize.cached():
+            losses = self.gan.generator_loss(real, labels)
+        self._descend(self.generator_optimizer, losses)
+        gradients = [weight.grad for weight in self.generator_optimizer.weights if weight.grad is not None]
+        self._add({"generator_gradient": torch.stack(torch._foreach_norm(gradients)).norm()})
+        self.images_seen += self.batches.batch_size
+        self.ema.update(self.images_seen, self.batches.batch_size)
+
+    def read_scalars(self) -> dict[str, float]:
+        """Means of every plotted scalar since the last reading; here, this and `find_broken` alone wait for a step."""
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        self.sums.clear()
+        self.counts.clear()
+        return means
+
+    def find_broken(self) -> list[str]:
+        """What is NaN or infinite: scalars since the last reading, by name, and networks with such a weight."""
+        sums = [name for name, total in self.sums.items() if not math.isfinite(total)]
+        networks = {name: list(getattr(self.gan, name).parameters()) for name in ("discriminator", "generator")}
+        norms = {name: torch.stack(torch._foreach_norm(weights, math.inf)) for name, weights in networks.items()}
+        return [*sums, *(f"{name}'s weights" for name, norm in norms.items() if not norm.isfinite().all())]
+
+    def _let_discriminator_learn(self, learns: bool) -> None:
+        for weight in self.discriminator_optimizer.weights:  # found once: a walk over the modules takes longer
+            weight.requires_grad_(learns)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.hyperparameters.precision == "bfloat16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _descend(self, optimizer: StateTensors, losses: Losses) -> None:
+        optimizer.forget_gradients()
+        losses.loss.backward()
+        optimizer.step()
+        self._add(losses.scalars)
+
+    def _add(self, scalars: Mapping[str, Tensor]) -> None:
+        for name, value in scalars.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+            self.counts[name] = self.counts.get(name, 0) + 1
