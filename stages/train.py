@@ -1,7 +1,5 @@
 """Train one variant: data/processed/train -> models/<variant>, metrics/<variant>/losses.csv."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from collections.abc import Mapping
@@ -18,13 +16,13 @@ from stages.config.params import Params, Variant
 from stages.config.registry import CODE
 from stages.contracts.gan import GAN, receptive_field
 from stages.storage.files import json_to_bytes, write_bytes, write_csv
-from stages.storage.images import Split, read_split
+from stages.storage.images import Split, data_digest, read_split
 from stages.storage.paths import CONFIG, DISCRIMINATOR, GENERATOR, LOSSES, METRICS, MODELS, SNAPSHOTS, seed_folder
 from stages.storage.weights import weights_to_bytes
 from stages.tracking.event_log import EventLog
 from stages.tracking.progress import Progress
 from stages.training.batches import Batches
-from stages.training.checkpoints import Checkpoints, data_digest, hash_files, key_of
+from stages.training.checkpoints import Checkpoints, hash_files, key_of
 from stages.training.device import environment, prepare
 from stages.training.session import DivergedError, Plan, Session
 from stages.training.trainer import Hyperparameters, Trainer

@@ -11,8 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
+
+from stages.config.params import Params, load
+from stages.storage.images import Split, write_split
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,26 +66,59 @@ def commit_all(repository: Path, message: str) -> None:
 
 
 def set_parameter(repository: Path, key: str, value: Any) -> None:
-    """Change one dotted key of params.yaml, keeping the file's layout."""
+    """Change one dotted key of params.yaml."""
     set_parameters(repository, {key: value})
 
 
 def set_parameters(repository: Path, values: Mapping[str, Any]) -> None:
-    """Change several."""
+    """Change several; the file keeps the form in which DVC writes it."""
     yaml = YAML()
+    yaml.default_flow_style = False
     path = repository / "params.yaml"
     data = yaml.load(path)
     for key, value in values.items():
-        *parents, last = key.split(".")
-        node = data
-        for parent in parents:
-            node = node[parent]
-        node[last] = value
+        put(data, key, value)
     yaml.dump(data, path)
+
+
+def put(data: Any, key: str, value: Any) -> None:
+    """Set one dotted key of nested mappings."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data[parent]
+    data[last] = value
 
 
 @pytest.fixture(scope="session")
 def raw_params() -> Callable[[], Any]:
-    """A fresh copy of params.yaml's content at each call."""
+    """A fresh copy of params.yaml's content, as plain data, at each call."""
     content = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
     return lambda: copy.deepcopy(content)
+
+
+@pytest.fixture
+def small_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """In an empty folder, two dozen coloured images of 12 × 12 to train every variant on for five steps, untracked."""
+    params = load(ROOT / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (24, 3, 12, 12), np.uint8)
+    for name in ("train", "test"):
+        write_split(name, Split(images, np.arange(24) % 4, ("a", "b", "c", "d")))
+    variants = {}
+    for name, variant in params.variants.items():
+        changes: dict[str, Any] = {"batch_size": 8, "images": variant.images.model_copy(update={"smoke": 40})}
+        if name == "progan":
+            changes["network"] = variant.network.model_copy(update={"resolutions": [3, 6, 12]})
+        if name == "cyclegan":  # its pool is full, and used, after two steps
+            changes["gan"] = variant.gan.model_copy(update={"pool_size": 9})
+        variants[name] = variant.model_copy(update=changes)
+    training = {"log_steps": 3, "snapshots": 2, "snapshot_images": 5}
+    changes = {
+        "budget": "smoke",
+        "device": "cpu",
+        "training": params.training.model_copy(update=training),
+        "sample": params.sample.model_copy(update={"count": 11}),
+        "tracking": params.tracking.model_copy(update={"enabled": False}),
+        "variants": variants,
+    }
+    return params.model_copy(update=changes)

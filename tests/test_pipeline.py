@@ -18,9 +18,9 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests.chaos import start, torment
 from tests.conftest import clone_repository, commit_all, run, set_parameter, set_parameters
-from tests.rebuilds import hashes
+from tests.tools.chaos import start, torment
+from tests.tools.rebuilds import hashes
 
 # one of each kind, to keep the time short: plain, translating, coded, growing; test_networks.py has every variant
 VARIANTS = ("cyclegan", "dcgan", "infogan", "mlp", "progan")
@@ -34,12 +34,14 @@ MORE_SCORES = {
 }
 FEWER = {  # to keep the time short: images and draws
     "sample.count": 1000,
-    "curves.snapshots": 4,
+    "training.snapshots": 4,
     "evaluate.resamples": 5,
     "evaluate.kid_subsets": 10,
-    "evaluate.memorisation_samples": 100,
+    "evaluate.copies_samples": 100,
     "resume.every_seconds": 0.2,
 }
+# columns; exp show also prints what the change made of each stage's dependencies
+WIDEST = {("exp", "diff"): 160, ("metrics", "diff"): 160, ("metrics", "show"): 160, ("exp", "show"): 160}
 BEFORE = {"fetch", "preprocess", "classifier", "reference"}
 
 
@@ -87,25 +89,28 @@ def mlflow_runs(repository: Path) -> list[Any]:
 def test_everything_is_built_from_nothing(repository: Path, first_build: str) -> None:
     assert stages_run(first_build) == BEFORE | stages_of(*VARIANTS) | {"report"}
     assert re.search(r"fetch: (torchvision|npm) served all 4 files", first_build)
-    count = json.loads((repository / "metrics/dcgan/scores.json").read_text())["sample_count"]
+    count = FEWER["sample.count"]
     for variant in VARIANTS:
         images = np.load(repository / "data/samples" / variant / "images.npy")
         assert (images.shape, images.dtype) == ((count, 1, 28, 28), np.uint8)
-        scores = json.loads((repository / "metrics" / variant / "scores.json").read_text())
-        page_scores = {score for more in MORE_SCORES.values() for score in more}
-        margined = {"fid", "kid", "precision", "recall", "density", "coverage", "inception_score"}
-        compared = margined | {f"{name}_margin" for name in margined} | {"fid_infinity", "duplicates"}
-        assert compared | {f"{name}_real" for name in compared} <= scores.keys()
-        assert scores["fid"] > scores["fid_real"] > 0
-        assert scores["kid"] > scores["kid_real"]
-        assert 0 <= scores["coverage"] < scores["coverage_real"] <= 1 or variant == "cyclegan"  # of the same images
-        assert 1 <= scores["inception_score"] <= 10
-        assert 0 <= scores["class_kl"] <= np.log(10)
+        scores = scores_of(repository, variant)
+        with_interval = {"fid", "kid", "precision", "recall", "density", "coverage", "inception_score"}
+        assert all(scores[name].keys() >= {"value", "ci95", "real"} for name in with_interval)
+        assert scores["fid"]["value"] > scores["fid"]["real"] > 0
+        assert scores["kid"]["value"] > scores["kid"]["real"]
+        coverage = scores["coverage"]
+        assert 0 <= coverage["value"] < coverage["real"] <= 1 or variant == "cyclegan"  # of the same images
+        assert 1 <= scores["inception_score"]["value"] <= 10
+        assert 0 <= scores["class_kl"]["value"] <= np.log(10)
+        assert list(scores["class_share"]["value"]) == [str(digit) for digit in range(10)]
+        short = json.loads((repository / f"metrics/{variant}.json").read_text())
+        assert short == {name: scores[name]["value"] for name in ("fid", "kid", "precision", "recall")}
         assert Image.open(repository / "metrics" / variant / "closest.png").size[0] > 1000
         pictures = {path.stem: path for path in (repository / "metrics" / variant / "pictures").iterdir()}
         assert set(pictures) == {"samples", *PICTURES.get(variant, ())}
         assert all(Image.open(path).size[0] > 280 for path in pictures.values())
-        assert set(MORE_SCORES.get(variant, ())) == {key for key in scores if key in page_scores}
+        more_scores = {score for more in MORE_SCORES.values() for score in more}
+        assert set(MORE_SCORES.get(variant, ())) == {name for name in scores if name in more_scores}
     with (repository / "metrics/summary.csv").open() as file:
         ranking = list(csv.DictReader(file))
     page = (repository / "metrics/report/variants.md").read_text()
@@ -113,6 +118,11 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
     fids = [float(row["fid"]) for row in ranking]
     assert sorted(row["variant"] for row in ranking) == sorted(VARIANTS)
     assert fids == sorted(fids)
+
+
+def scores_of(repository: Path, variant: str) -> dict[str, Any]:
+    """The records of a variant's scores, of its first seed."""
+    return json.loads((repository / f"metrics/scores/{variant}.json").read_text())["models"][0]["scores"]
 
 
 def test_a_second_repro_runs_nothing(repository: Path, first_build: str) -> None:
@@ -184,15 +194,14 @@ def test_each_training_is_a_run_with_its_scores(repository: Path, first_build: s
     runs = {run.info.run_name: run for run in mlflow_runs(repository)}
     assert set(runs) == {*VARIANTS, "classifier"}
     for variant in VARIANTS:
-        scores = json.loads((repository / "metrics" / variant / "scores.json").read_text())
         found = runs[variant]
         assert found.info.status == "FINISHED"
-        assert found.data.metrics["fid"] == pytest.approx(scores["fid"])
+        assert found.data.metrics["fid"] == pytest.approx(scores_of(repository, variant)["fid"]["value"])
         assert found.data.params["budget"] == "smoke"
         assert found.data.tags["dvc.stage"] == f"train@{variant}"
         assert "reprogan.restored" not in found.data.tags
-        lock = (repository / "dvc.lock").read_text()
-        assert found.inputs.dataset_inputs[0].dataset.digest in lock
+        digest = sha256_of_arrays(repository / "data/processed/train")
+        assert found.inputs.dataset_inputs[0].dataset.digest == digest[:36]
 
 
 def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None:
@@ -205,41 +214,67 @@ def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None
     shutil.rmtree(repository / "dvc_plots")
 
 
+def sha256_of_arrays(folder: Path) -> str:
+    """SHA-256 of a split's images and labels, with their types and shapes."""
+    digest = hashlib.sha256()
+    for name in ("images.npy", "labels.npy"):
+        array = np.load(folder / name)
+        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
 def test_an_experiment_reruns_one_variant_and_the_report_alone(
     repository: Path, first_build: str, tmp_path: Path
 ) -> None:
-    changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.seeds=[1]", cwd=repository)
+    changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.critic_steps=2", cwd=repository)
     assert stages_run(changed.stdout) == stages_of("mlp") | {"report"}
-    at_once = {"apart": "[2,3]", "beside": "[4]"}
+    check_views(repository)
+    at_once = {"seeds": ("training.seeds=[2,3]", "evaluate@mlp"), "beside": ("variants.mlp.critic_steps=3",)}
     processes = {
         name: start(
             repository,
-            ("dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, "-S", f"variants.mlp.seeds={seeds}"),
+            ("dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, "-S", *change),
             tmp_path / name,
         )
-        for name, seeds in at_once.items()
+        for name, change in at_once.items()
     }
     ended = {name: process.wait() for name, process in processes.items()}
     for name, status in ended.items():
         output = (tmp_path / name).read_text()
         assert status == 0, output
-        assert stages_run(output) == stages_of("mlp") | {"report"}
+        assert stages_run(output) == stages_of("mlp") | ({"report"} if name == "beside" else set())
 
     rows = experiments(repository)
     assert {"other", *at_once} <= rows.keys()
-    assert [rows[name]["variants.mlp.seeds"] for name in ("other", *at_once)] == ["[1]", "[2, 3]", "[4]"]
-    fids = {name: float(row["metrics/mlp/scores.json:fid"]) for name, row in rows.items()}
+    assert [rows[name]["variants.mlp.critic_steps"] for name in ("other", "beside")] == ["2", "3"]
+    assert rows["seeds"]["training.seeds"] == "[2, 3]"
+    fids = {name: float(row["metrics/mlp.json:fid"]) for name, row in rows.items()}
 
     # in the one store, a run a seed, artifacts and all, with the temporary copy gone
     runs = [run for run in mlflow_runs(repository) if "dvc.exp_name" in run.data.tags]
-    fids_of_seeds = {run.data.params["seed"]: run.data.metrics["fid"] for run in runs}
-    assert len(set(fids_of_seeds.values())) == len(runs) == 4
-    assert fids["other"] == pytest.approx(fids_of_seeds["1"])
-    assert fids["beside"] == pytest.approx(fids_of_seeds["4"])
-    assert fids["apart"] == pytest.approx((fids_of_seeds["2"] + fids_of_seeds["3"]) / 2)
-    for found in runs:
-        assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
+    found = {(run.data.tags["dvc.exp_name"], run.data.params["seed"]): run.data.metrics["fid"] for run in runs}
+    assert len(set(found.values())) == len(runs) == 4
+    assert fids["other"] == pytest.approx(found["other", "0"])
+    assert fids["beside"] == pytest.approx(found["beside", "0"])
+    assert fids["seeds"] == pytest.approx((found["seeds", "2"] + found["seeds", "3"]) / 2)
+    for recorded in runs:
+        assert list((repository / "mlartifacts" / recorded.info.run_id).rglob("*.png"))
     assert len(list((repository / "mlartifacts").rglob("generator.safetensors"))) == len(VARIANTS) + len(runs)
+
+
+def check_views(repository: Path) -> None:
+    """After one changed parameter DVC's tables are short, and show what changed."""
+    commands = {
+        ("exp", "diff"): ["variants.mlp.critic_steps", "fid", "kid", "precision", "recall"],
+        ("metrics", "diff"): ["fid", "kid", "precision", "recall"],
+        ("metrics", "show"): [*VARIANTS, "test_accuracy", "fid", "kid", "precision", "recall"],
+        ("exp", "show", "--only-changed"): ["other", "variants.mlp.critic_steps", "metrics/mlp.json:fid"],
+    }
+    for command, shown in commands.items():
+        lines = run("dvc", *command, cwd=repository).stdout.rstrip().splitlines()
+        assert all(any(word in line for line in lines) for word in shown), command
+        assert len(lines) <= 30, command
+        assert max(map(len, lines)) <= WIDEST[command[:2]], command
 
 
 def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, first_build: str) -> None:
@@ -262,7 +297,7 @@ def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, 
         assert time.monotonic() < deadline
         time.sleep(0.5)
     rows = [row for name, row in experiments(repository).items() if name not in before]
-    fids = {row["variants.mlp.critic_steps"]: float(row["metrics/mlp/scores.json:fid"]) for row in rows}
+    fids = {row["variants.mlp.critic_steps"]: float(row["metrics/mlp.json:fid"]) for row in rows}
     assert sorted(fids) == ["2", "3", "4", "5"]
     recorded = {run.data.params["variant.critic_steps"]: run for run in mlflow_runs(repository)[-4:]}
     assert {steps: run.data.metrics["fid"] for steps, run in recorded.items()} == pytest.approx(fids)
@@ -287,9 +322,9 @@ def test_an_edited_network_reruns_its_users_alone(repository: Path, first_build:
 
 
 def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
-    """The entry that the README shows, added to params.yaml and to nothing else."""
+    """The entry that docs/add-a-variant.md shows, added to params.yaml and to nothing else."""
     run("git", "checkout", "--quiet", ".", cwd=repository)
-    (entry,) = re.findall(r"```yaml\n(.*?)```", (repository / "README.md").read_text(), flags=re.DOTALL)
+    (entry,) = re.findall(r"```yaml\n(.*?)```", (repository / "docs/add-a-variant.md").read_text(), flags=re.DOTALL)
     (name,) = YAML().load(entry)
     params = repository / "params.yaml"
     run("dvc", "checkout", cwd=repository)
@@ -297,23 +332,24 @@ def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
     output = run("dvc", "repro", cwd=repository).stdout
     assert stages_run(output) == stages_of(name) | {"report"}
     assert f"| `{name}` |" in (repository / "metrics/report/variants.md").read_text()
-    scores = json.loads((repository / "metrics" / name / "scores.json").read_text())
-    assert 0 < scores["classification_accuracy"] < scores["classification_accuracy_real"] < 1
-    assert 0 < scores["classification_accuracy"] < scores["augmented_accuracy"] < 1
+    scores = scores_of(repository, name)
+    classification = scores["classification_accuracy"]
+    assert 0 < classification["value"] < classification["real"] < 1
+    assert 0 < classification["value"] < scores["augmented_accuracy"]["value"] < 1
     with (repository / "metrics/summary.csv").open() as file:
         assert sorted(row["variant"] for row in csv.DictReader(file)) == sorted([*VARIANTS, name])
     assert name in {found.info.run_name for found in mlflow_runs(repository)}
 
 
 def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: Path, first_build: str) -> None:
-    scores = (repository / "metrics/mlp/scores.json").read_bytes()
+    scores = (repository / "metrics/scores/mlp.json").read_bytes()
     np.save(repository / "data/samples/mlp/images.npy", np.full((10000, 1, 28, 28), np.nan))
     failed = run("python", "-m", "stages.evaluate", "mlp", cwd=repository, check=False)
     assert failed.returncode == 1
     assert re.fullmatch(
         r"error: data/samples/mlp/images.npy: expected uint8 \(count, 1, 28, 28\), got float64 .*\n", failed.stderr
     )
-    assert (repository / "metrics/mlp/scores.json").read_bytes() == scores
+    assert (repository / "metrics/scores/mlp.json").read_bytes() == scores
     run("dvc", "checkout", "--force", cwd=repository)
 
 

@@ -1,7 +1,5 @@
 """What every stage's command line shares: arguments, parameters, errors as lines of text."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Components: a variant's GAN, network, objective and regularizer, typed while params.yaml is read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 

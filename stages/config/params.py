@@ -4,8 +4,6 @@ No model here has a default and none converts a value (but whole numbers to floa
 the file says, or an error.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar

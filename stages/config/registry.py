@@ -1,7 +1,5 @@
 """Find a class by the name of its file: the file is the registry, there is no list to edit."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Types of numbers and texts in params.yaml, with what is allowed."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The contract of generators: what training, sampling and serving ask of one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 

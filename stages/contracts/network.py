@@ -3,9 +3,7 @@
 A file in stages/networks/ defines one subclass of `Network`, whose fields are the options that params.yaml gives.
 """
 
-from __future__ import annotations
-
-from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -23,13 +21,11 @@ class Network(Component):
     # of weights in training, thus of feature maps: convolutions are mostly faster in channels last
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
-    @property
-    def per_sample(self) -> bool:
-        """Whether no image's logit depends on the rest of its batch, as batch norm makes it.
-
-        Real and fake images then share one batch, which is faster; else each has a batch of its own.
-        """
-        return False
+    # whether no image's logit depends on the rest of its batch, as batch norm makes it: real and fake images
+    # then share one batch, which is faster
+    per_sample: ClassVar[bool] = False
+    generator_type: ClassVar[Callable[..., Generator]]  # of these options, image shape, number of classes
+    discriminator_type: ClassVar[Callable[..., nn.Module]]  # of the same, and the number of outputs
 
     @property
     def generator_sees_labels(self) -> bool:
@@ -41,10 +37,10 @@ class Network(Component):
         """Whether the discriminator is told an image's label."""
         return False
 
-    @abstractmethod
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:
-        """A generator of images of that shape."""
+        """A new generator of images of that shape."""
+        return self.generator_type(self, image_shape, classes)
 
-    @abstractmethod
     def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> nn.Module:
         """Images and labels to (batch, outputs, …): the first output is the logit, more are a GAN's to use."""
+        return self.discriminator_type(self, image_shape, classes, outputs)

@@ -3,8 +3,6 @@
 A file in stages/objectives/ defines one subclass of `Objective`, whose fields are the options that params.yaml gives.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Annotated, ClassVar
 

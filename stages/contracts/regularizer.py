@@ -4,8 +4,6 @@ A file in stages/regularizers/ defines one subclass of `Regularizer`, whose fiel
 gives.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The contract of translators: generators that start from images, not from latents."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal

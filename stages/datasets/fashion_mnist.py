@@ -1,10 +1,9 @@
 """Fashion-MNIST: pictures of clothes (Xiao et al., 2017)."""
 
-from stages.datasets.dataset import Dataset
-from stages.datasets.idx import IDXFiles
+from stages.datasets import dataset, idx
 
 
-class FashionMNIST(IDXFiles, Dataset):
+class FashionMNIST(idx.IDXFiles, dataset.Dataset):
     """60,000 images for training and 10,000 for test, grey, 28 × 28 pixels."""
 
     torchvision_class = "FashionMNIST"

@@ -54,6 +54,7 @@ class IDXFiles:
 
     def _from_torchvision(self, options: Fetch, scratch: Path) -> Path:
         from torchvision import datasets  # imports torch, which takes seconds
+
         try:
             with socket_timeout(options.timeout_seconds):
                 for train in (True, False):  # most classes download both at once, and find them there

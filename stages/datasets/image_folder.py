@@ -21,27 +21,27 @@ class ImageFolder(Dataset):
     @override
     def fetch(self, options: Fetch) -> Iterable[tuple[str, bytes]]:
         where, folder = options.folder, repository() / options.folder
-        classes = _classes(folder, where)
-        images = [path for paths in classes.values() for path in paths]
+        images = _images(folder, where)
         for path in images:  # a link must not lead elsewhere
             if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
                 raise StageError(f"{where}/{path.relative_to(folder)}: expected an image, inside {where}")
-        print(f"fetch: {where} serves {len(images)} images of {len(classes)} classes")
+        print(f"fetch: {where} served {len(images)} images of {len({path.parent for path in images})} classes")
         return ((str(path.relative_to(folder)), path.read_bytes()) for path in images)
 
     @override
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
-        classes = _classes(RAW, RAW)
-        images = np.stack([_read(path, options) for paths in classes.values() for path in paths])
-        labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(paths) for paths in classes.values()])
-        return hold_out(Split(images, labels, tuple(classes)), options.test_images, "test", random)
+        paths = _images(RAW, RAW)
+        classes, labels = np.unique([path.parent.name for path in paths], return_inverse=True)
+        images = np.stack([_read(path, options) for path in paths])
+        return hold_out(Split(images, labels, tuple(classes.tolist())), options.test_images, "test", random)
 
 
-def _classes(root: Path, where: object) -> dict[str, list[Path]]:
-    classes = {part.name: images for part in sorted(root.glob("[!.]*/")) if (images := sorted(part.glob("[!.]*")))}
-    if len(classes) < 2:
+def _images(root: Path, where: object) -> list[Path]:
+    folders = [path for path in root.iterdir() if path.is_dir() and path.name[0] != "."] if root.is_dir() else []
+    images = sorted(path for folder in folders for path in folder.iterdir() if path.name[0] != ".")
+    if len({path.parent for path in images}) < 2:
         raise StageError(f"{where}: expected at least two folders of images, one a class")
-    return classes
+    return images
 
 
 def _read(path: Path, options: Preprocess) -> np.ndarray:

@@ -1,10 +1,9 @@
 """Kuzushiji-MNIST: ten letters of old Japanese handwriting (Clanuwat et al., 2018)."""
 
-from stages.datasets.dataset import Dataset
-from stages.datasets.idx import IDXFiles
+from stages.datasets import dataset, idx
 
 
-class KMNIST(IDXFiles, Dataset):
+class KMNIST(idx.IDXFiles, dataset.Dataset):
     """60,000 images for training and 10,000 for test, grey, 28 × 28 pixels."""
 
     torchvision_class = "KMNIST"

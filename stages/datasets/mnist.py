@@ -1,10 +1,9 @@
 """MNIST: handwritten digits (LeCun et al., 1998)."""
 
-from stages.datasets.dataset import Dataset
-from stages.datasets.idx import IDXFiles
+from stages.datasets import dataset, idx
 
 
-class MNIST(IDXFiles, Dataset):
+class MNIST(idx.IDXFiles, dataset.Dataset):
     """60,000 images for training and 10,000 for test, grey, 28 × 28 pixels."""
 
     torchvision_class = "MNIST"

@@ -1,10 +1,9 @@
 """QMNIST: MNIST rebuilt from its source (Yadav and Bottou, 2019)."""
 
-from stages.datasets.dataset import Dataset
-from stages.datasets.idx import IDXFiles
+from stages.datasets import dataset, idx
 
 
-class QMNIST(IDXFiles, Dataset):
+class QMNIST(idx.IDXFiles, dataset.Dataset):
     """60,000 images for training and 10,000 for test, grey, 28 × 28 pixels."""
 
     torchvision_class = "QMNIST"

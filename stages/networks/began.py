@@ -57,34 +57,10 @@ class FullyConnected(Strict):
         return encoder, nn.Sequential(_linear_layers(sizes[::-1]), nn.Unflatten(1, image_shape))
 
 
-class BEGANNetwork(Network):
-    """The generator is not the paper's, which is like the decoder, but DCGAN's."""
-
-    kind: ClassVar[str] = "autoencoding"
-    latent_size: Size  # of the generator's latents and of the autoencoder's code
-    generator_channels: Size  # at half the image's size; twice as many at a quarter of it
-    autoencoder: Annotated[Convolutional | FullyConnected, Field(discriminator="name")]
-    # an image's error is divided by its ink to this power, else images with little ink win; paper: 0
-    ink_power: Annotated[float, Field(ge=0, le=1)]
-
-    @property
-    @override
-    def per_sample(self) -> bool:
-        return True
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> BEGANGenerator:
-        return BEGANGenerator(self, image_shape)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Autoencoder:
-        return Autoencoder(self, image_shape)
-
-
 class BEGANGenerator(Generator):
     """Latents to a quarter of the image's size, and by two transposed convolutions to all of it."""
 
-    def __init__(self, options: BEGANNetwork, image_shape: ImageShape) -> None:
+    def __init__(self, options: BEGANNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         channels, height, width = image_shape
@@ -109,7 +85,7 @@ class BEGANGenerator(Generator):
 class Autoencoder(nn.Module):
     """An autoencoder; how well it knows an image is the logit."""
 
-    def __init__(self, options: BEGANNetwork, image_shape: ImageShape) -> None:
+    def __init__(self, options: BEGANNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
         super().__init__()
         self.ink_power = options.ink_power
         self.encoder, self.decoder = options.autoencoder.build(image_shape, options.latent_size)
@@ -133,3 +109,17 @@ def _linear_layers(sizes: Sequence[int]) -> nn.Sequential:
     """Linear layers of these sizes, an ELU between each two."""
     layers = [layer for size, after in pairwise(sizes) for layer in (nn.Linear(size, after), nn.ELU())]
     return nn.Sequential(*layers[:-1])
+
+
+class BEGANNetwork(Network):
+    """The generator is not the paper's, which is like the decoder, but DCGAN's."""
+
+    generator_type: ClassVar = BEGANGenerator
+    discriminator_type: ClassVar = Autoencoder
+    per_sample: ClassVar[bool] = True  # no batch norm in the discriminator
+    kind: ClassVar[str] = "autoencoding"
+    latent_size: Size  # of the generator's latents and of the autoencoder's code
+    generator_channels: Size  # at half the image's size; twice as many at a quarter of it
+    autoencoder: Annotated[Convolutional | FullyConnected, Field(discriminator="name")]
+    # an image's error is divided by its ink to this power, else images with little ink win; paper: 0
+    ink_power: Annotated[float, Field(ge=0, le=1)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
-from typing_extensions import override
 
 from stages.config.errors import ParameterError
 from stages.config.types import Size
@@ -16,28 +15,10 @@ from stages.contracts.network import Network
 Strides = Annotated[list[Literal[1, 2]], Field(min_length=1, max_length=100)]
 
 
-class ConvNetwork(Network):
-    """The generator doubles the image twice; the discriminator has one convolution a stride, then one to logits."""
-
-    latent_size: Size
-    generator_channels: Size  # at a quarter of the image's size; half as many at half of it
-    discriminator_channels: Size
-    discriminator_strides: Strides  # with [1] a logit sees 5 × 5 pixels, with [2, 2, 2] 31 × 31
-    slope: Annotated[float, Field(ge=0, lt=1)]  # of leaky ReLU below zero
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> ConvGenerator:
-        return ConvGenerator(self, image_shape)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> ConvDiscriminator:
-        return ConvDiscriminator(self, image_shape, outputs)
-
-
 class ConvGenerator(Generator):
     """Transposed convolutions: to a quarter of the image, then stride 2 twice."""
 
-    def __init__(self, options: ConvNetwork, image_shape: ImageShape) -> None:
+    def __init__(self, options: ConvNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         channels, height, width = image_shape
@@ -61,7 +42,7 @@ class ConvGenerator(Generator):
 class ConvDiscriminator(nn.Module):
     """3 × 3 convolutions with batch norm, then one to a map of logits."""
 
-    def __init__(self, options: ConvNetwork, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: ConvNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
         super().__init__()
         channels = image_shape[0]
         layers: list[nn.Module] = []
@@ -74,3 +55,15 @@ class ConvDiscriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, outputs, rows, columns); labels are not looked at."""
         return self.layers(images)
+
+
+class ConvNetwork(Network):
+    """The generator doubles the image twice; the discriminator has one convolution a stride, then one to logits."""
+
+    generator_type: ClassVar = ConvGenerator
+    discriminator_type: ClassVar = ConvDiscriminator
+    latent_size: Size
+    generator_channels: Size  # at a quarter of the image's size; half as many at half of it
+    discriminator_channels: Size
+    discriminator_strides: Strides  # with [1] a logit sees 5 × 5 pixels, with [2, 2, 2] 31 × 31
+    slope: Annotated[float, Field(ge=0, lt=1)]  # of leaky ReLU below zero

@@ -16,33 +16,10 @@ from stages.contracts.translator import Translator
 from stages.networks.layers import InstanceNorm
 
 
-class CycleGANNetwork(Network):
-    """Translators work at half the image's size; each logit of a discriminator judges a patch."""
-
-    kind: ClassVar[str] = "translating"
-    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # faster with instance norms
-    generator_channels: Size  # at the image's size; twice as many at half of it
-    residual_blocks: Annotated[int, Field(ge=0, le=100)]
-    discriminator_channels: Size  # at half the image's size
-
-    @property
-    @override
-    def per_sample(self) -> bool:
-        return True
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> Translators:
-        return Translators(self, image_shape)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> Discriminators:
-        return Discriminators(self, image_shape, outputs)
-
-
 class Translators(Translator):
     """Outlines to digits, digits to outlines."""
 
-    def __init__(self, options: CycleGANNetwork, image_shape: ImageShape) -> None:
+    def __init__(self, options: CycleGANNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.to_digits = _translator(options, image_shape)
         self.to_outlines = _translator(options, image_shape)
@@ -59,7 +36,7 @@ class Translators(Translator):
 class Discriminators(nn.Module):
     """One for digits, one for outlines."""
 
-    def __init__(self, options: CycleGANNetwork, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: CycleGANNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
         super().__init__()
         self.digits = _patch_discriminator(options, image_shape, outputs)
         self.outlines = _patch_discriminator(options, image_shape, outputs)
@@ -112,3 +89,16 @@ def _initialise(module: nn.Module) -> None:
     """Weights from N(0, 0.02²), as the paper's appendix has it."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         torch.nn.init.normal_(module.weight, 0, 0.02)
+
+
+class CycleGANNetwork(Network):
+    """Translators work at half the image's size; each logit of a discriminator judges a patch."""
+
+    generator_type: ClassVar = Translators
+    discriminator_type: ClassVar = Discriminators
+    per_sample: ClassVar[bool] = True  # no batch norm in the discriminator
+    kind: ClassVar[str] = "translating"
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # faster with instance norms
+    generator_channels: Size  # at the image's size; twice as many at half of it
+    residual_blocks: Annotated[int, Field(ge=0, le=100)]
+    discriminator_channels: Size  # at half the image's size

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,40 +20,6 @@ from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.network import Network
 from stages.networks.layers import StridedDiscriminator, doubling, halved_sizes
-
-
-class DCGANNetwork(Network):
-    """Channels double whenever the image halves, from `base_channels` at half its size."""
-
-    latent_size: Size
-    base_channels: Size
-    generator_norm: Literal["none", "batch"]
-    discriminator_norm: Literal["none", "batch", "layer", "spectral"]  # spectral on all layers, others but the first
-    discriminator_init: Literal["normal", "he"]  # normal is the paper's; without a norm "he" learns sooner
-    labels: Literal["none", "generator", "both"]  # who sees them
-
-    @property
-    @override
-    def generator_sees_labels(self) -> bool:
-        return self.labels != "none"
-
-    @property
-    @override
-    def discriminator_sees_labels(self) -> bool:
-        return self.labels == "both"
-
-    @property
-    @override
-    def per_sample(self) -> bool:
-        return self.discriminator_norm != "batch"
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> DCGANGenerator:
-        return DCGANGenerator(self, image_shape, classes)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> DCGANDiscriminator:
-        return DCGANDiscriminator(self, image_shape, classes, outputs)
 
 
 class DCGANGenerator(Generator):
@@ -140,3 +106,31 @@ def _normalise_spectrally(module: nn.Module) -> None:
     """Divide a layer's weight by its largest singular value (Miyato et al., 2018, section 2.1)."""
     if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
         spectral_norm(module)
+
+
+class DCGANNetwork(Network):
+    """Channels double whenever the image halves, from `base_channels` at half its size."""
+
+    generator_type: ClassVar = DCGANGenerator
+    discriminator_type: ClassVar = DCGANDiscriminator
+    latent_size: Size
+    base_channels: Size
+    generator_norm: Literal["none", "batch"]
+    discriminator_norm: Literal["none", "batch", "layer", "spectral"]  # spectral on all layers, others but the first
+    discriminator_init: Literal["normal", "he"]  # normal is the paper's; without a norm "he" learns sooner
+    labels: Literal["none", "generator", "both"]  # who sees them
+
+    @property
+    @override
+    def generator_sees_labels(self) -> bool:
+        return self.labels != "none"
+
+    @property
+    @override
+    def discriminator_sees_labels(self) -> bool:
+        return self.labels == "both"
+
+    @property
+    @override
+    def per_sample(self) -> bool:  # type: ignore[override]
+        return self.discriminator_norm != "batch"

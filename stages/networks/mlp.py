@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -16,39 +16,6 @@ from stages.contracts.network import Network
 
 Widths = Annotated[list[Size], Field(min_length=1, max_length=100)]
 Slope = Annotated[float, Field(ge=0, lt=1)]
-
-
-class MLPNetwork(Network):
-    """Hidden widths of both players, and what stands between the linear layers."""
-
-    latent_size: Size
-    generator_widths: Widths
-    discriminator_widths: Widths
-    generator_slope: Slope  # of leaky ReLU below zero; 0 is ReLU
-    discriminator_slope: Slope
-    batch_norm: Literal["none", "inner", "all"]  # in the generator; inner: hidden layers but the first
-    dropout: Annotated[float, Field(ge=0, lt=1)]  # in the discriminator
-    label_embedding_size: Annotated[int, Field(ge=0, le=65536)]  # 0: unconditional
-
-    @property
-    @override
-    def generator_sees_labels(self) -> bool:
-        return self.label_embedding_size > 0
-
-    discriminator_sees_labels = generator_sees_labels
-
-    @property
-    @override
-    def per_sample(self) -> bool:
-        return True
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> MLPGenerator:
-        return MLPGenerator(self, image_shape, classes)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> MLPDiscriminator:
-        return MLPDiscriminator(self, image_shape, classes, outputs)
 
 
 class MLPGenerator(Generator):
@@ -108,3 +75,26 @@ def _linear(size: int, width: int, normalise: bool) -> list[nn.Module]:
     if not normalise:
         return [nn.Linear(size, width)]
     return [nn.Linear(size, width, bias=False), nn.BatchNorm1d(width)]  # the norm has its own bias
+
+
+class MLPNetwork(Network):
+    """Hidden widths of both players, and what stands between the linear layers."""
+
+    generator_type: ClassVar = MLPGenerator
+    discriminator_type: ClassVar = MLPDiscriminator
+    per_sample: ClassVar[bool] = True  # no batch norm in the discriminator
+    latent_size: Size
+    generator_widths: Widths
+    discriminator_widths: Widths
+    generator_slope: Slope  # of leaky ReLU below zero; 0 is ReLU
+    discriminator_slope: Slope
+    batch_norm: Literal["none", "inner", "all"]  # in the generator; inner: hidden layers but the first
+    dropout: Annotated[float, Field(ge=0, lt=1)]  # in the discriminator
+    label_embedding_size: Annotated[int, Field(ge=0, le=65536)]  # 0: unconditional
+
+    @property
+    @override
+    def generator_sees_labels(self) -> bool:
+        return self.label_embedding_size > 0
+
+    discriminator_sees_labels = generator_sees_labels

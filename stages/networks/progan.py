@@ -13,48 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear
-from typing_extensions import override
 
 from stages.config.errors import ParameterError
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.network import Network
-
-
-class ProGANNetwork(Network):
-    """One block a resolution."""
-
-    kind: ClassVar[str] = "growing"
-    latent_size: Size
-    resolutions: Annotated[
-        list[Size], Field(min_length=1, max_length=100)
-    ]  # image heights, each twice the last, to the data's
-    channels: Annotated[list[Size], Field(min_length=1, max_length=100)]  # at each resolution
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> ProGANGenerator:
-        return ProGANGenerator(self, image_shape)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> ProGANDiscriminator:
-        return ProGANDiscriminator(self, image_shape, outputs)
-
-    def sizes(self, image_shape: ImageShape) -> list[tuple[int, int]]:
-        """Height and width at each resolution; raises ParameterError where the schedule does not fit the data."""
-        _, height, width = image_shape
-        doubling = [self.resolutions[-1] // 2**step for step in reversed(range(len(self.resolutions)))]
-        halvings = 2 ** (len(self.resolutions) - 1)
-        if self.resolutions != doubling or height != self.resolutions[-1] or height % halvings or width % halvings:
-            raise ParameterError(
-                f"network progan: resolutions {self.resolutions} is not allowed: each must double the one before, "
-                f"and the last be the data's height (images are {height}×{width})"
-            )
-        if len(self.channels) != len(self.resolutions):
-            raise ParameterError(
-                f"network progan: channels {self.channels} is not allowed: expected one number for each of the "
-                f"{len(self.resolutions)} resolutions"
-            )
-        return [(resolution, width * resolution // height) for resolution in self.resolutions]
 
 
 class Growing(nn.Module):
@@ -76,7 +39,7 @@ class Growing(nn.Module):
 class ProGANGenerator(Growing, Generator):
     """A start at the smallest resolution, then blocks of doubling and two convolutions; images at each."""
 
-    def __init__(self, options: ProGANNetwork, image_shape: ImageShape) -> None:
+    def __init__(self, options: ProGANNetwork, image_shape: ImageShape, classes: int) -> None:
         sizes, depths = options.sizes(image_shape), options.channels
         super().__init__(len(sizes))
         self.latent_size = options.latent_size
@@ -115,7 +78,7 @@ class ProGANGenerator(Growing, Generator):
 class ProGANDiscriminator(Growing):
     """The generator's mirror: from images at the resolution grown to, down to the minibatch's deviation and a logit."""
 
-    def __init__(self, options: ProGANNetwork, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: ProGANNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
         sizes, depths = options.sizes(image_shape), options.channels
         super().__init__(len(sizes))
         self.from_images = nn.ModuleList(EqualizedConv(image_shape[0], depth, 1) for depth in depths)
@@ -182,3 +145,33 @@ def _with_deviation(hidden: Tensor) -> Tensor:
     """One more channel, of the batch's standard deviation averaged over channels and pixels."""
     deviation = (hidden.var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
     return torch.cat([hidden, deviation.expand(len(hidden), 1, *hidden.shape[2:])], dim=1)
+
+
+class ProGANNetwork(Network):
+    """One block a resolution."""
+
+    generator_type: ClassVar = ProGANGenerator
+    discriminator_type: ClassVar = ProGANDiscriminator
+    kind: ClassVar[str] = "growing"
+    latent_size: Size
+    resolutions: Annotated[
+        list[Size], Field(min_length=1, max_length=100)
+    ]  # image heights, each twice the last, to the data's
+    channels: Annotated[list[Size], Field(min_length=1, max_length=100)]  # at each resolution
+
+    def sizes(self, image_shape: ImageShape) -> list[tuple[int, int]]:
+        """Height and width at each resolution; raises ParameterError where the schedule does not fit the data."""
+        _, height, width = image_shape
+        doubling = [self.resolutions[-1] // 2**step for step in reversed(range(len(self.resolutions)))]
+        halvings = 2 ** (len(self.resolutions) - 1)
+        if self.resolutions != doubling or height != self.resolutions[-1] or height % halvings or width % halvings:
+            raise ParameterError(
+                f"network progan: resolutions {self.resolutions} is not allowed: each must double the one before, "
+                f"and the last be the data's height (images are {height}×{width})"
+            )
+        if len(self.channels) != len(self.resolutions):
+            raise ParameterError(
+                f"network progan: channels {self.channels} is not allowed: expected one number for each of the "
+                f"{len(self.resolutions)} resolutions"
+            )
+        return [(resolution, width * resolution // height) for resolution in self.resolutions]

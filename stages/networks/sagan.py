@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from typing_extensions import override
 
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
@@ -15,32 +14,10 @@ from stages.contracts.network import Network
 from stages.networks.layers import doubling
 
 
-class SAGANNetwork(Network):
-    """Both players attend where the image has been halved `attention_halvings` times."""
-
-    latent_size: Size
-    base_channels: Size  # at half the image's size
-    attention_halvings: Literal[1, 2]  # the cost of attention grows with the square of the pixels there
-    attention_channels: Size  # of queries and keys; paper: an eighth of the layer's
-
-    @property
-    @override
-    def per_sample(self) -> bool:
-        return True
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> SAGANGenerator:
-        return SAGANGenerator(self, image_shape)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> SAGANDiscriminator:
-        return SAGANDiscriminator(self, image_shape, outputs)
-
-
 class SAGANGenerator(Generator):
     """A linear layer to a quarter of the image, doubled twice."""
 
-    def __init__(self, options: SAGANNetwork, image_shape: ImageShape) -> None:
+    def __init__(self, options: SAGANNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         channels, height, width = image_shape
@@ -64,7 +41,7 @@ class SAGANGenerator(Generator):
 class SAGANDiscriminator(nn.Module):
     """Convolutions of stride 2, then one logit."""
 
-    def __init__(self, options: SAGANNetwork, image_shape: ImageShape, outputs: int) -> None:
+    def __init__(self, options: SAGANNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
         super().__init__()
         channels, height, width = image_shape
         base = options.base_channels
@@ -103,3 +80,15 @@ class SelfAttention(nn.Module):
 def _attention(options: SAGANNetwork, channels: int, halvings: int) -> list[nn.Module]:
     """Attention, if this is the place for it."""
     return [SelfAttention(channels, options.attention_channels)] if halvings == options.attention_halvings else []
+
+
+class SAGANNetwork(Network):
+    """Both players attend where the image has been halved `attention_halvings` times."""
+
+    generator_type: ClassVar = SAGANGenerator
+    discriminator_type: ClassVar = SAGANDiscriminator
+    per_sample: ClassVar[bool] = True  # no batch norm in the discriminator
+    latent_size: Size
+    base_channels: Size  # at half the image's size
+    attention_halvings: Literal[1, 2]  # the cost of attention grows with the square of the pixels there
+    attention_channels: Size  # of queries and keys; paper: an eighth of the layer's

@@ -24,37 +24,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PICTURED = 8  # styles along each side of the picture of mixing
 
 
-class StyleGANNetwork(Network):
-    """Two layers, thus two styles, a resolution; channels halve whenever the image doubles."""
-
-    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # faster with instance norms
-    latent_size: Size  # of latents and of styles
-    mapping_layers: Annotated[int, Field(ge=1, le=100)]
-    mapping_learning_rate: Annotated[float, Field(gt=0, le=1)]  # of the mapping network, relative to the others'
-    base_channels: Size  # at the data's size
-    style_mixing: Share  # of images, in training, whose later layers follow another image's style
-    discriminator_channels: Size  # at half the data's size
-
-    @property
-    @override
-    def per_sample(self) -> bool:
-        return True
-
-    @override
-    def generator(self, image_shape: ImageShape, classes: int) -> StyleGANGenerator:
-        return StyleGANGenerator(self, image_shape)
-
-    @override
-    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> StridedDiscriminator:
-        return StridedDiscriminator(image_shape, self.discriminator_channels, outputs).apply(_initialise)
-
-
 class StyleGANGenerator(Generator):
     """Latents to styles, styles to images."""
 
     mean_style: Tensor
 
-    def __init__(self, options: StyleGANNetwork, image_shape: ImageShape) -> None:
+    def __init__(self, options: StyleGANNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         self.latent_size = options.latent_size
         self.style_mixing = options.style_mixing
@@ -183,3 +158,21 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0, 1 / math.sqrt(module.in_features))
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+class StyleGANNetwork(Network):
+    """Two layers, thus two styles, a resolution; channels halve whenever the image doubles."""
+
+    generator_type: ClassVar = StyleGANGenerator
+    per_sample: ClassVar[bool] = True  # no batch norm in the discriminator
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # faster with instance norms
+    latent_size: Size  # of latents and of styles
+    mapping_layers: Annotated[int, Field(ge=1, le=100)]
+    mapping_learning_rate: Annotated[float, Field(gt=0, le=1)]  # of the mapping network, relative to the others'
+    base_channels: Size  # at the data's size
+    style_mixing: Share  # of images, in training, whose later layers follow another image's style
+    discriminator_channels: Size  # at half the data's size
+
+    @override
+    def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> StridedDiscriminator:
+        return StridedDiscriminator(image_shape, self.discriminator_channels, outputs).apply(_initialise)

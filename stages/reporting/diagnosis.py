@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.reporting.summary import Record, Result
+from stages.reporting.summary import Record
 
 BLIND_SHARE = 0.25  # of an image: with a smaller receptive field a discriminator cannot judge the whole
 COLLAPSED = 0.25  # of real images' recall, below which modes are missing
@@ -15,17 +15,13 @@ VANISHED = 0.01  # of the generator's largest gradient norm
 OSCILLATIONS = 2  # rises of FID by a quarter
 
 
-def describe_faults(result: Result) -> list[str]:
-    """Sentences about a variant: those that hold for all its seeds once, the others with the seed."""
-    faults = {model["run"]["seed"]: list(find_faults(model)) for model in result.models}
+def describe_faults(name: str, models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sentences about a variant: those that hold for the models of all seeds once, the others with the seed."""
+    faults = {f"`{name}` (seed {model['run']['seed']})": list(find_faults(model)) for model in models}
     first = next(iter(faults.values()))
-    shared = [fault for fault in first if all(fault in of_seed for of_seed in faults.values())]
-    return [f"`{result.name}`: {fault}" for fault in shared] + [
-        f"`{result.name}` (seed {seed}): {fault}"
-        for seed, of_seed in faults.items()
-        for fault in of_seed
-        if fault not in shared
-    ]
+    shared = [fault for fault in first if all(fault in those for those in faults.values())]
+    apart = [f"{which}: {fault}" for which, those in faults.items() for fault in those if fault not in shared]
+    return [f"`{name}`: {fault}" for fault in shared] + apart
 
 
 def find_faults(model: Mapping[str, Any]) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """Load a trained generator from its model's folder, as it ended or as it was at a snapshot."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """Read and write files, atomically: a final name never holds half a file."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import hashlib

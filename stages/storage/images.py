@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import NamedTuple
 
@@ -54,6 +55,15 @@ def write_split(name: str, split: Split) -> None:
     write_array(folder / IMAGES, split.images)
     write_array(folder / LABELS, split.labels)
     write_json(folder / CLASSES, {"classes": list(split.classes), "planes": split.planes})
+
+
+def data_digest(split: Split) -> str:
+    """SHA-256 of a split's images and labels."""
+    digest = hashlib.sha256()
+    for array in (split.images, split.labels):
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def grid(images: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Where the pipeline's files are: every folder and file name, written once."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Images between disk and networks: uint8 0..255 on disk and in pictures, float -1..1 inside."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d

@@ -1,7 +1,5 @@
 """Weights as safetensors: nothing is ever unpickled."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

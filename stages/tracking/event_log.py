@@ -1,6 +1,6 @@
 """The event log: what a stage did, written line by line to files, for another process to export to MLflow.
 
-The stage itself never imports MLflow. A store that is slow, locked or away cannot break a training and costs it one
+The stage itself never imports MLflow. A store that is slow, locked or away cannot break a training, and costs it one
 bounded wait at the end. A log that could not be exported stays in .cache/tracking for later.
 """
 
@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from subprocess import Popen
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -30,17 +30,17 @@ class EventLog:
     """
 
     def __init__(self, tracking: Tracking, name: str) -> None:
-        self.folder = new_log_folder(name) if tracking.enabled else None  # None: nothing is tracked
-        if self.folder is None:
+        self.folder: Path | None = None  # nothing is tracked
+        if not tracking.enabled:
             return
+        self.folder = folder = new_log_folder(name)
         self._wait_seconds = tracking.wait_seconds
-        self._exporter: Popen[bytes] | None = None
-        self._lock = FileLock(self.folder / LOCK)  # held while the stage lives
+        self._lock = FileLock(folder / LOCK)  # held while the stage lives
         try:
-            self.folder.mkdir(parents=True)
+            folder.mkdir(parents=True)
             self._lock.acquire()
             self._write("store", experiment=tracking.experiment)
-            self._exporter = start_exporter(self.folder)
+            self._exporter = start_exporter(folder)
         except OSError as error:
             self._give_up(error)
 
@@ -53,8 +53,7 @@ class EventLog:
     ) -> None:
         """Go on in the run that trained the model of that hash, to choose that checkpoint (last or best).
 
-        With `otherwise` the events that follow are for a new run with these parameters, marked as restored. It is
-        added only where the store knows no run of that model.
+        With `otherwise` go on in a new run with these parameters, added only where the store knows no such run.
         """
         tags = {"reprogan.restored": "true", MODEL_TAG: model_sha256}
         restored = None if otherwise is None else describe_run(name, otherwise, tags)
@@ -68,7 +67,7 @@ class EventLog:
     def images(self, name: str, step: int, images: np.ndarray) -> None:
         """uint8 images (count, channels, height, width) at a step, to be shown in a grid."""
         file = f"{name}-{step:010d}.safetensors"
-        self._write("image", {file: save({"images": images})}, name=name, step=step, file=file)
+        self._write("image", {file: save({"images": np.ascontiguousarray(images)})}, name=name, step=step, file=file)
 
     def dataset(self, path: str, rows: int, digest: str) -> None:
         """The data that the run learns from: where it is, how many images, and a hash of them."""
@@ -84,8 +83,7 @@ class EventLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        interrupted = kind is not None and not issubclass(kind, Exception)
-        self._write("end", status="KILLED" if interrupted else "FAILED" if kind else "FINISHED")
+        self._write("end", status="FINISHED" if not kind else "FAILED" if issubclass(kind, Exception) else "KILLED")
         if self.folder is None:
             return
         obstacle = wait_for_exporter(self.folder, self._exporter, self._wait_seconds)

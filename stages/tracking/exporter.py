@@ -28,24 +28,20 @@ def serve(key: str) -> None:
         last = time.monotonic()
         while time.monotonic() - last < IDLE_SECONDS and event_logs().exists():
             for folder in _folders(f"*.{key}"):
-                if not (folder / FAILURE).exists() and _advance(folder, followers):
-                    last = time.monotonic()
+                if (folder / FAILURE).exists():
+                    continue
+                try:
+                    follower = followers.pop(folder, None) or LogFollower(folder)
+                    if not follower.advance():
+                        followers[folder] = follower
+                except Timeout:  # `sync` has it
+                    continue
+                except Exception as error:  # a store that is away must not end the export of other logs
+                    logging.getLogger().exception("not exported: %s", folder.name)
+                    with contextlib.suppress(OSError):  # the folder may be what is missing
+                        (folder / FAILURE).write_text(_reason(error), encoding="utf-8")
+                last = time.monotonic()
             time.sleep(POLL_SECONDS)
-
-
-def _advance(folder: Path, followers: dict[Path, LogFollower]) -> bool:
-    """Export what is new in a log; return whether it is ours to export."""
-    try:
-        follower = followers.pop(folder, None) or LogFollower(folder)
-        if not follower.advance():
-            followers[folder] = follower
-    except Timeout:  # `sync` has it
-        return False
-    except Exception as error:  # a store that is away must not end the export of other logs
-        logging.getLogger().exception("not exported: %s", folder.name)
-        with contextlib.suppress(OSError):  # the folder may be what is missing
-            (folder / FAILURE).write_text(_reason(error), encoding="utf-8")
-    return True
 
 
 def sync() -> int:

@@ -21,6 +21,7 @@ from stages.storage.paths import repository
 EVENTS = "events.jsonl"
 LOCK = "lock"  # of an event log: held while its stage lives
 FAILURE = "failure"  # one line: why the exporter gave this log up
+MESSAGES = "exporter.log"  # what exporters print: MLflow's warnings, and what broke one
 POLL_SECONDS = 0.05
 
 
@@ -45,11 +46,6 @@ def exporter_lock(key: str) -> Path:
     return repository() / ".cache" / f"exporter-{key}.lock"
 
 
-def exporter_messages() -> Path:
-    """What exporters print: warnings of MLflow's, and what broke one."""
-    return repository() / ".cache" / "exporter.log"
-
-
 def is_free(lock: Path) -> bool:
     """Whether nobody holds a lock."""
     try:
@@ -65,16 +61,13 @@ def start_exporter(log: Path) -> Popen[bytes] | None:
     if not is_free(exporter_lock(key)):
         return None
     command = [sys.executable, "-m", "stages.tracking.exporter", "serve", key]
-    with exporter_messages().open("ab") as messages:
+    with (repository() / ".cache" / MESSAGES).open("ab") as messages:
         # a session of its own: Ctrl-C is for the stage, which then tells the exporter how it ended
         return Popen(command, stdin=DEVNULL, stdout=messages, stderr=messages, start_new_session=True)
 
 
 def wait_for_exporter(log: Path, process: Popen[bytes] | None, seconds: float) -> str:
-    """Wait until a log has been exported, and is gone; return why it could not be, else nothing.
-
-    `process` is the exporter that this stage started, if it was the one.
-    """
+    """Wait until a log has been exported, and is gone; return why it could not be, else nothing."""
     if find_spec("mlflow") is None:
         return "MLflow is not installed"
     deadline = time.monotonic() + seconds
@@ -84,7 +77,7 @@ def wait_for_exporter(log: Path, process: Popen[bytes] | None, seconds: float) -
                 return (log / FAILURE).read_text(encoding="utf-8")
             ended = process.poll() if process else 0  # None: it runs; below 0: killed
             if ended is not None and ended > 0:
-                return f"the exporter broke, see {exporter_messages()}"
+                return f"the exporter broke, see {repository() / '.cache' / MESSAGES}"
             if time.monotonic() > deadline:
                 return f"the store did not answer in {seconds} s"
             if ended is not None:  # the last one may have been killed, or idle for too long just then

@@ -22,8 +22,7 @@ class LogFollower:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.lock = FileLock(folder / EXPORTING)
-        self.lock.acquire(timeout=0)
+        self.lock = FileLock(folder / EXPORTING).acquire(timeout=0)
         self.exporter = MLflowExporter(folder)
         self.position = 0
         self.waiting: list[dict[str, Any]] = []  # events read, and not exported yet
@@ -37,11 +36,10 @@ class LogFollower:
             *lines, partial = file.read().split(b"\n")  # a line may be half written
             self.position = file.tell() - len(partial)
         self.waiting += map(json.loads, lines)
-        is_over = bool(self.waiting) and self.waiting[-1]["event"] == "end"
-        if is_orphan and not is_over:
+        if is_orphan and (not self.waiting or self.waiting[-1]["event"] != "end"):
             died = (self.folder / EVENTS).stat().st_mtime
             self.waiting.append({"event": "end", "status": "KILLED", "time": int(died * 1000)})
-            is_over = True
+        is_over = bool(self.waiting) and self.waiting[-1]["event"] == "end"
         if is_over or (self.waiting and time.monotonic() >= self.due):
             self.exporter.apply(self.waiting)
             self.waiting = []

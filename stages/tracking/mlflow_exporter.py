@@ -22,7 +22,6 @@ import mlflow
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.tracking import MlflowClient
-from mlflow.utils import validation as limits
 from safetensors.numpy import load_file
 
 from stages.storage.files import sha256
@@ -31,6 +30,7 @@ from stages.storage.paths import GENERATOR, repository
 from stages.tracking.run_names import MODEL_TAG, SERVED_TAG
 
 BORDERS = ("store", "run", "join", "end")  # events between which all others belong to one run
+LONGEST_DIGEST = 36  # characters, MLflow's limit
 RUN_ID = "run_id"  # a file: the run that was made for this log
 
 
@@ -40,18 +40,19 @@ class MLflowExporter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run_id = ""  # none
-        self.run_name = ""
         self.joined = False  # whether the run was there before, and its status is not ours to set
 
     def apply(self, events: list[dict[str, Any]]) -> None:
         """Export events in order, but a run's metrics first and together: a call takes as long as that of an image."""
         for is_border, group in itertools.groupby(events, lambda event: event["event"] in BORDERS):
-            if is_border or self.run_id:
-                within = list(group)
-                self._log_metrics([event for event in within if event["event"] == "metrics"])
-                for event in within:
-                    if event["event"] != "metrics":
-                        getattr(self, f"_on_{event['event']}")(event)
+            within = list(group)
+            if self.run_id and not is_border:
+                values = [(event, *item) for event in within for item in event.get("values", {}).items()]
+                metrics = [Metric(key, value, event["time"], event["step"]) for event, key, value in values]
+                self.client.log_batch(self.run_id, metrics=metrics)
+            for event in within:
+                if is_border or (self.run_id and event["event"] != "metrics"):
+                    getattr(self, f"_on_{event['event']}")(event)
 
     def _on_store(self, event: dict[str, Any]) -> None:
         self.client, self.experiment_id = open_store(event["experiment"])
@@ -66,7 +67,7 @@ class MLflowExporter:
         latest_first = ["attributes.start_time DESC"]
         found = self.client.search_runs([self.experiment_id], query, order_by=latest_first, max_results=1)
         if found and event["otherwise"] is None:
-            self.run_id, self.run_name, self.joined = found[0].info.run_id, event["name"], True
+            self.run_id, self.joined = found[0].info.run_id, True
         elif not found and event["otherwise"] is not None:
             self._on_run({**event["otherwise"], "time": event["time"]})
 
@@ -77,16 +78,10 @@ class MLflowExporter:
 
     def _on_run(self, event: dict[str, Any]) -> None:
         run = self.client.create_run(self.experiment_id, event["time"], event["tags"], run_name=event["name"])
-        self.run_id, self.run_name = run.info.run_id, event["name"]
+        self.run_id = run.info.run_id
         (self.folder / RUN_ID).write_text(self.run_id)
-        params = [Param(key, str(value)[: limits.MAX_PARAM_VAL_LENGTH]) for key, value in event["parameters"].items()]
-        for start in range(0, len(params), size := limits.MAX_PARAMS_TAGS_PER_BATCH):
-            self.client.log_batch(self.run_id, params=params[start : start + size])
-
-    def _log_metrics(self, events: list[dict[str, Any]]) -> None:
-        metrics = [Metric(*item, event["time"], event["step"]) for event in events for item in event["values"].items()]
-        for start in range(0, len(metrics), size := limits.MAX_METRICS_PER_BATCH):
-            self.client.log_batch(self.run_id, metrics=metrics[start : start + size])
+        params = [Param(key, str(value)) for key, value in event["parameters"].items()]
+        self.client.log_batch(self.run_id, params=params)
 
     def _on_image(self, event: dict[str, Any]) -> None:
         picture = grid(load_file(self.folder / event["file"])["images"], columns=8, scale=1)
@@ -94,8 +89,7 @@ class MLflowExporter:
 
     def _on_dataset(self, event: dict[str, Any]) -> None:
         source, profile = json.dumps({"path": event["path"]}), json.dumps({"num_rows": event["rows"]})
-        digest = event["digest"][: limits.MAX_DATASET_DIGEST_SIZE]
-        dataset = Dataset(event["path"], digest, "dvc", source, profile=profile)
+        dataset = Dataset(event["path"], event["digest"][:LONGEST_DIGEST], "dvc", source, profile=profile)
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
     def _on_model(self, event: dict[str, Any]) -> None:
@@ -103,10 +97,11 @@ class MLflowExporter:
 
         folder = self.folder / event["folder"]
         served = sha256(folder / GENERATOR)
-        if self.client.get_run(self.run_id).data.tags.get(SERVED_TAG) == served:
+        run = self.client.get_run(self.run_id)
+        if run.data.tags.get(SERVED_TAG) == served:
             return  # scored again: the run has this model
         with mlflow.start_run(run_id=self.run_id, log_system_metrics=False):
-            log_model(self.run_name, folder, event["image_shape"])
+            log_model(run.info.run_name, folder, tuple(event["image_shape"]))
         self.client.set_tag(self.run_id, SERVED_TAG, served)
         self.client.set_tag(self.run_id, MODEL_TAG, event["sha256"])
 

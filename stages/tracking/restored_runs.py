@@ -1,4 +1,7 @@
-"""Scores in MLflow: added to the run that trained a model, or to a run restored for one that came from DVC's cache."""
+"""Scores in MLflow: added to the run that trained a model, or to a run restored for one that came from DVC's cache.
+
+A model is one of metrics/scores/<variant>.json; its run is found by the hash of its weights.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,8 @@ from stages.config.params import Tracking
 from stages.storage.paths import CONFIG, GENERATOR, MODELS, seed_folder
 from stages.tracking.event_log import EventLog
 
-Model = Mapping[str, Any]  # one of metrics/scores/<variant>.json
 
-
-def restore_runs(tracking: Tracking, models: Mapping[str, Sequence[Model]]) -> None:
+def restore_runs(tracking: Tracking, models: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Give each model of each variant a run with its scores where MLflow knows none: its stages came from the cache."""
     with EventLog(tracking, "report") as event_log:
         for name, of_variant in models.items():
@@ -23,7 +24,7 @@ def restore_runs(tracking: Tracking, models: Mapping[str, Sequence[Model]]) -> N
 
 
 def record_scores(
-    event_log: EventLog, name: str, model: Model, curve_rows: Sequence[Mapping[str, Any]], seeds: Sequence[int]
+    event_log: EventLog, name: str, model: Mapping[str, Any], curve_rows: Sequence[Any], seeds: Sequence[int]
 ) -> None:
     """Add a model's scores to the run that trained it, its score curve, and the checkpoint that was chosen."""
     run, checkpoint, last = model["run"], model["checkpoint"], curve_rows[-1]["images"]
@@ -32,7 +33,7 @@ def record_scores(
     for row in curve_rows:
         event_log.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
     if checkpoint["rule"] == "best":
-        from stages.training.loading import snapshot_weights  # imports torch, which the report does without
+        from stages.sampling.loading import snapshot_weights  # imports torch, which the report does without
 
         folder = seed_folder(MODELS / name, seeds, run["seed"])
         files = {CONFIG: (folder / CONFIG).read_bytes(), GENERATOR: snapshot_weights(folder, checkpoint["images"])}

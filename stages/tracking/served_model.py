@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from typing_extensions import override
 
+from stages.contracts.generator import ImageShape
+from stages.sampling.loading import load_generator
 from stages.storage.files import one_line, read_json
 from stages.storage.paths import CONFIG
 from stages.storage.pixels import to_uint8
-from stages.training.loading import load_generator
 
 PACKAGES = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
@@ -43,11 +44,11 @@ class ServedGenerator(PythonModel):
             raise mlflow.MlflowException(one_line(error), INVALID_PARAMETER_VALUE) from None
 
 
-def log_model(name: str, folder: Path, image_shape: Sequence[int]) -> None:
+def log_model(name: str, folder: Path, image_shape: ImageShape) -> None:
     """Log a model's folder to the active run under a name, with signature, input example and names of classes."""
     model, context = ServedGenerator(), PythonModelContext({"model": str(folder)}, {})
     model.load_context(context)
-    inputs = model.generator.example_inputs(tuple(image_shape), model.classes)
+    inputs = model.generator.example_inputs(image_shape, model.classes)
     example = pd.DataFrame(inputs) if isinstance(inputs, Mapping) else inputs
     mlflow.pyfunc.log_model(
         name=name,

@@ -1,7 +1,5 @@
 """A data set on the device, handed out in shuffled batches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """Where an interrupted training resumes: checkpoints on disk, under the hash of all that they depend on."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -12,13 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
 from stages.storage.files import sha256, write_bytes
-from stages.storage.images import Split
 from stages.storage.paths import TEMPORARY, repository
 
 KEPT = 2  # newest checkpoints: a disk may spoil one
@@ -29,15 +25,6 @@ STALE_SECONDS = 7 * 24 * 3600  # after which a checkpoint that nothing resumed f
 def hash_files(files: Iterable[Path]) -> str:
     """One hash of what is in files, in the order given."""
     return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
-
-
-def data_digest(split: Split) -> str:
-    """SHA-256 of a split's images and labels."""
-    digest = hashlib.sha256()
-    for array in (split.images, split.labels):
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def key_of(*depends_on: Any) -> str:

@@ -1,7 +1,5 @@
 """The device that a stage computes on, set up so that a second run gives the same bits."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

@@ -1,7 +1,5 @@
 """The exponential moving average of the generator: what is sampled and scored (Yazici et al., 2019)."""
 
-from __future__ import annotations
-
 import copy
 from typing import Generic, TypeVar
 

@@ -4,8 +4,6 @@ The first step of `torch.optim`'s classes imports torch's compiler, which takes 
 wrap for it is unwrapped here.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

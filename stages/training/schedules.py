@@ -1,7 +1,5 @@
 """Schedules over a training: functions of `progress`, the share of training that is done, in [0, 1)."""
 
-from __future__ import annotations
-
 import math
 
 

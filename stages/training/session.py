@@ -1,7 +1,5 @@
 """One training, watched: its loss curve, its snapshots, its checkpoints."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

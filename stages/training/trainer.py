@@ -1,7 +1,5 @@
 """The alternating loop (Goodfellow et al., 2014, algorithm 1). It knows no variant, no MLflow, no DVC."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -1,7 +1,5 @@
 """All that the rest of a training depends on between two steps, as one flat mapping of tensors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

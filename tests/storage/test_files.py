@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stages.settings.errors import StageError
-from stages.support.files import read_array, read_json, sha256, write_array, write_bytes, write_csv, write_json
-from stages.support.weights import read_tensors
+from stages.config.errors import StageError
+from stages.storage.files import (
+    one_line,
+    read_array,
+    read_json,
+    sha256,
+    socket_timeout,
+    write_array,
+    write_bytes,
+    write_csv,
+    write_json,
+)
+from stages.storage.weights import read_tensors
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,8 +33,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as error:
         write_bytes(path, b"new")
+    assert error.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert [child.name for child in path.parent.iterdir()] == ["file"]
 
@@ -66,3 +79,21 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     for read in (read_array, read_json, sha256, read_tensors):
         with pytest.raises(StageError, match="nowhere"):
             read(tmp_path / "nowhere")
+
+
+def test_a_hash_is_of_the_content(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"abc")
+    assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_message_is_one_short_line() -> None:
+    assert one_line("a\n  b\t" + "c" * 1000) == "a b " + "c" * 296
+    assert one_line("") == "no reason given"
+
+
+def test_a_timeout_counts_within_its_block_alone() -> None:
+    before = socket.getdefaulttimeout()
+    with pytest.raises(ValueError, match="x"), socket_timeout(7):
+        assert socket.getdefaulttimeout() == 7
+        raise ValueError("x")
+    assert socket.getdefaulttimeout() == before

@@ -1,26 +1,81 @@
-"""Images between disk and networks: lossless both ways, and grids as they are looked at."""
+"""Splits: what is written comes back, what is malformed is refused; grids as they are looked at."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from stages.support.images import grid_png, to_float, to_uint8
+from stages.config.errors import StageError
+from stages.storage.files import write_array
+from stages.storage.images import Split, data_digest, grid_png, read_split, write_split
+from stages.storage.paths import PROCESSED
 
 
-def test_every_level_survives_the_way_in_and_out() -> None:
-    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-    inside = to_float(levels)
-    assert (inside.min(), inside.max()) == (-1, 1)
-    assert torch.equal(to_uint8(inside), levels)
+def split() -> Split:
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 6), np.uint8)
+    return Split(images, np.array([0, 1, 2, 0]), ("zero", "one", "two"), planes=3)
 
 
-def test_values_beyond_the_range_are_clamped() -> None:
-    assert to_uint8(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+def test_a_split_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_split("test", split())
+    found = read_split("test")
+    assert np.array_equal(found.images, split().images)
+    assert np.array_equal(found.labels, split().labels)
+    assert found[2:] == split()[2:]
+    assert found.image_shape == (3, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("file", "array"),
+    [
+        ("images", np.zeros((4, 5, 6), np.uint8)),
+        ("images", np.zeros((4, 3, 5, 6), np.float32)),
+        ("labels", np.zeros(3, np.int64)),
+        ("labels", np.zeros(4, np.int32)),
+    ],
+)
+def test_a_malformed_split_is_refused(
+    file: str, array: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_split("test", split())
+    write_array(PROCESSED / "test" / f"{file}.npy", array)
+    with pytest.raises(StageError, match=rf"data/processed/test/{file}\.npy: expected"):
+        read_split("test")
+
+
+def test_an_empty_or_missing_split_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StageError, match="data/processed/train"):
+        read_split("train")
+    write_split("train", split().take(np.array([], np.int64)))
+    with pytest.raises(StageError, match="at least one"):
+        read_split("train")
+
+
+def test_some_images_are_taken_with_their_labels() -> None:
+    taken = split().take(np.array([2, 1]))
+    assert np.array_equal(taken.images, split().images[[2, 1]])
+    assert taken.labels.tolist() == [2, 1]
+    assert taken[2:] == split()[2:]
+
+
+def test_the_digest_changes_with_images_labels_shapes_and_types() -> None:
+    given = split()
+    changed = [
+        given,
+        given._replace(images=given.images ^ 1),
+        given._replace(labels=given.labels[::-1]),
+        given._replace(images=given.images.reshape(4, 3, 6, 5)),
+        given._replace(labels=given.labels.astype(np.uint64)),
+    ]
+    assert len({data_digest(each) for each in changed}) == len(changed)
+    assert data_digest(split()) == data_digest(given)
 
 
 @pytest.mark.parametrize("scale", [1, 2])

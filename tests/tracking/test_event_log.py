@@ -1,66 +1,99 @@
-"""What the journal finds out by itself."""
+"""Event logs: what is written, and how a run ends."""
 
 from __future__ import annotations
 
-import threading
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from ruamel.yaml import YAML
+from safetensors.numpy import load_file
 
-from stages.tracking import journal
-from tests.conftest import ROOT
-
-LOCK = """schema: '2.0'
-stages:
-  train@conv:
-    cmd: python -m stages.train conv
-    deps:
-    - path: data/processed/train
-      hash: md5
-      md5: old.dir
-      size: 1
-    outs:
-    - path: models/conv
-      hash: md5
-      md5: def.dir
-      size: 1
-  preprocess:
-    cmd: python -m stages.preprocess
-    outs:
-    - path: data/processed/test
-      hash: md5
-      md5: ghi.dir
-      size: 1
-    - path: data/processed/train
-      hash: md5
-      md5: abc.dir
-      size: 1
-"""
+from stages.config.params import Tracking
+from stages.tracking import event_log as module
+from stages.tracking.event_log import EventLog
+from tests.tracking.conftest import HASH, event_logs, runs, sample_images
 
 
-def test_a_lock_that_is_being_written_is_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """DVC writes dvc.lock in place: whatever is there so far, the digest is the one of the whole file, or unknown."""
-    monkeypatch.chdir(tmp_path)
-    assert journal._dvc_digest("data/processed/train") == "unknown"
-    lock = tmp_path / "dvc.lock"
-    with monkeypatch.context() as patch:
-        patch.setattr(journal, "LOCK_SECONDS", 0)
-        end = LOCK.index("abc.dir\n") + len("abc.dir\n")
-        for length in range(len(LOCK) + 1):
-            lock.write_text(LOCK[:length])
-            assert journal._dvc_digest("data/processed/train") == ("abc.dir" if length >= end else "unknown")
-    lock.write_text(LOCK[: len(LOCK) // 2])
-    finish = threading.Timer(0.3, lambda: lock.write_text(LOCK))
-    finish.start()
-    assert journal._dvc_digest("data/processed/train") == "abc.dir"
-    finish.join()
-    assert journal._dvc_digest("data/raw") == "unknown"
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tracking: Tracking) -> Tracking:
+    """No exporter is started, and none is waited for."""
+    monkeypatch.setattr(module, "start_exporter", lambda folder: None)
+    monkeypatch.setattr(module, "wait_for_exporter", lambda folder, process, seconds: "")
+    return tracking
 
 
-def test_digests_are_those_that_a_parser_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    stages = YAML(typ="safe").load(ROOT / "dvc.lock")["stages"].values()
-    digests = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
-    assert "data/processed/train" in digests
-    assert {path: journal._dvc_digest(path) for path in digests} == digests
+def events(tmp_path: Path) -> list[dict[str, Any]]:
+    (folder,) = event_logs(tmp_path)
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def test_events_are_lines_in_order_and_files_beside_them(alone: Tracking, tmp_path: Path) -> None:
+    with EventLog(alone, "x") as event_log:
+        event_log.begin_run("x", {"a": {"b": 1}})
+        event_log.dataset("data", 3, "abc")
+        event_log.metrics(10, {"fid": 1.5, "class_fid": {"0": 2.0}, "name": "x"})
+        event_log.images("samples", 10, sample_images(10)[:, :, ::2])  # not contiguous
+        event_log.model({"config.json": b"{}"}, (1, 5, 5), HASH)
+        event_log.join_run("y", HASH, "best")
+    (folder,) = event_logs(tmp_path)
+    assert (folder.name.split("-")[1], folder.suffix[1:].isalnum()) == ("x", True)
+    store, run, dataset, metrics, image, model, join, end = events(tmp_path)
+    assert (store["event"], store["experiment"]) == ("store", "reprogan")
+    assert (run["event"], run["name"], run["parameters"]) == ("run", "x", {"a.b": 1})
+    assert (dataset["event"], dataset["path"], dataset["rows"], dataset["digest"]) == ("dataset", "data", 3, "abc")
+    assert (metrics["event"], metrics["step"], metrics["values"]) == ("metrics", 10, {"fid": 1.5})
+    assert (image["event"], image["name"], image["step"]) == ("image", "samples", 10)
+    assert np.array_equal(load_file(folder / image["file"])["images"], sample_images(10)[:, :, ::2])
+    assert (model["event"], model["image_shape"], model["sha256"]) == ("model", [1, 5, 5], HASH)
+    assert (folder / model["folder"] / "config.json").read_bytes() == b"{}"
+    assert (join["event"], join["model_sha256"], join["checkpoint"], join["otherwise"]) == ("join", HASH, "best", None)
+    assert (end["event"], end["status"]) == ("end", "FINISHED")
+
+
+def test_an_interrupted_stage_is_a_killed_run(alone: Tracking, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        with EventLog(alone, "x"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert events(tmp_path)[-1]["status"] == "KILLED"
+
+
+def test_a_failed_training_is_a_failed_run(tracking: Tracking, tmp_path: Path) -> None:
+    def diverge() -> None:
+        with EventLog(tracking, "x") as event_log:
+            event_log.begin_run("x", {})
+            raise RuntimeError("diverged")
+
+    with pytest.raises(RuntimeError, match="diverged"):
+        diverge()
+    assert [run.info.status for run in runs(tmp_path)] == ["FAILED"]
+
+
+@pytest.mark.parametrize("when", ["begun", "under way"])
+def test_what_cannot_be_written_is_reported_once(
+    when: str, alone: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if when == "begun":
+        (tmp_path / "repository/.cache").write_text("a file in the way")
+    with EventLog(alone, "x") as event_log:
+        if when == "under way":
+            (folder,) = event_logs(tmp_path)
+            folder.rename(tmp_path / "gone")
+        event_log.begin_run("x", {})
+        event_log.images("samples", 1, sample_images(1))
+        event_log.model({"config.json": b"{}"}, (1, 5, 5), HASH)
+    said = capfd.readouterr().err
+    assert said.startswith("tracking: given up for this run: ")
+    assert said.count("\n") == 1
+
+
+def test_tracking_switched_off_leaves_no_trace(tracking: Tracking, tmp_path: Path) -> None:
+    with EventLog(tracking.model_copy(update={"enabled": False}), "x") as event_log:
+        event_log.begin_run("x", {})
+        event_log.metrics(1, {"loss": 1.0})
+        event_log.images("samples", 1, np.zeros((1, 1, 2, 2), np.uint8))
+    assert list((tmp_path / "repository").iterdir()) == []

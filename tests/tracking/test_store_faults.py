@@ -1,4 +1,4 @@
-"""Real trainings beside a store that fails: the same bytes, hardly longer, one line; recorded later by `sync`."""
+"""Real trainings beside a store that fails: the same bytes, hardly longer, one line; exported later by `sync`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from tests.conftest import set_parameter
-from tests.faults import (
+from tests.tools.faults import (
     TRAIN,
     Server,
     SlowProxy,
@@ -36,7 +36,7 @@ from tests.faults import (
 
 WAIT = 3  # seconds, as `tracking.wait_seconds`
 SLACK = 15  # seconds that a busy machine may cost; how long trainings take is for a benchmark
-SAID = "tracking: not recorded in MLflow yet"
+SAID = "tracking: not in MLflow yet"
 POINTS = 20  # of the curve, as in `small_training`
 
 
@@ -59,7 +59,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Calm:
 def folder(tmp_path: Path) -> Iterator[Path]:
     """The same training, tracked."""
     yield small_training(tmp_path / "tracked", {"tracking.enabled": True, "tracking.wait_seconds": WAIT})
-    stop_recorders(tmp_path)
+    stop_exporters(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +73,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         real.kill()
 
 
-def stop_recorders(folder: Path) -> None:
-    """End the recorders of trainings under a folder."""
+def stop_exporters(folder: Path) -> None:
+    """End the exporters of trainings under a folder."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_bytes()
-            if b"stages.tracking.recorder" in command and (process / "cwd").resolve().is_relative_to(folder):
+            if b"stages.tracking.exporter" in command and (process / "cwd").resolve().is_relative_to(folder):
                 os.kill(int(process.name), signal.SIGKILL)
 
 
@@ -88,30 +88,30 @@ def check(said: str, seconds: float, folder: Path, calm: Calm) -> None:
     assert seconds < calm.seconds + WAIT + SLACK
     assert said.count("\n") == 1
     assert SAID in said
-    assert said.endswith("to record it later: python -m stages.tracking.recorder sync\n")
+    assert said.endswith("to export it later: python -m stages.tracking.exporter sync\n")
 
 
 def reason(folder: Path) -> str:
-    """Why the recorder gave up, as it notes sooner or later."""
+    """Why the exporter gave up, as it notes sooner or later."""
     deadline = time.monotonic() + 90
     while not (found := list((folder / ".cache/tracking").glob("*/failure"))):
-        assert time.monotonic() < deadline, "the recorder did not give up"
+        assert time.monotonic() < deadline, "the exporter did not give up"
         time.sleep(0.1)
     return found[0].read_text()
 
 
 def sync(folder: Path, uri: str = "") -> None:
-    """Record what was left behind."""
-    stop_recorders(folder)
+    """Export what was left behind."""
+    stop_exporters(folder)
     variables = environment(**({"MLFLOW_TRACKING_URI": uri} if uri else {}))
-    command = (sys.executable, "-m", "stages.tracking.recorder", "sync")
+    command = (sys.executable, "-m", "stages.tracking.exporter", "sync")
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not list((folder / ".cache/tracking").iterdir())
-    assert_recorded(uri or f"sqlite:///{folder / 'mlflow.db'}")
+    assert_exported(uri or f"sqlite:///{folder / 'mlflow.db'}")
 
 
-def assert_recorded(uri: str) -> None:
+def assert_exported(uri: str) -> None:
     """The store has one run, with its curve, pictures, model and environment."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("reprogan")
@@ -126,14 +126,14 @@ def assert_recorded(uri: str) -> None:
     assert about["python"] == platform.python_version()
     assert about["torch"] == torch.__version__
     assert found.data.params["device"] == "cpu"
-    assert found.data.params["variant.precision"] == "float32"
+    assert found.data.params["training.precision"] == "float32"
 
 
 def test_a_store_that_is_well_is_told_nothing_of(folder: Path, calm: Calm) -> None:
     set_parameter(folder, "tracking.wait_seconds", 120)
     assert train(folder).stderr == ""
     assert outputs(folder) == calm.outputs
-    assert_recorded(f"sqlite:///{folder / 'mlflow.db'}")
+    assert_exported(f"sqlite:///{folder / 'mlflow.db'}")
 
 
 def test_a_server_that_cannot_be_reached(folder: Path, calm: Calm) -> None:
@@ -145,7 +145,7 @@ def test_a_server_that_cannot_be_reached(folder: Path, calm: Calm) -> None:
 
 
 def test_a_server_that_dies_half_way(folder: Path, calm: Calm, server: Server) -> None:
-    set_parameter(folder, "tracking.wait_seconds", 120)  # the recorder is to have begun
+    set_parameter(folder, "tracking.wait_seconds", 120)  # the exporter is to have begun
     variables = environment(MLFLOW_TRACKING_URI=server.uri)
     process = subprocess.Popen(TRAIN, cwd=folder, env=variables, stderr=subprocess.PIPE, text=True)
     try:
@@ -173,9 +173,9 @@ def test_a_server_that_takes_five_seconds_a_call(folder: Path, calm: Calm, serve
         assert f"the store did not answer in {WAIT} s" in done.stderr
         deadline = time.monotonic() + 90
         while proxy.requests < 2:
-            assert time.monotonic() < deadline, "the recorder did not call"
+            assert time.monotonic() < deadline, "the exporter did not call"
             time.sleep(0.1)
-        stop_recorders(folder)
+        stop_exporters(folder)
 
 
 @pytest.mark.parametrize(

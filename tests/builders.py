@@ -1,0 +1,85 @@
+"""GANs and trainers to test with: those of a variant of params.yaml, with other options where a test says so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.config.components import resolve
+from stages.config.params import load
+from stages.contracts.gan import GAN
+from stages.contracts.generator import ImageShape
+from stages.training.batches import Batches
+from stages.training.trainer import Hyperparameters, Trainer
+from tests.conftest import ROOT
+
+PARAMS = load(ROOT / "params.yaml")
+SHAPE = (1, 28, 28)
+CLASSES = 10
+
+
+def components(name: str, shape: ImageShape = SHAPE, **options: Mapping[str, Any]) -> dict[str, Any]:
+    """A variant's components by role, resolutions fitted to images of that shape.
+
+    `options` change them: by role, those of the component, or with a name those of another one.
+    """
+    found = PARAMS.variants[name].components()
+    for role, changes in options.items():
+        found[role] = resolve(role, changes if "name" in changes else found[role].model_dump() | changes)
+    if found["network"].kind == "growing":
+        resolutions = [shape[1] // 4, shape[1] // 2, shape[1]]
+        found["network"] = found["network"].model_copy(update={"resolutions": resolutions})
+    return found
+
+
+def build_gan(
+    name: str,
+    shape: ImageShape = SHAPE,
+    classes: int = CLASSES,
+    module: type[GAN] | None = None,
+    **options: Mapping[str, Any],
+) -> Any:
+    """Always with the same weights; `module` takes the place of the GAN's own class."""
+    torch.manual_seed(0)
+    found = components(name, shape, **options)
+    gan = found.pop("gan")
+    return (module or gan.module)(gan, **found, image_shape=shape, classes=classes)
+
+
+def hyperparameters(name: str, **changes: Any) -> Hyperparameters:
+    """A variant's, with other values."""
+    variant, training = PARAMS.variants[name], PARAMS.training
+    own = Hyperparameters(
+        optimizers=variant.optimizers,
+        critic_steps=variant.critic_steps,
+        learning_rate_decay_from=training.learning_rate_decay_from,
+        ema_halflife_images=variant.ema_halflife_images,
+        ema_rampup=training.ema_rampup,
+        precision=training.precision,
+    )
+    return dataclasses.replace(own, **changes)
+
+
+def build_trainer(
+    name: str,
+    gan: GAN | None = None,
+    shape: ImageShape = SHAPE,
+    batch_size: int = 4,
+    seed: int = 0,
+    **changes: Any,
+) -> Trainer:
+    """Trains on 16 random images (a translator on 8 pairs) by a variant's hyperparameters, with other values."""
+    gan = gan or build_gan(name, shape)
+    torch.manual_seed(seed)
+    images = gan.options.training_images(torch.randint(0, 256, (16, *shape), dtype=torch.uint8))
+    return Trainer(gan, Batches(images, torch.arange(len(images)) % CLASSES, batch_size), hyperparameters(name, **changes))
+
+
+def real_batch(count: int = 6, shape: ImageShape = SHAPE) -> tuple[Tensor, Tensor]:
+    """Images in [-1, 1] and labels, the same at each call."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(count, *shape, generator=generator) * 2 - 1, torch.arange(count) % CLASSES

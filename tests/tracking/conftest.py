@@ -1,0 +1,128 @@
+"""What tests of tracking share: a store of the test's own, small models, and a training to log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow.entities import LoggedModel, Run
+from mlflow.tracking import MlflowClient
+from safetensors.torch import save
+
+from stages.config.components import resolve
+from stages.config.params import Tracking, load
+from stages.storage.files import write_bytes, write_json
+from stages.storage.paths import CONFIG, GENERATOR
+from stages.tracking.event_log import EventLog
+from tests.conftest import ROOT
+
+HASH = "a" * 64
+CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
+GAN = {"name": "standard", "generator_batch": "new", "noise_std": 0.0, "noise_until": 1.0}
+NETWORK: dict[str, Any] = {
+    "name": "mlp",
+    "latent_size": 3,
+    "generator_widths": [4],
+    "discriminator_widths": [4],
+    "generator_slope": 0.0,
+    "discriminator_slope": 0.2,
+    "batch_norm": "none",
+    "dropout": 0.0,
+    "label_embedding_size": 2,
+}
+
+
+@pytest.fixture
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
+    """Tracking into a store of the test's own; stages run from another folder, as in a temporary copy."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repository"))
+    monkeypatch.setenv("DVC_STAGE", "train@x")
+    monkeypatch.setenv("DVC_EXP_NAME", "odd-name")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    return load(ROOT / "params.yaml", components=False).tracking
+
+
+def store_uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}"
+
+
+def client(tmp_path: Path) -> MlflowClient:
+    return MlflowClient(store_uri(tmp_path))
+
+
+def runs(tmp_path: Path) -> list[Any]:
+    """All runs in the test's store, oldest first."""
+    store = client(tmp_path)
+    experiment = store.get_experiment_by_name("reprogan")
+    if experiment is None:
+        return []
+    return list(store.search_runs([experiment.experiment_id], order_by=["attributes.start_time"]))
+
+
+def logged_models(tmp_path: Path, run: Run) -> list[LoggedModel]:
+    """The models that were logged to a run, oldest first."""
+    mlflow.set_tracking_uri(store_uri(tmp_path))
+    models = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
+    return sorted(
+        (one for one in models if one.source_run_id == run.info.run_id), key=lambda one: one.creation_timestamp
+    )
+
+
+def event_logs(tmp_path: Path) -> list[Path]:
+    """Folders of logs that were not exported."""
+    return list((tmp_path / "repository/.cache/tracking").iterdir())
+
+
+def model_files(folder: Path, seed: int = 0) -> dict[str, bytes]:
+    """A small conditional generator's files, written to a folder too."""
+    config = {"variant": {"gan": GAN, "network": NETWORK}, "image_shape": [1, 5, 5], "classes": CLASSES}
+    torch.manual_seed(seed)
+    generator = resolve("network", NETWORK).generator((1, 5, 5), len(CLASSES))  # type: ignore[attr-defined]
+    write_json(folder / CONFIG, config)
+    write_bytes(folder / GENERATOR, save(generator.state_dict()))
+    return contents(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def sample_images(step: int) -> np.ndarray:
+    """Nine of three channels: in a grid of eight columns the last begins the second row."""
+    images = np.full((9, 3, 5, 5), step, np.uint8)
+    images[8] = np.array([7, 8, 9])[:, None, None]
+    return images
+
+
+def log_training(tracking: Tracking, folder: Path) -> None:
+    parameters = {"network": {"name": "mlp", "widths": [1, 2]}, "seed": 0, "checkpoint": "last"}
+    with EventLog(tracking, "x") as event_log:
+        event_log.begin_run("x", parameters)
+        event_log.dataset("data/processed/train", 55000, "0123456789abcdef" * 4)
+        for step in (10, 20):
+            event_log.metrics(step, {"generator_loss": step / 10})
+            event_log.images("samples", step, sample_images(step))
+        event_log.model(model_files(folder), (1, 5, 5), HASH)
+
+
+def exporters() -> list[int]:
+    """Process ids of the exporters that serve this test's repository."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables = (process / "environ").read_bytes().split(b"\0")
+            if b"stages.tracking.exporter" in (process / "cmdline").read_bytes() and (
+                f"DVC_ROOT={os.environ['DVC_ROOT']}".encode() in variables
+            ):
+                found.append(int(process.name))
+    return found

@@ -1,0 +1,148 @@
+"""What an MLflow store holds in the end: runs with all their parts, joined, restored, and none twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save
+
+from stages.config.params import Tracking
+from stages.sampling.loading import load_generator
+from stages.storage.pixels import to_uint8
+from stages.tracking import event_log as event_log_module
+from stages.tracking import exporter
+from stages.tracking.event_log import EventLog
+from stages.tracking.run_names import MODEL_TAG, SERVED_TAG
+from tests.tracking.conftest import (
+    CLASSES,
+    HASH,
+    client,
+    event_logs,
+    log_training,
+    logged_models,
+    model_files,
+    runs,
+    sample_images,
+)
+
+
+def read_picture(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        return np.asarray(picture)
+
+
+def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Path) -> None:
+    log_training(tracking, tmp_path / "model")
+    (run,) = runs(tmp_path)
+    assert run.info.run_name == "x"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"network.name": "mlp", "network.widths": "[1, 2]", "seed": "0", "checkpoint": "last"}
+    tags = run.data.tags
+    assert (tags["dvc.stage"], tags["dvc.exp_name"]) == ("train@x", "odd-name")
+    assert tags[MODEL_TAG] == HASH
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "generator_loss")
+    assert [(point.step, point.value) for point in curve] == [(10, 1.0), (20, 2.0)]
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.name == "data/processed/train"
+    assert dataset.dataset.digest == ("0123456789abcdef" * 4)[:36]  # as much as MLflow takes
+    pictures = sorted((tmp_path / "repository/mlartifacts").rglob("*.png"))
+    assert sorted(int(read_picture(picture)[2, 2, 0]) for picture in pictures) == [10, 20]
+    assert read_picture(pictures[0]).shape == (13, 49, 3)  # 8 × 2 images of 5 × 5 with lines between
+    assert read_picture(pictures[0])[9, 3].tolist() == [7, 8, 9]
+    assert not event_logs(tmp_path)  # exported logs are removed
+
+
+def test_a_run_may_have_more_of_everything_than_mlflow_takes_in_a_call(tracking: Tracking, tmp_path: Path) -> None:
+    with EventLog(tracking, "x") as event_log:
+        event_log.begin_run("x", {"long": "y" * 7000} | {str(number): number for number in range(250)})
+        for step in range(2100):
+            event_log.metrics(step, {"loss": float(step)})
+    (run,) = runs(tmp_path)
+    assert run.data.params["long"] == "y" * 6000
+    assert [run.data.params[str(number)] for number in range(250)] == [str(number) for number in range(250)]
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "loss")
+    assert [point.value for point in curve] == list(range(2100))
+
+
+def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp_path: Path) -> None:
+    for _ in range(2):
+        log_training(tracking, tmp_path / "model")
+    with EventLog(tracking, "z") as event_log:  # the same weights, trained to choose the best of along the way
+        event_log.begin_run("z", {"checkpoint": "best"})
+        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
+    with EventLog(tracking, "evaluate") as event_log:
+        event_log.join_run("x", HASH, "last")
+        event_log.metrics(20, {"fid": 1.5})
+        event_log.join_run("y", "b" * 64, "last")  # nobody's model: nothing to add to
+        event_log.metrics(20, {"fid": 9.0})
+    first, second, third = runs(tmp_path)
+    assert "fid" not in first.data.metrics
+    assert "fid" not in third.data.metrics
+    assert second.data.metrics["fid"] == 1.5
+    assert second.info.status == "FINISHED"
+
+
+def test_chosen_checkpoints_of_several_seeds_go_each_to_its_run(tracking: Tracking, tmp_path: Path) -> None:
+    hashes = [HASH, "b" * 64]
+    for seed, sha256 in enumerate(hashes):
+        with EventLog(tracking, "x") as event_log:
+            event_log.begin_run("x", {"seed": seed, "checkpoint": "best"})
+            event_log.model(model_files(tmp_path / "last", 9), (1, 5, 5), sha256)
+    for _ in range(2):  # scored twice
+        with EventLog(tracking, "evaluate") as event_log:
+            for seed, sha256 in enumerate(hashes):
+                event_log.join_run("x", sha256, "best")
+                event_log.model(model_files(tmp_path / str(seed), seed), (1, 5, 5), sha256)
+    rows = pd.DataFrame({"seed": [7], "label": [CLASSES[3]]})
+    for seed, run in enumerate(runs(tmp_path)):
+        assert run.data.tags[MODEL_TAG] == hashes[seed]
+        last, best = logged_models(tmp_path, run)  # and no second copy of the best
+        images = [mlflow.pyfunc.load_model(model.model_uri).predict(rows) for model in (last, best)]
+        for folder, of_model in zip((tmp_path / "last", tmp_path / str(seed)), images, strict=True):
+            generator = load_generator(folder, torch.device("cpu"))
+            assert np.array_equal(of_model, to_uint8(generator.sample(torch.tensor([3]), seed=7)).numpy())
+        assert not np.array_equal(*images)
+
+
+def test_models_that_the_store_does_not_know_get_a_restored_run_once(tracking: Tracking, tmp_path: Path) -> None:
+    for _ in range(2):
+        with EventLog(tracking, "report") as event_log:
+            for name, sha256, fid in (("x", HASH, 1.5), ("y", "b" * 64, 2.5)):
+                event_log.join_run(name, sha256, "last", {"seed": 0, "checkpoint": "last"})
+                event_log.metrics(20, {"fid": fid})
+    found = runs(tmp_path)
+    assert [run.data.tags["reprogan.restored"] for run in found] == ["true", "true"]
+    assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
+    assert sorted(run.data.metrics["fid"] for run in found) == [1.5, 2.5]
+
+
+def test_a_restored_run_that_was_broken_off_is_made_anew(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(event_log_module, "save", lambda tensors: b"no tensors")
+        with EventLog(tracking, "x") as event_log:
+            event_log.join_run("x", HASH, "last", {"seed": 0, "checkpoint": "last"})
+            event_log.images("samples", 20, sample_images(20))
+    (picture,) = event_logs(tmp_path)[0].glob("samples-*.safetensors")
+    picture.write_bytes(save({"images": sample_images(20)}))
+    assert exporter.sync() == 0
+    (run,) = runs(tmp_path)
+    assert run.data.tags["reprogan.restored"] == "true"
+    assert len(list((tmp_path / "repository/mlartifacts").rglob(f"{run.info.run_id}/**/*.png"))) == 1
+
+
+def test_a_model_that_a_run_has_is_not_logged_again(tracking: Tracking, tmp_path: Path) -> None:
+    log_training(tracking, tmp_path / "model")
+    with EventLog(tracking, "evaluate") as event_log:
+        event_log.join_run("x", HASH, "last")
+        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
+    (run,) = runs(tmp_path)
+    assert SERVED_TAG in run.data.tags
+    assert len(logged_models(tmp_path, run)) == 1
