@@ -2,20 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro test lint verify chaos bench bench-time-to-fid bench-costs bench-stages bench-scores audit ui lock clean
+.PHONY: repro repair test lint verify chaos bench bench-time-to-fid bench-costs bench-stages bench-scores audit ui lock clean
 
 # JOBS=2 builds two variants at a time (README, speed)
 JOBS ?= 1
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
-repro: $(BIN)/.installed
-	@$(BIN)/python -m stages.settings.lockfile
+repro: $(BIN)/.installed repair
 ifneq ($(JOBS),1)
 	$(ACTIVATED) dvc repro reference
-	variants=$$($(BIN)/python -c 'from stages.settings.params import load; print(*load().variants, sep="\n")') && \
+	variants=$$($(BIN)/python -c 'from stages.config.params import load; print(*load(components=False).variants, sep="\n")') && \
 		echo "$$variants" | $(ACTIVATED) OMP_WAIT_POLICY=passive xargs -P $(JOBS) -I{} \
 		dvc --wait-for-lock repro --single-item train@{} sample@{} evaluate@{}
 endif
 	$(ACTIVATED) dvc repro
+
+# DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
+# DVC itself reads some of what a kill leaves, and would run finished stages again. A merge's conflict stays.
+repair:
+	@test ! -e dvc.lock || grep -q '^<<<<<<<' dvc.lock || tail -n 4 dvc.lock | tr '\n' ';' | \
+		grep -Eq '(md5: [0-9a-f]{32}; *size: [0-9]+|nfiles: [0-9]+);$$' || { git show HEAD:./dvc.lock >dvc.lock || \
+		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }
 
 test: lint
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -28,33 +34,33 @@ lint: $(BIN)/.installed
 # two builds in two clean clones: the same bytes? VARIANT=dcgan chooses what is built in the quick budget
 VARIANT ?= mlp
 verify: $(BIN)/.installed
-	$(BIN)/python -m tests.verify $(VARIANT)
+	$(BIN)/python -m tests.tools.verify $(VARIANT)
 
 # kill builds at random: do they end with the same bytes?
 chaos: $(BIN)/.installed
-	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.tools.chaos
 
-# images a second of training, beside the usual loop's and the machine's limit: tests/benchmarks/results/training.md
+# images a second of training, beside the usual loop's and the machine's limit: tests/tools/benchmarks/results/training.md
 bench: $(BIN)/.installed
-	$(BIN)/python -m tests.benchmarks.training
+	$(BIN)/python -m tests.tools.benchmarks.training
 
 # seconds until VARIANT reaches a FID to validation images
 bench-time-to-fid: VARIANT = dcgan
 bench-time-to-fid: FID ?= 10
 bench-time-to-fid: $(BIN)/.installed
-	$(BIN)/python -m tests.benchmarks.time_to_fid $(VARIANT) --fid $(FID)
+	$(BIN)/python -m tests.tools.benchmarks.time_to_fid $(VARIANT) --fid $(FID)
 
-# training by batch size and channels, evaluation by samples: tests/benchmarks/results/costs.md
+# training by batch size and channels, evaluation by samples: tests/tools/benchmarks/results/costs.md
 bench-costs: $(BIN)/.installed
-	$(BIN)/python -m tests.benchmarks.costs
+	$(BIN)/python -m tests.tools.benchmarks.costs
 
-# what a stage takes beside its work, against a bare import of torch: tests/benchmarks/results/stages.md
+# what a stage takes beside its work, against a bare import of torch: tests/tools/benchmarks/results/stages.md
 bench-stages: $(BIN)/.installed
-	$(BIN)/python -m tests.benchmarks.stages
+	$(BIN)/python -m tests.tools.benchmarks.stages
 
 # seconds and memory of the scores, beside other libraries'
 bench-scores: $(BIN)/.installed
-	$(BIN)/python -m tests.benchmarks.scores
+	$(BIN)/python -m tests.tools.benchmarks.scores
 
 # known vulnerabilities of what requirements.lock installs; asks PyPI
 audit: $(BIN)/.installed

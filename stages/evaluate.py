@@ -1,167 +1,79 @@
-"""Score one variant's samples: data/samples/<variant> -> data/scores/<variant>, metrics/<variant>/scores.{json,csv}."""
+"""Score one variant's samples: data/samples/<variant> -> metrics/scores/<variant>.json, metrics/<variant>."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from stages.scoring.agreement import codes_to_accuracy, images_to_l1
-from stages.scoring.classes import score_classes
+from stages.config.command import run_stage
+from stages.config.errors import StageError
+from stages.config.params import Params
+from stages.evaluation.evaluator import Evaluator
+from stages.evaluation.neighbours import Nearest
 from stages.scoring.diagnosis import gradient_left, rises
-from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
-from stages.scoring.fid import features_to_fid
-from stages.scoring.inception import images_to_inception_features, load_inception
-from stages.scoring.inception_score import logits_to_inception_score
-from stages.scoring.intervals import mean_margin
-from stages.scoring.manifold import Manifold
-from stages.scoring.memorisation import copies_share, find_nearest, to_points
-from stages.scoring.scores import features_to_scores, logits_to_scores
+from stages.scoring.score import compute_scores, find_scores
 from stages.scoring.seeds import average_scores
-from stages.scoring.usefulness import join_evenly, learn_and_test
-from stages.settings.command import run_stage
-from stages.settings.errors import StageError
-from stages.settings.params import Evaluate, Params
-from stages.support.device import prepare
-from stages.support.files import (
-    CLASSIFIER,
-    METRICS,
-    MODELS,
-    REFERENCE,
-    SAMPLES,
-    SCORES,
-    read_array,
-    read_json,
-    seed_folder,
-    sha256,
-    write_bytes,
-    write_csv,
-    write_json,
-)
-from stages.support.images import Split, grid_png, read_split, to_float, to_outlines, to_uint8
-from stages.support.weights import read_tensors
-from stages.tracking.journal import Journal
+from stages.storage import paths
+from stages.storage.files import read_array, read_json, sha256, write_bytes, write_csv, write_json
+from stages.storage.images import grid_png
+from stages.storage.paths import METRICS, seed_folder
+from stages.storage.pixels import to_float, to_outlines, to_uint8
+from stages.storage.weights import read_tensors
+from stages.tracking.event_log import EventLog
+from stages.tracking.restored_runs import record_scores
+from stages.training.device import prepare
 
 CLOSEST = 20  # samples in the picture of those closest to training images
 SAME = 1e-5  # of the largest feature, within which float32 features are the same
-
-
-class Yardstick(NamedTuple):
-    """What samples are measured with: networks, real images, and what these reach."""
-
-    classifier: FeatureNetwork
-    inception: nn.Module | None
-    train: Split
-    test: Split
-    real: dict[str, Any]
-    device: torch.device
+SHOWN_BY_DVC = ("fid", "kid", "precision", "recall")
 
 
 def main(params: Params, name: str) -> None:
     """Score the samples of each seed against test images, and the snapshots of training against validation images."""
     params.variant(name)
     device = prepare(params, params.evaluate.seed)
-    seeds = read_json(MODELS / name / "config.json")["variant"]["seeds"]
-    models: list[dict[str, Any]] = []
-    curve: list[dict[str, Any]] = []
-    copies: list[np.ndarray] = []
-    with Journal(params.tracking, f"evaluate-{name}") as journal:
-        yardstick = Yardstick(
-            load_classifier(CLASSIFIER, device),
-            load_inception(params.evaluate.inception, device),
-            read_split("train"),
-            read_split("test"),
-            read_json(REFERENCE / "real.json"),
-            device,
-        )
-        if yardstick.inception is not None and not yardstick.real["inception_scores"]:
-            print("inception: data/reference lacks its features: dvc repro --single-item --force reference")
-        for seed in seeds:
-            folder, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
-            model = {
-                "run": read_json(folder / "config.json"),
-                "model_sha256": sha256(folder / "generator.safetensors"),
-            }
-            model["scores"], closest = score_samples(samples, model["run"], params, yardstick)
-            rows = score_snapshots(folder, params.evaluate, yardstick)
-            model["training"] = judge_training(METRICS / name / "losses.csv", seed, rows)
-            models.append(model)
-            curve += [{"seed": seed, **row} for row in rows]
-            copies.append(closest)
+    seeds = read_json(paths.MODELS / name / paths.CONFIG)["seeds"]
+    with EventLog(params.tracking, f"evaluate-{name}") as event_log:
+        evaluator = Evaluator(params, read_json(paths.REFERENCE / "real.json"), device)
+        models, curves, closest = zip(*(score_seed(name, seed, seeds, evaluator) for seed in seeds), strict=True)
         scores = average_scores([model["scores"] for model in models])
-        write_bytes(METRICS / name / "closest.png", grid_png(np.concatenate(copies), CLOSEST))
-        write_csv(METRICS / name / "scores.csv", list(curve[0]), curve)
-        write_json(METRICS / name / "scores.json", scores)
-        write_json(SCORES / name / "evaluation.json", {"scores": scores, "models": models})
-        for seed, model in zip(seeds, models, strict=True):
-            record(journal, name, model, [row for row in curve if row["seed"] == seed], seeds)
-    print(f"evaluate: {name}: FID {scores['fid']:.2f} ± {scores['fid_margin']:.2f}", end=" ")
-    print(f"(real {scores['fid_real']:.2f}), recall {scores['recall']:.2f} (real {scores['recall_real']:.2f})")
+        write_bytes(METRICS / name / "closest.png", grid_png(np.concatenate(closest), CLOSEST))
+        write_csv(METRICS / name / "scores.csv", list(curves[0][0]), [row for curve in curves for row in curve])
+        write_json(paths.SCORES / f"{name}.json", {"models": models})
+        write_json(METRICS / f"{name}.json", {score: scores[score]["value"] for score in SHOWN_BY_DVC})
+        for model, curve in zip(models, curves, strict=True):
+            record_scores(event_log, name, model, curve, seeds)
+    fid, recall = scores["fid"], scores["recall"]
+    print(f"evaluate: {name}: FID {fid['value']:.2f} ± {fid['ci95']:.2f} (real {fid['real']:.2f})", end=", ")
+    print(f"recall {recall['value']:.2f} (real {recall['real']:.2f})")
 
 
-def record(
-    journal: Journal, name: str, model: dict[str, Any], snapshots: list[dict[str, Any]], seeds: list[int]
-) -> None:
-    """Add scores to the run that trained the model, and the checkpoint that was chosen."""
-    journal.join_run(name, model["model_sha256"], model["run"]["checkpoint"])
-    journal.metrics(snapshots[-1]["images"], model["scores"])
-    for row in snapshots:
-        journal.metrics(row["images"], {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")})
-    if "checkpoint_images" in model["scores"]:
-        folder, samples = (seed_folder(parent / name, seeds, model["run"]["seed"]) for parent in (MODELS, SAMPLES))
-        files = [samples / "generator.safetensors", folder / "config.json"]
-        contents = {file.name: file.read_bytes() for file in files}
-        journal.model(contents, model["run"]["image_shape"], model["model_sha256"])
-
-
-def judge_training(losses: Path, seed: int, snapshots: list[dict[str, Any]]) -> dict[str, float]:
-    """What the curves of a seed say of its training."""
-    curves = np.atleast_1d(np.genfromtxt(losses, delimiter=",", names=True))
-    return {
-        "gradient_left": gradient_left(curves["generator_gradient"][curves["seed"] == seed]),
-        "fid_rises": rises([row["fid"] for row in snapshots]),
+def score_seed(
+    name: str, seed: int, seeds: Sequence[int], evaluator: Evaluator
+) -> tuple[dict[str, Any], list[dict[str, Any]], np.ndarray]:
+    """Of one seed: the model in metrics/scores/<variant>.json, the rows of scores.csv, the images of closest.png."""
+    model, samples = (seed_folder(parent / name, seeds, seed) for parent in (paths.MODELS, paths.SAMPLES))
+    run = read_json(model / paths.CONFIG)
+    pixels = read_samples(samples / paths.IMAGES, tuple(run["image_shape"]))
+    features, logits = evaluator.see(pixels)
+    check_features(samples, features)
+    nearest = evaluator.find_nearest(pixels, features)
+    given = {"nearest_ratios": {space: found.ratios for space, found in nearest.items()}}
+    given |= read_labels_and_pairs(samples, run, pixels, evaluator)
+    images = evaluator.image_set(pixels, features, logits, **given)
+    curve = [{"seed": seed, **row} for row in score_snapshots(model, samples, evaluator)]
+    about = {
+        "seed": seed,
+        "model_sha256": sha256(model / paths.GENERATOR),
+        "run": run,
+        "checkpoint": read_json(samples / paths.CHECKPOINT),
+        "sample_count": len(pixels),
+        "scores": compute_scores(images, evaluator.context, find_scores().values()),
+        "training": diagnose(METRICS / name / paths.LOSSES, seed, [row["fid"] for row in curve]),
     }
-
-
-def score_samples(
-    folder: Path, run: dict[str, Any], params: Params, yardstick: Yardstick
-) -> tuple[dict[str, Any], np.ndarray]:
-    """All scores of a folder of samples, and the likeliest copies among them, as `score_copies` returns them."""
-    classifier, inception, train, test, real, device = yardstick
-    options = params.evaluate
-    images = read_samples(folder / "images.npy", tuple(run["image_shape"]))
-    features, logits = images_to_features(classifier, images, device)
-    check_features(folder, features)
-    predicted = logits.argmax(axis=1)
-    scores = score(features, logits, options, real["scores"])
-    test_features = read_array(REFERENCE / "test_features.npy")
-    scores |= score_classes(features, predicted, test_features, test.labels, run["classes"])
-    about = read_json(folder / "about.json")
-    if about["label_role"] == "class":
-        labels = read_labels(folder / "labels.npy", len(images), run["classes"])
-        scores["label_accuracy"] = float(np.mean(predicted == labels))
-        scores["label_accuracy_margin"] = mean_margin(predicted == labels)
-        scores["label_accuracy_real"] = real["label_accuracy"]
-        if about["translates"]:
-            scores |= score_translations(folder, images, yardstick)
-        else:
-            scores |= real["usefulness"] | score_usefulness(params, Split(images, labels), yardstick)
-    elif about["label_role"] == "code":
-        codes = read_labels(folder / "codes.npy", len(images), run["classes"])
-        scores |= {"code_accuracy": codes_to_accuracy(codes, predicted), "code_accuracy_real": real["label_accuracy"]}
-    copies, closest = score_copies(images, features, train.images, real["copies_threshold"], options)
-    scores |= copies
-    if inception is not None and real["inception_scores"]:
-        inception_features = images_to_inception_features(inception, images, device)
-        found = features_to_scores(inception_features, read_manifold("inception"), options)
-        scores |= {f"inception_{name}": value for name, value in found.items()}
-        scores |= {f"{name}_real": value for name, value in real["inception_scores"].items()}
-    if "checkpoint_images" in about:
-        scores["checkpoint_images"] = about["checkpoint_images"]
-    return scores, closest
+    return about, curve, draw_closest(pixels, evaluator.train.images, nearest.values())
 
 
 def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
@@ -174,16 +86,53 @@ def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read_labels(path: Path, count: int, classes: int) -> np.ndarray:
-    """int64 labels or codes that samples were asked for by: (count,), 0 to classes - 1.
-
-    Raises StageError for anything else.
-    """
+    """int64 labels or codes (count,) of samples, 0 to classes - 1; raises StageError for anything else."""
     labels = read_array(path)
     if labels.dtype != np.int64 or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
-        raise StageError(
-            f"{path}: expected int64 ({count},), each from 0 to {classes - 1}, got {labels.dtype} {labels.shape}"
-        )
+        expected = f"int64 ({count},), each from 0 to {classes - 1}"
+        raise StageError(f"{path}: expected {expected}, got {labels.dtype} {labels.shape}")
     return labels
+
+
+def read_labels_and_pairs(
+    folder: Path, run: Mapping[str, Any], images: np.ndarray, evaluator: Evaluator
+) -> dict[str, Any]:
+    """What an ImageSet is given besides pixels: labels, codes, a training set or pairs, as config.json says."""
+    files = {"ignored": {}, "class": {"labels": paths.LABELS}, "code": {"codes": paths.CODES}}[run["label_meaning"]]
+    count, classes = len(images), len(run["classes"])
+    given: dict[str, Any] = {name: read_labels(folder / file, count, classes) for name, file in files.items()}
+    if run["starts_from"] == "test_images":
+        given["pairs"] = read_pairs(folder, images, evaluator)
+    elif "labels" in given:  # of test images a classifier must not learn
+        given["training_set"] = evaluator.train._replace(images=images, labels=given["labels"])
+    return given
+
+
+def read_pairs(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[str, np.ndarray]:
+    """Test images in both domains, what a translator made of them, and the classifier's features of outlines."""
+    digits, train_digits = evaluator.test.images[: len(images)], evaluator.train.images[: len(images)]
+    made, cycled_digits, cycled_outlines = (
+        read_samples(folder / f"{name}.npy", images.shape[1:])
+        for name in ("outlines", "cycled_images", "cycled_outlines")
+    )
+    outlines = images_to_outlines(digits)
+    return {
+        "digits": digits,
+        "digit_classes": evaluator.see(digits)[1].argmax(axis=1),
+        "outlines": outlines,
+        "outline_features": evaluator.see(outlines)[0],
+        "train_outline_features": evaluator.see(images_to_outlines(train_digits))[0],
+        "made_outlines": made,
+        "made_outline_features": evaluator.see(made)[0],
+        "cycled_digits": cycled_digits,
+        "cycled_outlines": cycled_outlines,
+    }
+
+
+def images_to_outlines(images: np.ndarray) -> np.ndarray:
+    """Outlines of uint8 images (count, channels, height, width), as uint8."""
+    batches = torch.from_numpy(images).split(1000)
+    return np.concatenate([to_uint8(to_outlines(to_float(batch))).numpy() for batch in batches])
 
 
 def check_features(folder: Path, features: np.ndarray) -> None:
@@ -199,117 +148,32 @@ def check_features(folder: Path, features: np.ndarray) -> None:
         raise StageError(f"{folder}: all samples look the same to the classifier: the generator has collapsed")
 
 
-def score(features: np.ndarray, logits: np.ndarray, options: Evaluate, real: dict[str, float]) -> dict[str, Any]:
-    """Every score beside what real images reach (`…_real`)."""
-    return {
-        **features_to_scores(features, read_manifold("test"), options),
-        **logits_to_scores(logits, options),
-        **{f"{name}_real": value for name, value in real.items()},
-        # the one to choose settings by
-        "validation_fid": features_to_fid(features, read_array(REFERENCE / "validation_features.npy")),
-        "sample_count": len(features),
-    }
-
-
-def read_manifold(name: str) -> Manifold:
-    """A manifold of test images: `test` of the classifier's features, `inception` of Inception's."""
-    return Manifold(*(read_array(REFERENCE / f"{name}_{part}.npy") for part in Manifold._fields))
-
-
-def score_copies(
-    images: np.ndarray,
-    features: np.ndarray,
-    train_images: np.ndarray,
-    thresholds: dict[str, float],
-    options: Evaluate,
-) -> tuple[dict[str, float], np.ndarray]:
-    """Shares of samples that are copies of training images, in pixels and in features.
-
-    And images in rows of CLOSEST: the likeliest copies in pixels over their training images, then those in features
-    over theirs.
-    """
-    looked_up = slice(options.memorisation_samples)
-    nearest = {
-        "pixels": find_nearest(to_points(images[looked_up]), to_points(train_images)),
-        "features": find_nearest(features[looked_up], read_array(REFERENCE / "train_features.npy")),
-    }
+def draw_closest(images: np.ndarray, train_images: np.ndarray, nearest: Iterable[Nearest]) -> np.ndarray:
+    """Rows of CLOSEST images: for each search the likeliest copies over their training images."""
     rows = []
-    for found in nearest.values():
+    for found in nearest:
         closest = np.argsort(found.ratios, kind="stable")[:CLOSEST]
         rows += [images[closest], train_images[found.indices[closest]]]
-    scores = {f"copies_{space}": copies_share(found, thresholds[space]) for space, found in nearest.items()}
-    return scores, np.concatenate(rows)
+    return np.concatenate(rows)
 
 
-def score_usefulness(params: Params, samples: Split, yardstick: Yardstick) -> dict[str, float]:
-    """What a classifier learns from samples by label alone, and beside a small set of real images."""
-    _, _, train, test, _, device = yardstick
-    small_set = read_array(REFERENCE / "small_set.npy")
-    few_real = Split(train.images[small_set], train.labels[small_set])
-    config = read_json(CLASSIFIER / "config.json")
-    images = getattr(params.evaluate.usefulness.images, params.budget)
-    return {
-        name: learn_and_test(training_set, test, config, images, device)
-        for name, training_set in {
-            "classification_accuracy": samples,
-            "augmented_accuracy": join_evenly(few_real, samples),
-        }.items()
-    }
+def score_snapshots(model: Path, samples: Path, evaluator: Evaluator) -> Iterator[dict[str, Any]]:
+    """Scores along training, each next to the real baseline's: a row a snapshot."""
+    images_seen = read_tensors(model / paths.SNAPSHOTS)["images_seen"].tolist()
+    outputs = (read_array(samples / file) for file in (paths.SNAPSHOT_FEATURES, paths.SNAPSHOT_LOGITS))
+    for seen, features, logits in zip(images_seen, *outputs, strict=True):
+        scores = evaluator.score_snapshot(features, logits)
+        row = {"images": seen}
+        for name, value in scores.items():
+            row |= {name: value, f"{name}_real": evaluator.real["snapshots"][name]}
+        yield row
 
 
-def score_translations(folder: Path, images: np.ndarray, yardstick: Yardstick) -> dict[str, float]:
-    """Translated test images beside their true pairs, both ways, and after the whole cycle.
-
-    L1 distances are means over pixels of images in [-1, 1]: 0 to 2.
-    """
-    classifier, _, train, test, _, device = yardstick
-    count = len(images)
-    digits = test.images[:count]
-    outlines, train_outlines = (to_outline_arrays(given[:count]) for given in (test.images, train.images))
-    made_outlines, cycled, cycled_outlines = (
-        read_samples(folder / f"{name}.npy", images.shape[1:])
-        for name in ("outlines", "cycled_images", "cycled_outlines")
-    )
-    made_features, features, train_features = (
-        images_to_features(classifier, domain, device)[0] for domain in (made_outlines, outlines, train_outlines)
-    )
-    _, logits = images_to_features(classifier, digits, device)
-    return {
-        "outline_fid": features_to_fid(made_features, features),
-        "outline_fid_real": features_to_fid(train_features, features),
-        "paired_l1": images_to_l1(images, digits),
-        "outline_paired_l1": images_to_l1(made_outlines, outlines),
-        "cycle_l1": images_to_l1(cycled, digits),
-        "outline_cycle_l1": images_to_l1(cycled_outlines, outlines),
-        "label_accuracy_before": float(np.mean(logits.argmax(axis=1) == test.labels[: len(images)])),
-    }
-
-
-def to_outline_arrays(images: np.ndarray) -> np.ndarray:
-    """Outlines of uint8 images (count, channels, height, width), as uint8."""
-    return np.concatenate(
-        [to_uint8(to_outlines(to_float(batch))).numpy() for batch in torch.from_numpy(images).split(1000)]
-    )
-
-
-def score_snapshots(folder: Path, options: Evaluate, yardstick: Yardstick) -> list[dict[str, Any]]:
-    """Scores along training, against validation images: one row a snapshot."""
-    snapshots = read_tensors(folder / "snapshots.safetensors")
-    validation = read_array(REFERENCE / "validation_features.npy")
-    rows = []
-    for seen, samples in zip(snapshots["images_seen"].tolist(), snapshots["samples"].numpy(), strict=True):
-        features, logits = images_to_features(yardstick.classifier, samples, yardstick.device)
-        splits = min(options.inception_splits, len(samples))
-        rows.append(
-            {
-                "images": seen,
-                "fid": features_to_fid(features, validation),
-                "fid_real": yardstick.real["snapshots"]["fid"],
-                "inception_score": logits_to_inception_score(logits, splits, options.seed)[0],
-                "inception_score_real": yardstick.real["snapshots"]["inception_score"],
-            }
-        )
-    return rows
+def diagnose(losses: Path, seed: int, fids: Sequence[float]) -> dict[str, float]:
+    """What the curves of a seed say about its training."""
+    curves = np.atleast_1d(np.genfromtxt(losses, delimiter=",", names=True))
+    gradients = curves["generator_gradient"][curves["seed"] == seed]
+    return {"gradient_left": gradient_left(gradients), "fid_rises": rises(fids)}
 
 
 if __name__ == "__main__":

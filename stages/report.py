@@ -1,12 +1,10 @@
 """Compare all variants: metrics/scores, data/samples -> metrics/summary.csv, metrics/report."""
 
-from __future__ import annotations
-
 from stages.config.command import run_stage
 from stages.config.errors import StageError
 from stages.config.params import Params
-from stages.reporting.page import table_scores, write_page
-from stages.reporting.summary import Result, rows_to_text, summarize, summary_columns
+from stages.reporting.page import write_page
+from stages.reporting.summary import Result, summarize
 from stages.scoring.score import find_scores
 from stages.scoring.seeds import average_scores
 from stages.storage.files import read_array, read_json, write_bytes, write_csv
@@ -25,21 +23,19 @@ def main(params: Params) -> None:
         name: Result(params.variants[name], of_one, average_scores([model["scores"] for model in of_one]))
         for name, of_one in models.items()
     }
-    rows = summarize(results)
+    columns, rows = summarize(results, scores)
     images = {name: read_array(SAMPLES / name / IMAGES) for name in params.variants}
-    write_csv(METRICS / "summary.csv", summary_columns(rows, scores), rows)
+    write_csv(METRICS / "summary.csv", columns, rows)
     write_bytes(REPORT / "samples.png", draw_samples(rows, images))
     write_bytes(REPORT / "scores.png", draw_scores(rows))
     write_bytes(REPORT / "variants.md", write_page(results, scores, real, params.sample.count).encode())
     restore_runs(params.tracking, models)
-    print(rows_to_text(rows, ["rank", "variant", *(score.name for score in table_scores(results, scores))]))
+    for row in rows:
+        print(f"{row['rank'] or '-':>4}  {row['variant']:16}  FID {row['fid']:.2f} ± {row['fid_ci95']:.2f}")
 
 
 def refuse_leftovers(variants: set[str]) -> None:
-    """Raise StageError for folders of samples and files of scores whose variant is no longer in params.yaml.
-
-    They would count in the hash of what this stage depends on, and a rebuild elsewhere would lack them.
-    """
+    """Raise StageError for samples and scores of removed variants: they would count in this stage's dependencies."""
     found = sorted(path for folder in (SAMPLES, SCORES) for path in folder.iterdir())
     if leftovers := [str(path) for path in found if path.stem not in variants]:
         raise StageError(f"what belongs to no variant of params.yaml is in the way: rm -r {' '.join(leftovers)}")

@@ -76,7 +76,9 @@ def build_trainer(
     gan = gan or build_gan(name, shape)
     torch.manual_seed(seed)
     images = gan.options.training_images(torch.randint(0, 256, (16, *shape), dtype=torch.uint8))
-    return Trainer(gan, Batches(images, torch.arange(len(images)) % CLASSES, batch_size), hyperparameters(name, **changes))
+    return Trainer(
+        gan, Batches(images, torch.arange(len(images)) % CLASSES, batch_size), hyperparameters(name, **changes)
+    )
 
 
 def real_batch(count: int = 6, shape: ImageShape = SHAPE) -> tuple[Tensor, Tensor]:

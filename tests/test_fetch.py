@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from stages.config.errors import ParameterError, StageError
 from stages.config.params import Fetch, Params, load
 from stages.datasets.fashion_mnist import FashionMNIST
 from stages.storage.paths import RAW
-from tests.conftest import ROOT, clean_environment, run, set_parameters
+from tests.conftest import ROOT, run, set_parameters
 
 SQUARES = '''
 """Squares of two sizes, drawn here."""
@@ -112,16 +111,22 @@ def test_a_data_set_is_added_by_its_file_alone(copy_of_stages: Path) -> None:
         ]
 
 
-@pytest.mark.parametrize("dataset", ["kmnist", "image_folder"])
-def test_a_failure_is_one_line_and_needs_no_torch(copy_of_stages: Path, dataset: str) -> None:
+@pytest.mark.parametrize(
+    ("dataset", "fetched", "preprocessed"),
+    [
+        ("kmnist", "no source could serve KMNIST (", "data/raw/train-images-idx3-ubyte: No such file or directory"),
+        ("image_folder", "nowhere: expected at least two folders", "data/raw: expected at least two folders"),
+    ],
+)
+def test_a_failure_is_one_line_and_needs_no_torch(
+    copy_of_stages: Path, dataset: str, fetched: str, preprocessed: str
+) -> None:
     changes = {"dataset": dataset, "fetch.sources": ["npm", "folder"], "fetch.folder": "nowhere"}
     set_parameters(copy_of_stages, changes)
-    code = "import sys, runpy; sys.modules['torch'] = sys.modules['torchvision'] = None\n"
-    for stage in ("fetch", "preprocess"):
-        command = [sys.executable, "-c", f"{code}runpy.run_module('stages.{stage}', run_name='__main__')"]
-        done = subprocess.run(
-            command, cwd=copy_of_stages, env=clean_environment(), capture_output=True, text=True, check=False
-        )
+    without = "import sys, runpy; sys.modules['torch'] = sys.modules['torchvision'] = None"
+    for stage, expected in {"fetch": fetched, "preprocess": preprocessed}.items():
+        code = f"{without}; runpy.run_module('stages.{stage}', run_name='__main__')"
+        done = run(sys.executable, "-c", code, cwd=copy_of_stages, check=False)
         assert done.returncode == 1
-        assert done.stderr.startswith("error: ")
+        assert done.stderr.startswith(f"error: {expected}")
         assert done.stderr.count("\n") == 1

@@ -6,7 +6,16 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from tests.faults import TRAIN, environment, may_mount, on_small_disk, outputs, small_training, train, with_small_files
+from tests.tools.faults import (
+    TRAIN,
+    environment,
+    may_mount,
+    on_small_disk,
+    outputs,
+    small_training,
+    train,
+    with_small_files,
+)
 
 
 def test_a_training_on_a_full_disk_ends_in_one_line_and_the_next_one_succeeds(tmp_path: Path) -> None:

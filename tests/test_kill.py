@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from stages.support.files import write_array
 from tests.conftest import clean_environment, clone_repository, run, set_parameters
-from tests.rebuilds import hashes
+from tests.tools.faults import TRAIN, write_random_images
+from tests.tools.rebuilds import hashes
 
-TRAIN = (sys.executable, "-m", "stages.train", "mlp")
-POINTS, SNAPSHOTS = 20, 4
+LOG_STEPS, SNAPSHOTS = 20, 4
 
 
 @pytest.fixture
@@ -27,17 +24,14 @@ def repository(tmp_path: Path) -> Path:
     clone = clone_repository(tmp_path / "reprogan")
     changes = {
         "budget": "smoke",
-        "curves.points": POINTS,
-        "curves.snapshots": SNAPSHOTS,
+        "training.log_steps": LOG_STEPS,
+        "training.snapshots": SNAPSHOTS,
         "resume.every_seconds": 0.1,
-        "variants.mlp.seeds": [0, 1],
+        "training.seeds": [0, 1],
         "variants.mlp.images.smoke": 12000,
     }
     set_parameters(clone, changes)
-    random = np.random.default_rng(0)
-    split = clone / "data/processed/train"
-    write_array(split / "images.npy", random.integers(0, 256, (500, 1, 28, 28), np.uint8))
-    write_array(split / "labels.npy", random.integers(0, 10, 500))
+    write_random_images(clone)
     for file in (clone / "metrics").rglob("*.*"):  # the committed run's
         file.unlink()
     return clone
@@ -90,6 +84,6 @@ def test_ended_in_both_seeds_it_resumes_to_the_same_bytes(repository: Path) -> N
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
     assert [found.info.status for found in runs].count("KILLED") == 4
     curve = client.get_metric_history(runs[-1].info.run_id, "generator_loss")
-    assert len({point.step for point in curve}) == POINTS
+    assert len({point.step for point in curve}) == LOG_STEPS
     pictures = (repository / "mlartifacts" / runs[-1].info.run_id).rglob("samples*.png")
     assert len({path.name for path in pictures}) >= SNAPSHOTS

@@ -297,7 +297,7 @@ def _line(mistake: Any, model: type[BaseModel], data: Any, where: str) -> str:
         case "model_type" | "dict_type":
             return f"{place}: {given} is not allowed: expected a mapping of keys"
     message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if isinstance(mistake["input"], dict):  # keys that do not fit each other
+    if isinstance(mistake["input"], dict) and mistake["input"]:  # keys that do not fit each other
         return f"{place}: {message}"
     return f"{place}: {given} is not allowed: {message}"
 

@@ -39,7 +39,7 @@ class Fakes:
 
 
 class GAN(nn.Module):
-    """The standard GAN (Goodfellow et al., 2014); others override the methods of `Hooks`.
+    """The standard GAN (Goodfellow et al., 2014); others override its methods.
 
     Images are (batch, channels, height, width) in [-1, 1], labels (batch,). `generator` and `discriminator` hold all
     that is learned.

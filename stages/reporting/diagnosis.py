@@ -1,31 +1,28 @@
-"""What stands out about a trained model, in sentences: the scores and curves behind each are in its numbers."""
-
-from __future__ import annotations
+"""What stands out about a trained model, in sentences with the numbers behind them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.reporting.summary import Record
+from stages.reporting.summary import Records
+from stages.scoring.score import REFERENCE_QUANTILE
 
 BLIND_SHARE = 0.25  # of an image: with a smaller receptive field a discriminator cannot judge the whole
 COLLAPSED = 0.25  # of real images' recall, below which modes are missing
-REPEATED = 10  # times the real baseline's share of duplicates or copies, above which samples repeat
-EXPECTED_COPIES = 0.01  # share of test images that count as copies
+REPEATED = 10  # times real images' share of duplicates or copies, above which samples repeat
 VANISHED = 0.01  # of the generator's largest gradient norm
 OSCILLATIONS = 2  # rises of FID by a quarter
 
 
 def describe_faults(name: str, models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sentences about a variant: those that hold for the models of all seeds once, the others with the seed."""
+    """Sentences about a variant: those that are true of all its seeds once, the others with the seed."""
     faults = {f"`{name}` (seed {model['run']['seed']})": list(find_faults(model)) for model in models}
-    first = next(iter(faults.values()))
-    shared = [fault for fault in first if all(fault in those for those in faults.values())]
+    shared = [fault for fault in find_faults(models[0]) if all(fault in those for those in faults.values())]
     apart = [f"{which}: {fault}" for which, those in faults.items() for fault in those if fault not in shared]
     return [f"`{name}`: {fault}" for fault in shared] + apart
 
 
 def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences on what is wrong with one of the models of metrics/scores/<variant>.json, with the numbers."""
+    """Sentences on what is wrong with one of the models in metrics/scores/<variant>.json."""
     run, scores, training = model["run"], model["scores"], model["training"]
     (_, height, width), (rows, columns) = run["image_shape"], run["receptive_field"]
     seen = rows * columns / (height * width)
@@ -39,11 +36,8 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
     if evidence := find_collapse(scores):
         yield f"mode collapse: {', '.join(evidence)}."
     copies = max(scores[f"copies_{space}"]["value"] for space in ("pixels", "features"))
-    if copies > REPEATED * EXPECTED_COPIES:
-        yield (
-            f"{copies:.1%} of its samples are likely copies of training images. Expect {EXPECTED_COPIES:.0%}: "
-            "the share among test images."
-        )
+    if copies > REPEATED * REFERENCE_QUANTILE:
+        yield f"{copies:.1%} of its samples are likely copies of training images. Expect {REFERENCE_QUANTILE:.0%}."
     if training["gradient_left"] < VANISHED:
         yield (
             f"its discriminator has won: the generator's gradient norm fell to {training['gradient_left']:.1g} of its "
@@ -53,15 +47,12 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"it oscillates: FID rose by a quarter or more {training['fid_rises']} times during training."
 
 
-def find_collapse(scores: Mapping[str, Record]) -> list[str]:
-    """The evidence that a generator covers only part of the data; empty where it covers it.
-
-    Coverage is part of the evidence but decides nothing: malformed samples lower it, too.
-    """
+def find_collapse(scores: Records) -> list[str]:
+    """The evidence that a generator covers only part of the data; empty where it covers all of it."""
     recall, duplicates, lost = scores["recall"], scores["duplicates"], scores["classes_lost"]["value"]
     repeats = duplicates["value"] > REPEATED * duplicates["real"]
     if recall["value"] >= COLLAPSED * recall["real"] and not repeats and not lost:
-        return []
+        return []  # whatever coverage is: malformed samples lower it, too
     evidence = [
         f"{name} {scores[name]['value']:{spec}} (real images {scores[name]['real']:{spec}})"
         for name, spec in {"recall": ".2f", "coverage": ".2f", "duplicates": ".1%"}.items()
@@ -70,5 +61,5 @@ def find_collapse(scores: Mapping[str, Record]) -> list[str]:
         shares = scores.get("class_share", {"value": {}})["value"]
         rarest = sorted(shares, key=lambda label: shares[label])[:lost]
         names = ", ".join(f"{label} ({shares[label]:.1%})" for label in sorted(rarest))
-        evidence.append(f"hardly any samples of {lost} classes{': ' if names else ''}{names}")
+        evidence.append(f"hardly any samples of {lost} class{'es' if lost > 1 else ''}{': ' if names else ''}{names}")
     return evidence

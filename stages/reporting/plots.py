@@ -1,7 +1,5 @@
 """The report's pictures: a strip of samples a variant, and bars of scores next to the real baseline."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 
@@ -18,8 +16,7 @@ SAMPLES_A_ROW = 20
 def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray]) -> bytes:
     """PNG: a strip a row of the summary, from uint8 images (count, 1 or 3, height, width) by the variant's name."""
     figure = Figure(figsize=(10, 0.72 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), squeeze=False)[:, 0]
-    for axis, row in zip(axes, rows, strict=True):
+    for axis, row in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True):
         strip = np.concatenate(list(images[row["variant"]][:SAMPLES_A_ROW]), axis=2).transpose(1, 2, 0)
         axis.imshow(strip.squeeze(), cmap="gray", vmin=0, vmax=255)
         axis.set_title(f"{row['variant']}: FID {row['fid']:.2f}", fontsize=8, loc="left", pad=2)

@@ -1,1 +1,1 @@
-"""Pure steps from images to features to scores."""
+"""Scores, one a file, and the arithmetic that several of them share."""

@@ -1,6 +1,4 @@
-"""What the curves of a training say of how it went: numbers that the report turns into words."""
-
-from __future__ import annotations
+"""What the curves of a training say about it, as numbers; the report turns them into words."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,12 +1,23 @@
-"""Inception score: are samples sure of their class, and the classes many? (Salimans et al., 2016, section 4)."""
-
-from __future__ import annotations
+"""Inception score (Salimans et al., 2016, section 4), by the pipeline's classifier."""
 
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from stages.scoring.intervals import bootstrap_to_estimate
+from stages.scoring.score import Context, Estimate, ImageSet, score
+
+
+@score(better="higher", needs=("logits",), baseline="test", position=50)
+def inception_score(images: ImageSet, context: Context) -> Estimate:
+    """High where the classifier is sure of each sample's class, and classes vary: from 1 to the number of classes."""
+    options, log_probabilities = context.options, logits_to_log_probabilities(images.logits)
+
+    def statistic(chosen: np.ndarray) -> tuple[float, float]:
+        return split_and_score(log_probabilities[chosen], options.inception_splits, options.seed)
+
+    estimate = bootstrap_to_estimate(lambda chosen: statistic(chosen)[0], len(images.logits), options)
+    return estimate._replace(std=statistic(np.arange(len(images.logits)))[1])
 
 
 def logits_to_inception_score(logits: np.ndarray, splits: int, seed: int) -> tuple[float, float]:
@@ -15,25 +26,26 @@ def logits_to_inception_score(logits: np.ndarray, splits: int, seed: int) -> tup
     Logits are (images, classes); the score lies between 1 and the number of classes. Raises ValueError for
     fewer images than splits.
     """
-    return log_probabilities_to_inception_score(logits_to_log_probabilities(logits), splits, seed)
+    return split_and_score(logits_to_log_probabilities(logits), splits, seed)
 
 
 def logits_to_log_probabilities(logits: np.ndarray) -> np.ndarray:
     """Logarithms, float64, of the probabilities that logits (images, classes) stand for."""
+    import torch
+
     return torch.from_numpy(logits).double().log_softmax(dim=1).numpy()
 
 
-def log_probabilities_to_inception_score(log_probabilities: np.ndarray, splits: int, seed: int) -> tuple[float, float]:
-    """See `logits_to_inception_score`."""
+def split_and_score(log_probabilities: np.ndarray, splits: int, seed: int) -> tuple[float, float]:
+    """As `logits_to_inception_score`."""
+    import torch
+
     if len(log_probabilities) < splits:
         raise ValueError(f"{len(log_probabilities)} images cannot be split in {splits}")
     order = np.random.default_rng(seed).permutation(len(log_probabilities))
-    parts = torch.from_numpy(log_probabilities[order]).tensor_split(splits)
-    scores = [_score(part) for part in parts]
+    scores = []
+    for part in torch.from_numpy(log_probabilities[order]).tensor_split(splits):
+        log_marginal = part.logsumexp(dim=0) - math.log(len(part))
+        divergence = (part.exp() * (part - log_marginal)).sum(dim=1)
+        scores.append(float(divergence.mean().exp()))
     return float(np.mean(scores)), float(np.std(scores))
-
-
-def _score(log_conditional: Tensor) -> float:
-    log_marginal = log_conditional.logsumexp(dim=0) - math.log(len(log_conditional))
-    divergence = (log_conditional.exp() * (log_conditional - log_marginal)).sum(dim=1)
-    return float(divergence.mean().exp())

@@ -1,14 +1,19 @@
-"""Kernel inception distance: how far apart two sets of features lie (Bińkowski et al., 2018, section 4)."""
-
-from __future__ import annotations
+"""Kernel inception distance (Bińkowski et al., 2018, section 4), by the features of the pipeline's classifier."""
 
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from stages.scoring.intervals import NORMAL_QUANTILE
+from stages.scoring.score import Context, Estimate, ImageSet, score
+
+
+@score("KID", format=".3f", position=20, by_inception=True)
+def kid(images: ImageSet, context: Context) -> Estimate:
+    """Distance between features of samples and test images, of any distribution. Unbiased: it may be just below 0."""
+    subsets, size, seed = context.options.kid_subsets, context.options.kid_subset_size, context.options.seed
+    mean, std = features_to_kid(images.features, context.test_features, subsets=subsets, subset_size=size, seed=seed)
+    return Estimate(mean, kid_ci95(std, len(images.features), subsets=subsets, subset_size=size), std)
 
 
 def features_to_kid(
@@ -17,25 +22,30 @@ def features_to_kid(
     """Squared maximum mean discrepancy under the kernel (x·y / dims + 1)³, as mean and standard deviation over subsets.
 
     Each subset is `subset_size` rows of the features (images, dims) and as many of the reference, without replacement;
-    where there are fewer rows, all of them. The estimate has no bias (Gretton et al., 2012, lemma 6), so that of two
+    where there are fewer rows, all of them. The estimate is unbiased (Gretton et al., 2012, lemma 6), so that of two
     equal distributions is slightly negative half the time. Raises ValueError for fewer than two images, or for
     features of other dimensions than the reference's.
     """
+    import torch
+
     if features.ndim != 2 or features.shape[1:] != reference.shape[1:] or min(len(features), len(reference)) < 2:
         raise ValueError(f"expected (at least 2 images, dims) twice, got {features.shape} and {reference.shape}")
     size = min(subset_size, len(features), len(reference))
     random = np.random.default_rng(seed)
-    one, other = (torch.from_numpy(images).double() for images in (features, reference))
+    both = [torch.from_numpy(images).double() for images in (features, reference)]
     values = []
     for _ in range(subsets):
-        chosen, compared = (
-            images[torch.from_numpy(random.choice(len(images), size, replace=False))] for images in (one, other)
+        chosen = [images[torch.from_numpy(random.choice(len(images), size, replace=False))] for images in both]
+        one, other, between = (
+            torch.addmm(left.new_ones(()), left, right.T, alpha=1 / left.shape[1]).pow_(3)
+            for left, right in ((chosen[0], chosen[0]), (chosen[1], chosen[1]), (chosen[0], chosen[1]))
         )
-        values.append(_discrepancy(chosen, compared))
+        within = sum(kernel.sum() - kernel.trace() for kernel in (one, other))  # no image is compared with itself
+        values.append(float(within / (size * (size - 1)) - 2 * between.mean()))
     return float(np.mean(values)), float(np.std(values))
 
 
-def kid_margin(std: float, images: int, *, subsets: int, subset_size: int) -> float:
+def kid_ci95(std: float, images: int, *, subsets: int, subset_size: int) -> float:
     """1.96 standard errors of the mean over subsets of so many images (Politis and Romano, 1994, section 2).
 
     The discrepancy of a subset deviates by `std`, that of all images by less: the root of a subset's share of them.
@@ -43,14 +53,3 @@ def kid_margin(std: float, images: int, *, subsets: int, subset_size: int) -> fl
     """
     share = min(1.0, subset_size / images)
     return NORMAL_QUANTILE * std * math.sqrt(share + (1 - share) / subsets)
-
-
-def _discrepancy(one: Tensor, other: Tensor) -> float:
-    """Unbiased squared discrepancy of equally many rows: an image is not compared with itself."""
-    count = len(one)
-    within = sum(kernel.sum() - kernel.trace() for kernel in (_kernel(one, one), _kernel(other, other)))
-    return float(within / (count * (count - 1)) - 2 * _kernel(one, other).mean())
-
-
-def _kernel(one: Tensor, other: Tensor) -> Tensor:
-    return torch.addmm(one.new_ones(()), one, other.T, alpha=1 / one.shape[1]).pow_(3)

@@ -1,42 +1,36 @@
-"""One variant trained with several seeds: its scores on average, and how sure of that average one may be."""
+"""One variant trained with several seeds: its mean scores, and how sure one may be of them."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from stages.scoring.intervals import student_margin
+from stages.scoring.intervals import student_ci95
+
+Record = Mapping[str, Any]
 
 
-def average_scores(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of all numbers, nested ones too; every score that varies gets the margin of its mean.
+def average_scores(scores: Sequence[Mapping[str, Record]]) -> dict[str, Record]:
+    """Records of mean scores over seeds, from the records of each; with one seed they stay as they are.
 
-    Such a margin (`…_margin`) holds the luck of training as well as that of sampling, for the test images at hand. Of
-    one seed, scores stay as they are.
+    `ci95` is then Student's: it covers training noise as well as sampling noise, for the test images at hand.
     """
     first, *others = scores
-    if not others:
-        return first
-    averages: dict[str, Any] = {}
-    for key, value in first.items():
-        values = [of_one[key] for of_one in scores]
-        if isinstance(value, dict):
-            averages[key] = _average_items(values)
-        elif not key.endswith("_margin"):
-            averages[key] = _mean(values)
-            varies = isinstance(value, float) and len(set(values)) > 1 and not key.endswith("_std")
-            if varies or f"{key}_margin" in first:
-                averages[f"{key}_margin"] = student_margin(np.array(values))
-    return averages
+    return {name: _average([of_seed[name] for of_seed in scores]) if others else first[name] for name in first}
 
 
-def _average_items(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means of the items of several mappings, each of those that have it: a class lost has no FID."""
-    keys = dict.fromkeys(key for of_one in values for key in of_one)
-    return {key: _mean([of_one[key] for of_one in values if key in of_one]) for key in keys}
+def _average(records: Sequence[Record]) -> Record:
+    """Means of records; of values a class, each over the seeds that have it: a class without samples has no FID."""
+    values = [record["value"] for record in records]
+    if isinstance(values[0], Mapping):
+        names = dict.fromkeys(name for value in values for name in value)
+        means = {name: _mean([value[name] for value in values if name in value]) for name in names}
+        return {**records[0], "value": means}
+    average = {key: _mean([record[key] for record in records]) for key in records[0] if key != "ci95"}
+    if "ci95" in records[0] or (len(set(values)) > 1 and isinstance(values[0], float)):  # a count has no interval
+        average["ci95"] = student_ci95(np.array(values))
+    return average
 
 
-def _mean(values: Sequence[Any]) -> Any:
+def _mean(values: Sequence[float]) -> float:
     return values[0] if len(set(values)) == 1 else float(np.mean(values))

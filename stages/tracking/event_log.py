@@ -4,8 +4,6 @@ The stage itself never imports MLflow. A store that is slow, locked or away cann
 bounded wait at the end. A log that could not be exported stays in .cache/tracking for later.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

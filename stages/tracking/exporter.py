@@ -1,7 +1,5 @@
 """Export event logs to MLflow: `serve` while stages write them, `sync` for those left behind."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import logging
@@ -31,15 +29,16 @@ def serve(key: str) -> None:
                 if (folder / FAILURE).exists():
                     continue
                 try:
-                    follower = followers.pop(folder, None) or LogFollower(folder)
-                    if not follower.advance():
-                        followers[folder] = follower
+                    followers[folder] = followers.get(folder) or LogFollower(folder)
+                    if followers[folder].advance():
+                        del followers[folder]
                 except Timeout:  # `sync` has it
                     continue
                 except Exception as error:  # a store that is away must not end the export of other logs
                     logging.getLogger().exception("not exported: %s", folder.name)
                     with contextlib.suppress(OSError):  # the folder may be what is missing
                         (folder / FAILURE).write_text(_reason(error), encoding="utf-8")
+                    followers.pop(folder, None)  # lets go of the log's lock: `sync` may have it
                 last = time.monotonic()
             time.sleep(POLL_SECONDS)
 

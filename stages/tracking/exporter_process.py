@@ -3,8 +3,6 @@
 One process serves stage after stage, because its start takes longer than all that it exports of a stage.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

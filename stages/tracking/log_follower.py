@@ -1,7 +1,5 @@
 """Reads one event log as it grows, and has it exported."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import time

@@ -3,8 +3,6 @@
 The store is MLFLOW_TRACKING_URI, else mlflow.db and mlartifacts/ in the repository.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

@@ -3,8 +3,6 @@
 A model is one of metrics/scores/<variant>.json; its run is found by the hash of its weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What an MLflow run is called, and how it is tagged."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """A trained generator as an MLflow model: code and safetensors, no pickle."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +20,17 @@ from stages.storage.files import one_line, read_json
 from stages.storage.paths import CONFIG
 from stages.storage.pixels import to_uint8
 
-PACKAGES = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
+PACKAGES = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "ruamel.yaml",
+    "safetensors",
+    "torch",
+    "typing_extensions",
+)
 
 
 class ServedGenerator(PythonModel):

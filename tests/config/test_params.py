@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stages.config.components import BrokenComponent
 from stages.config.errors import ParameterError, StageError
 from stages.config.params import Params, load, validate
 from tests.conftest import ROOT, put
@@ -114,10 +115,29 @@ MISTAKES = [
     ("variants./tmp/x", {}, "lower-case letters"),
     ("dataset", "fashion-mnist", "'fashion-mnist' is not allowed"),
     ("dataset", "../train", "'../train' is not allowed"),
+    (
+        "variants.began.network.autoencoder.name",
+        "conv",
+        "'conv' is not allowed; expected one of: convolutional, ",
+    ),
+    (
+        "variants.began.network.autoencoder.width",
+        3,
+        "unknown key (did you mean 'widths'?); expected one of: name,",
+    ),
+    ("variants.dcgan.gan.name", 3, "3 is not allowed"),
+    ("variants.infogan.gan.categorys", 3, "unknown key (did you mean 'categories'?)"),
+    (
+        "variants.dcgan.gan",
+        {"name": "dcgan"},
+        "unknown gan 'dcgan' (did you mean 'acgan'?); expected one of: acgan",
+    ),
     ("preprocess.channels", 2, "2 is not allowed; expected one of: 1, 3"),
     ("classifier.feature_size", 10000, "must be below sample.count"),
     ("evaluate.resamples", 1, "1 is not allowed"),
     ("evaluate.downstream.images", {"smoke": 1, "quick": 1}, "missing; every parameter is in params.yaml"),
+    ("variants.dcgan.regularizer", {"name": "r1", "weight": 0.1}, ".interval: missing; every parameter"),
+    ("variants.dcgan.objective", {"real_target": 1.0}, ".name: missing; every parameter"),
     ("variants", [], "[] is not allowed"),
     ("variants", {}, "{} is not allowed"),
 ]
@@ -135,7 +155,117 @@ def test_a_mistake_is_one_line_with_key_and_what_is_allowed(
     (line,) = mistakes(raw)
     assert line.startswith("params.yaml: ")
     assert says in line
-    if "\n" not in key and says not in TOGETHER:
+    if "\n" not in key and says not in ("must not exceed sample.count", "weight_clip does not fit"):
         assert f": {key}" in line
 
 
+MISFITS = [
+    # variant, options of a component, or another one; what the line must say
+    ("dcgan", "regularizer", {"name": "weight_clip", "clip_value": 0.01}, "weight_clip does not fit objective non_sat"),
+    ("dcgan", "network", {"labels": "generator"}, "must show labels to both networks or to none"),
+    ("acgan", "network", {"labels": "none"}, "gan acgan asks for labels: network dcgan must show them"),
+    ("acgan", "network", {"labels": "both"}, "not to the discriminator"),
+    ("infogan", "network", {"labels": "both"}, "must not see any"),
+    ("progan", "gan", {"name": "standard"}, "network progan (growing) does not fit gan standard, which takes plain"),
+    ("cyclegan", "gan", {"name": "standard"}, "network cyclegan (translating) does not fit gan standard"),
+    ("began", "objective", {"name": "hinge"}, "gan began does not fit objective hinge; expected wasserstein"),
+]
+
+
+@pytest.mark.parametrize(("variant", "role", "options", "says"), MISFITS, ids=[says for *_, says in MISFITS])
+def test_components_that_do_not_fit_are_named_in_one_line(
+    raw_params: RawParams, variant: str, role: str, options: dict[str, Any], says: str
+) -> None:
+    raw = raw_params()
+    own = raw["variants"][variant][role]
+    standard = {key: own[key] for key in ("generator_batch", "noise_std", "noise_until")} if role == "gan" else {}
+    raw["variants"][variant][role] = standard | options if "name" in options else own | options
+    (line,) = mistakes(raw)
+    assert line.startswith(f"params.yaml: variants.{variant}: ")
+    assert says in line
+
+
+def test_all_mistakes_are_told_at_once_a_line_each(raw_params: RawParams) -> None:
+    raw = raw_params()
+    wrong = {
+        "budget": "quik",
+        "sample.count": 1,
+        "training.precision": "float16",
+        "variants.mlp.batch_size": "many",
+        "variants.mlp.network.name": "lmp",
+        "variants.mlp.objective.more": 1,
+        "variants.dcgan.network.base_channels": 2.5,
+        "variants.dcgan.optimizers.discriminator.betas": [2.0, 0.9],
+    }
+    for key, value in wrong.items():
+        put(raw, key, value)
+    del raw["variants"]["cgan"]["images"]["full"]
+    found = [line.removeprefix("params.yaml: ").split(": ")[0] for line in mistakes(raw)]
+    assert sorted(found) == sorted(
+        [*(key for key in wrong if "betas" not in key), f"{list(wrong)[-1]}.0", "variants.cgan.images.full"]
+    )
+
+
+def test_a_component_is_known_by_its_stage_alone(raw_params: RawParams) -> None:
+    """Stages that use no component do not look at them."""
+    raw = raw_params()
+    raw["variants"]["mlp"]["network"] = {"name": "elsewhere", "anything": 1}
+    assert validate(Params, raw, "params.yaml").variants["mlp"].network.name == "elsewhere"
+    raw["variants"]["mlp"]["batch_size"] = 1
+    with pytest.raises(ParameterError, match=r"variants\.mlp\.batch_size: 1 is not allowed"):
+        validate(Params, raw, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "mapping"),
+        (b"- 1", "mapping"),
+        (b"42", "mapping"),
+        (b"a: [", "not valid YAML"),
+        (b"a: 1\na: 2", "duplicate key"),
+        (b"variants: {x: {seeds: [0], seeds: [1]}}", "duplicate key"),
+        (b"a: *b", "not valid YAML"),
+        (b"\tbudget: quick", "not valid YAML"),
+        (b"budget: quick\n---\nbudget: full", "not valid YAML"),
+        (b"!!python/object/apply:os.system [touch planted]", "not valid YAML"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"\x00", "not valid YAML"),
+        (b"paper: 2021-99-99", "not valid YAML"),
+        (b"threads: " + b"9" * 5000, "not valid YAML"),
+        (b"[" * 1000, "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParameterError) as error:
+        load(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="cannot be read"):
+        load(tmp_path / "params.yaml")
+
+
+def test_a_variant_is_found_or_the_known_ones_are_listed() -> None:
+    params = load(ROOT / "params.yaml")
+    assert params.variant("dcgan") is params.variants["dcgan"]
+    assert list(params.variants["dcgan"].components()) == ["gan", "network", "objective", "regularizer"]
+    with pytest.raises(
+        ParameterError, match=r"unknown variant 'dcgn' \(did you mean 'dcgan'\?\); expected one of: a"
+    ):
+        params.variant("dcgn")
+
+
+def test_a_variant_of_a_broken_file_is_refused_when_it_is_asked_for() -> None:
+    params = load(ROOT / "params.yaml")
+    broken = params.variants["dcgan"].model_copy(update={"network": BrokenComponent("stages/networks/dcgan.py: why")})
+    changed = params.model_copy(update={"variants": params.variants | {"dcgan": broken}})
+    with pytest.raises(StageError, match=r"stages/networks/dcgan\.py: why"):
+        changed.variant("dcgan")
+    assert changed.variant("mlp") is params.variants["mlp"]

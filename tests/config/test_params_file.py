@@ -80,6 +80,8 @@ def test_setting_one_value_changes_it_alone_and_at_most_three_lines(
     put(expected, key, value)
     assert expected != raw_params()
     assert load(file, components=False).model_dump() == expected
-    difference = run("git", "diff", "--no-index", "--numstat", str(ROOT / "params.yaml"), str(file), cwd=ROOT, check=False)
+    difference = run(
+        "git", "diff", "--no-index", "--numstat", str(ROOT / "params.yaml"), str(file), cwd=ROOT, check=False
+    )
     added, removed, _ = difference.stdout.split(maxsplit=2)
     assert max(int(added), int(removed)) <= 3

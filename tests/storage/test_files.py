@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -93,7 +94,7 @@ def test_a_message_is_one_short_line() -> None:
 
 def test_a_timeout_counts_within_its_block_alone() -> None:
     before = socket.getdefaulttimeout()
-    with pytest.raises(ValueError, match="x"), socket_timeout(7):
+    with contextlib.suppress(ValueError), socket_timeout(7):
         assert socket.getdefaulttimeout() == 7
-        raise ValueError("x")
+        raise ValueError
     assert socket.getdefaulttimeout() == before

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.conftest import clean_environment, run
-from tests.rebuilds import differences, hashes, smoke_clone
+from tests.tools.rebuilds import differences, hashes, smoke_clone
 
 
 def start(repository: Path, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -41,9 +41,9 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def mend_lock(repository: Path) -> bool:
-    """Mend a dvc.lock that was cut off, as `make repro` does; return whether it was."""
-    return "git's is back" in run(sys.executable, "-m", "stages.settings.lockfile", cwd=repository).stderr
+def repair_lock(repository: Path) -> bool:
+    """Repair a dvc.lock that was cut off, as `make repro` does; return whether it was."""
+    return "git's is back" in run("make", "repair", cwd=repository).stderr
 
 
 class Torment(NamedTuple):
@@ -51,7 +51,7 @@ class Torment(NamedTuple):
 
     at_random: int
     in_training: int
-    mended: int
+    repaired: int
 
 
 def torment(
@@ -59,7 +59,7 @@ def torment(
 ) -> Torment:
     """Build, killed so often at random moments, and each training once it has a state; exits where a build fails."""
     chance = random.Random(seed)  # noqa: S311
-    at_random = mended = 0
+    at_random = repaired = 0
     met: set[str] = set()  # variants that were killed in training
     while True:
         before = checkpoints(repository)
@@ -77,11 +77,11 @@ def torment(
             else:
                 if process.returncode:
                     sys.exit(f"{' '.join(command)} failed after {at_random + len(met)} kills: see {log}")
-                return Torment(at_random, len(met), mended)
+                return Torment(at_random, len(met), repaired)
         finally:
             if process.poll() is None:
                 kill(process)
-        mended += mend_lock(repository)
+        repaired += repair_lock(repository)
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
         trainings = len(list((calm / "models").glob("*/generator.safetensors")))
     print(
         f"chaos: {killed.at_random} kills at random and {killed.in_training} in trainings that had a state on disk; "
-        f"{killed.mended} cut dvc.lock off; {count} files compared with those of an undisturbed build"
+        f"{killed.repaired} cut dvc.lock off; {count} files compared with those of an undisturbed build"
     )
     if killed.at_random < options.kills or killed.in_training < trainings:
         sys.exit(f"chaos: too few kills: expected {options.kills} at random and {trainings} in trainings")

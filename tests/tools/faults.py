@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stages.support.files import write_array
+from stages.storage.images import Split, write_split
 from tests.conftest import ROOT, clean_environment, set_parameters
 
 TRAIN = (sys.executable, "-m", "stages.train", "mlp")
@@ -27,22 +27,28 @@ def small_training(folder: Path, changes: Mapping[str, Any] | None = None) -> Pa
     """A folder with all that a training of some seconds needs; `changes` are parameters by their dotted names."""
     folder.mkdir()
     shutil.copy(ROOT / "params.yaml", folder)
-    random = np.random.default_rng(0)
-    write_array(folder / "data/processed/train/images.npy", random.integers(0, 256, (500, 1, 28, 28), np.uint8))
-    write_array(folder / "data/processed/train/labels.npy", random.integers(0, 10, 500))
+    write_random_images(folder)
     small: dict[str, Any] = {
         "budget": "smoke",
         "threads": 1,
         "tracking.enabled": False,
-        "curves.points": 20,
-        "curves.snapshots": 4,
-        "curves.snapshot_images": 100,
+        "training.log_steps": 20,
+        "training.snapshots": 4,
+        "training.snapshot_images": 100,
         "variants.mlp.network.generator_widths": [32],
         "variants.mlp.network.discriminator_widths": [32],
         "variants.mlp.images.smoke": 32000,
     }
     set_parameters(folder, small | dict(changes or {}))
     return folder
+
+
+def write_random_images(folder: Path) -> None:
+    """500 of them to train on, in the repository or copy of it at that folder."""
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (500, 1, 28, 28), np.uint8), random.integers(0, 10, 500)
+    with contextlib.chdir(folder):
+        write_split("train", Split(images, labels, tuple("0123456789")))
 
 
 def environment(**variables: str) -> dict[str, str]:

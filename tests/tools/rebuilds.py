@@ -9,7 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
-from stages.support.files import TEMPORARY
+from stages.storage.paths import TEMPORARY
 from tests.conftest import clone_repository, commit_all, set_parameter, set_parameters
 
 OUTPUTS = ("dvc.lock", "data", "models", "metrics")

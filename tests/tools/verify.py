@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.conftest import clone_repository, run
-from tests.rebuilds import differences, hashes, smoke_clone
+from tests.tools.rebuilds import differences, hashes, smoke_clone
 
 
 def main() -> None:

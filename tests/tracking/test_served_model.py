@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.pyfunc.model import PythonModelContext
 from safetensors.torch import save
 
 from stages.config.components import resolve
@@ -19,7 +23,8 @@ from stages.storage.files import read_json, write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking.event_log import EventLog
-from tests.conftest import ROOT
+from stages.tracking.served_model import PACKAGES, ServedGenerator
+from tests.conftest import ROOT, run
 from tests.tracking.conftest import (
     CLASSES,
     GAN,
@@ -40,6 +45,13 @@ def load_logged(tmp_path: Path) -> Any:
     return mlflow.pyfunc.load_model(logged.model_uri)
 
 
+def serve(folder: Path) -> ServedGenerator:
+    """The model of a folder, as a server loads it."""
+    model = ServedGenerator()
+    model.load_context(PythonModelContext({"model": str(folder)}, {}))
+    return model
+
+
 def test_a_logged_model_draws_what_its_generator_draws(tracking: Tracking, tmp_path: Path) -> None:
     log_training(tracking, tmp_path / "model")
     model = load_logged(tmp_path)
@@ -51,46 +63,59 @@ def test_a_logged_model_draws_what_its_generator_draws(tracking: Tracking, tmp_p
     assert images.dtype == np.uint8
     assert np.array_equal(images, np.concatenate(expected))
     assert not np.array_equal(images[:1], model.predict(pd.DataFrame({"seed": [7], "label": ["Bag"]})))
-    assert not list((tmp_path / "repository/mlartifacts").rglob("*.pkl"))
-
-
-def test_a_logged_model_says_what_it_takes(tracking: Tracking, tmp_path: Path) -> None:
-    log_training(tracking, tmp_path / "model")
-    metadata = load_logged(tmp_path).metadata
-    assert metadata.signature.inputs.to_dict() == [
+    signature = model.metadata.signature
+    assert signature.inputs.to_dict() == [
         {"type": "long", "name": "seed", "required": True},
         {"type": "string", "name": "label", "required": True},
     ]
-    (output,) = metadata.signature.outputs.to_dict()
+    (output,) = signature.outputs.to_dict()
     assert output["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 1, 5, 5)}
-    assert metadata.saved_input_example_info is not None
-    assert metadata.metadata["classes"] == CLASSES
+    assert model.metadata.saved_input_example_info is not None
+    assert model.metadata.metadata["classes"] == CLASSES
+    assert not list((tmp_path / "repository/mlartifacts").rglob("*.pkl"))
 
 
 @pytest.mark.parametrize("label", ["3", "sneaker", "", "a label\nof two lines"])
-def test_a_bad_label_is_a_bad_request_that_names_the_classes(label: str, tracking: Tracking, tmp_path: Path) -> None:
-    log_training(tracking, tmp_path / "model")
+def test_a_bad_label_is_a_bad_request_that_names_the_classes(label: str, tmp_path: Path) -> None:
+    model_files(tmp_path)
     with pytest.raises(mlflow.MlflowException) as caught:
-        load_logged(tmp_path).predict(pd.DataFrame({"seed": [7], "label": [label]}))
+        serve(tmp_path).predict(None, pd.DataFrame({"seed": [7], "label": [label]}))
     assert caught.value.get_http_status_code() == 400
     assert ", ".join(CLASSES) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_logged_model_without_labels_takes_seeds_alone(tracking: Tracking, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    model_files(folder)
+def test_a_model_without_labels_takes_seeds_alone(tmp_path: Path) -> None:
     network: dict[str, Any] = NETWORK | {"label_embedding_size": 0}
+    model_files(tmp_path)
     generator = resolve("network", network).generator((1, 5, 5), len(CLASSES))  # type: ignore[attr-defined]
-    write_bytes(folder / GENERATOR, save(generator.state_dict()))
-    write_json(folder / CONFIG, read_json(folder / CONFIG) | {"variant": {"gan": GAN, "network": network}})
-    with EventLog(tracking, "x") as event_log:
-        event_log.begin_run("x", {})
-        event_log.model(contents(folder), (1, 5, 5), HASH)
-    model = load_logged(tmp_path)
-    assert model.metadata.signature.inputs.input_names() == ["seed"]
+    write_bytes(tmp_path / GENERATOR, save(generator.state_dict()))
+    write_json(tmp_path / CONFIG, read_json(tmp_path / CONFIG) | {"variant": {"gan": GAN, "network": network}})
     expected = to_uint8(generator.sample(torch.tensor([0]), seed=5)).numpy()
-    assert np.array_equal(model.predict(pd.DataFrame({"seed": [5]})), expected)
+    assert np.array_equal(serve(tmp_path).predict(None, pd.DataFrame({"seed": [5]})), expected)
+
+
+def test_requirements_name_all_that_a_served_model_imports(tmp_path: Path) -> None:
+    model_files(tmp_path)
+    script = (
+        "import sys; from pathlib import Path; import torch; import stages.tracking.served_model as module\n"
+        f"module.load_generator(Path({str(tmp_path)!r}), torch.device('cpu'))\n"
+        "print('files:', *(one.__file__ for name, one in sys.modules.items() if name.startswith('stages')))"
+    )
+    said = run(sys.executable, "-c", script, cwd=ROOT).stdout
+    imported = {name for file in said.split("files: ")[1].split() for name in imports(Path(file))}
+    assert "torch" in imported
+    distributions = packages_distributions()
+    missing = {name for name in imported if not set(distributions[name]) & {*PACKAGES, "pydantic_core"}}
+    assert not missing
+
+
+def imports(file: Path) -> set[str]:
+    """Top-level packages of others that a file imports."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"stages"}
 
 
 def test_a_logged_translator_takes_images(tracking: Tracking, tmp_path: Path) -> None:

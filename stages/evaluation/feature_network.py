@@ -1,7 +1,5 @@
 """The digit classifier as a feature network: Inception's features say little about digits."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from stages.support.files import read_json
-from stages.support.images import to_float
-from stages.support.weights import read_weights
+from stages.storage.files import read_json
+from stages.storage.paths import CONFIG, WEIGHTS
+from stages.storage.pixels import to_float
+from stages.storage.weights import read_weights
 
 
 class FeatureNetwork(nn.Module):
-    """Images in [-1, 1] to class logits, by way of the features that scores compare.
+    """Images in [-1, 1] to class logits, through the features that scores compare.
 
-    Where an image is several `planes` (stacked_mnist: three colours, a digit each), every plane of `channels` channels
-    goes through the same network; the image's features are theirs side by side, and its classes all combinations of
-    theirs, the first plane's counting most.
+    An image of several `planes` (the three digits of stacked_mnist, `channels` channels each) goes through the network
+    plane by plane. Its features are theirs side by side. Its classes are all combinations of theirs, the first plane's
+    counting most.
     """
 
     def __init__(
@@ -69,14 +68,14 @@ def _convolution(channels: int, depth: int, stride: int) -> list[nn.Module]:
 
 def load_classifier(folder: Path, device: torch.device) -> FeatureNetwork:
     """The trained network of a classifier's folder, ready to evaluate; raises StageError where files do not fit."""
-    network = FeatureNetwork(**read_json(folder / "config.json")["network"])
-    read_weights(network, folder / "weights.safetensors", device)
+    network = FeatureNetwork(**read_json(folder / CONFIG)["network"])
+    read_weights(network, folder / WEIGHTS, device)
     network.body = _without_norms(network.body)  # with channels last, 2.5 times as fast on a CPU
     return network.to(memory_format=torch.channels_last)
 
 
 def _without_norms(body: nn.Sequential) -> nn.Sequential:
-    """The same function, each batch norm (it only scales and shifts by now) taken into the layer before it."""
+    """The same function; each batch norm (by now a scale and a shift) is folded into the layer before it."""
     layers: list[nn.Module] = []
     for layer in body:
         match layers[-1:], layer:

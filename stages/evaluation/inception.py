@@ -1,9 +1,7 @@
 """Inception as a second feature network, through torch-fidelity: what published FIDs are measured with.
 
-Its features say little about digits; they are there to compare with papers, and for images of other kinds.
+Its features say little about digits. They are there to compare with papers, and for images of other kinds.
 """
-
-from __future__ import annotations
 
 import hashlib
 import io
@@ -15,15 +13,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.settings.params import Inception
-from stages.support.files import one_line, repository, socket_timeout
+from stages.config.params import Inception
+from stages.storage.files import one_line, socket_timeout
+from stages.storage.paths import repository
 
 LAYER = "2048"  # the last pooling's features
 TIMEOUT_SECONDS = 60  # of a download that stalls
 
 
 def load_inception(options: Inception, device: torch.device) -> nn.Module | None:
-    """The network where it was asked for; where it cannot be had, one line on stderr that says why, and None."""
+    """The network if it is asked for; if it cannot be loaded, one line on stderr that says why, and None."""
     if options.weights == "none":
         return None
     try:
@@ -39,7 +38,10 @@ def _load(options: Inception, device: torch.device) -> nn.Module:
 
     if options.weights == "download":
         path = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name  # torch-fidelity's own place
-        _download(URL_INCEPTION_V3, path, options.sha256)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with socket_timeout(TIMEOUT_SECONDS):
+                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), options.sha256, progress=False)
     else:
         path = repository() / options.weights  # not in an experiment's temporary copy
     content = path.read_bytes()
@@ -51,14 +53,6 @@ def _load(options: Inception, device: torch.device) -> nn.Module:
     torch.save(torch.load(io.BytesIO(content), weights_only=True), tensors)
     tensors.seek(0)
     return FeatureExtractorInceptionV3("inception", [LAYER], feature_extractor_weights_path=tensors).to(device)
-
-
-def _download(url: str, path: Path, sha256: str) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with socket_timeout(TIMEOUT_SECONDS):
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
 
 
 @torch.inference_mode()

@@ -1,8 +1,14 @@
-"""How well two things agree: codes with classes, images with images."""
-
-from __future__ import annotations
+"""Do InfoGAN's codes stand for classes (Chen et al., 2016, section 7.2)?"""
 
 import numpy as np
+
+from stages.scoring.score import Context, Estimate, ImageSet, score
+
+
+@score(better="higher", format=".1%", needs=("codes", "logits"), baseline="test", position=142)
+def code_accuracy(images: ImageSet, context: Context) -> Estimate:
+    """Share of samples whose class is the one that their code stands for, under the best one-to-one matching."""
+    return Estimate(codes_to_accuracy(images.codes, images.predicted))
 
 
 def codes_to_accuracy(codes: np.ndarray, classes: np.ndarray) -> float:
@@ -19,13 +25,3 @@ def codes_to_accuracy(codes: np.ndarray, classes: np.ndarray) -> float:
     together = np.zeros((size, size), np.int64)
     np.add.at(together, (codes, classes), 1)
     return float(together[linear_sum_assignment(together, maximize=True)].sum() / len(codes))
-
-
-def images_to_l1(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean absolute difference of uint8 images (count, channels, height, width), as if in [-1, 1]: 0 to 2.
-
-    Raises ValueError where the shapes differ.
-    """
-    if one.shape != other.shape:
-        raise ValueError(f"expected images of one shape, got {one.shape} and {other.shape}")
-    return float(np.abs(one.astype(np.int16) - other).mean() / 127.5)

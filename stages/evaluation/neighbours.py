@@ -1,17 +1,17 @@
-"""Are samples new images, or training images learned by heart? Their nearest training images tell.
+"""Nearest training images: are samples new, or copies of training images?
 
 What counts is the distance to the nearest training image over that to the second nearest: plain digits have many near
 neighbours, a copy has one.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from stages.scoring.manifold import BLOCK, USUAL
+from stages.scoring.score import REFERENCE_QUANTILE
+
+BLOCK = 250  # rows of a block of distances
 
 
 class Nearest(NamedTuple):
@@ -21,18 +21,13 @@ class Nearest(NamedTuple):
     ratios: np.ndarray
 
 
-def to_points(images: np.ndarray) -> np.ndarray:
-    """uint8 images (count, channels, height, width) as points (count, pixels), 0 to 255."""
-    return images.reshape(len(images), -1)
-
-
 def find_nearest(points: np.ndarray, others: np.ndarray) -> Nearest:
-    """Nearest of others (others, dims), at least two, to each point (points, dims); both float32 or both uint8.
+    """Nearest of others (others, …), at least two, to each point (points, …): float32 features or uint8 images.
 
     Both neighbours are looked for in float32, and their distances taken in float64. An image that the others hold
     twice is a copy of both: its ratio is 0.
     """
-    left, right = torch.from_numpy(points), torch.from_numpy(others)
+    left, right = (torch.from_numpy(array).flatten(1) for array in (points, others))
     centre = right[:1000].float().mean(dim=0)  # far from the origin the difference of large squares would lose digits
     centred = right.to(torch.float32, copy=True).sub_(centre)
     squares = centred.square().sum(dim=1)
@@ -51,9 +46,4 @@ def find_nearest(points: np.ndarray, others: np.ndarray) -> Nearest:
 
 def copies_threshold(test: Nearest) -> float:
     """The ratio that only 1 % of test images stay below."""
-    return float(np.quantile(test.ratios, USUAL))
-
-
-def copies_share(samples: Nearest, threshold: float) -> float:
-    """Share of samples with a ratio below the threshold: 0.01 where they are as new as test images."""
-    return float(np.mean(samples.ratios < threshold))
+    return float(np.quantile(test.ratios, REFERENCE_QUANTILE))

@@ -1,11 +1,9 @@
-"""Precision, recall, density and coverage: where samples lie among real images, and real images among samples.
+"""Manifolds of features: where samples lie among real images, and real images among samples.
 
 The manifold of a set is the union of balls around its images' features, each reaching to the k-th nearest other image
 of the set (Kynkäänniemi et al., 2019, section 2; Naeem et al., 2020, section 3). An image on the very edge of a ball is
 outside, as in Naeem et al.'s code.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,13 +13,12 @@ import torch
 from torch import Tensor
 
 BLOCK = 250  # rows of a block of distances: memory grows with the images, not with their square
-USUAL = 0.01  # share of real images, the closest to others; samples as close as these count as duplicates or copies
 
 
 class Manifold(NamedTuple):
-    """Features (images, dims); squared distance to the k-th nearest other, the ball's radius, and to the nearest.
+    """Features (images, dims), and float64 (images,): squared distances to the k-th nearest other and to the nearest.
 
-    Squares are float64 (images,).
+    The first of them is the squared radius of an image's ball.
     """
 
     features: np.ndarray
@@ -42,7 +39,7 @@ def features_to_manifold(features: np.ndarray, neighbours: int) -> Manifold:
 
 
 def manifolds_to_votes(samples: Manifold, real: Manifold, neighbours: int) -> dict[str, np.ndarray]:
-    """What each image says for the four scores, which are the means: of manifolds made with that many neighbours.
+    """What each image says for four scores, which are the means: of manifolds made with that many neighbours.
 
     - precision (samples,): whether the sample lies in a real image's ball;
     - recall (real images,): whether the real image lies in a sample's ball;
@@ -63,11 +60,6 @@ def manifolds_to_votes(samples: Manifold, real: Manifold, neighbours: int) -> di
         "density": real_balls.numpy() / neighbours,
         "coverage": covered.numpy(),
     }
-
-
-def duplicates_share(samples: Manifold, real: Manifold) -> float:
-    """Share of samples as close to another sample as only 1 % of real images are to another real image."""
-    return float(np.mean(samples.squared_nearest < np.quantile(real.squared_nearest, USUAL)))
 
 
 def _blocks(rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[slice, Tensor]]:

@@ -1,21 +1,20 @@
-"""Training a digit classifier: the feature network of all scores, and those that tell what samples are good for."""
-
-from __future__ import annotations
+"""Train digit classifiers: the feature network of all scores, and those that learn from samples."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from stages.adversarial.batches import Batches
-from stages.scoring.features import FeatureNetwork, images_to_features
-from stages.settings.params import Classifier
-from stages.support.images import Split
+from stages.config.params import Classifier, validate
+from stages.evaluation.feature_network import FeatureNetwork, images_to_features
+from stages.storage.images import Split
+from stages.training.batches import Batches
 
-READINGS = 50  # of the loss, in the course of a training
+LOG_STEPS = 50  # of a training
 
 
 def fit(
@@ -28,7 +27,7 @@ def fit(
 ) -> None:
     """Train on so many images, shifted at random, by AdamW under the one-cycle schedule (Smith and Topin, 2018).
 
-    `watch` is told the images seen and the loss now and then. The network ends on the device, ready to evaluate.
+    `watch` gets the images seen and the loss at each log step. The network ends on the device, ready to evaluate.
     """
     network.to(device).to(memory_format=torch.channels_last).train()
     batches = Batches(
@@ -39,7 +38,7 @@ def fit(
     )
     steps = math.ceil(images / batches.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=max(steps, 3))
-    read_every = max(1, steps // READINGS)
+    log_every = max(1, steps // LOG_STEPS)
     for step in range(1, steps + 1):
         batch, labels = batches.next()
         loss = cross_entropy(network(shift(batch, options.shift_pixels)), labels)
@@ -47,13 +46,13 @@ def fit(
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % read_every == 0 or step == steps:
+        if step % log_every == 0 or step == steps:
             watch(step * batches.batch_size, float(loss.detach()))
     network.eval()
 
 
 def shift(images: Tensor, pixels: int) -> Tensor:
-    """Move each image (batch, channels, height, width) by up to so many pixels each way; the ground is -1."""
+    """Move each image (batch, channels, height, width) by up to so many pixels each way; -1 fills in."""
     if not pixels:
         return images
     count, _, height, width = images.shape
@@ -66,6 +65,18 @@ def shift(images: Tensor, pixels: int) -> Tensor:
 
 
 def accuracy(network: FeatureNetwork, split: Split, device: torch.device) -> float:
-    """Share of images whose largest logit is their label's."""
+    """Share of images whose largest logit is their label's, in [0, 1]."""
     _, logits = images_to_features(network, split.images, device)
     return float(np.mean(logits.argmax(axis=1) == split.labels))
+
+
+def learn_and_test(train: Split, test: Split, config: Mapping[str, Any], images: int, device: torch.device) -> float:
+    """Accuracy on test images, in [0, 1], of a new classifier, built and trained as the pipeline's config.json says.
+
+    It sees `images` training images, each many times where the set is small.
+    """
+    options = validate(Classifier, config["training"], "config.json: training")
+    torch.manual_seed(options.seed)  # the same start and order for every set
+    network = FeatureNetwork(**config["network"])
+    fit(network, train, options, images, device)
+    return accuracy(network, test, device)

@@ -1,0 +1,21 @@
+"""Translation error of digits."""
+
+import numpy as np
+
+from stages.scoring.score import Context, Estimate, ImageSet, score
+
+
+@score("translation error", format=".3f", needs=("pairs",), position=161)
+def paired_l1(images: ImageSet, context: Context) -> Estimate:
+    """Mean absolute difference of translated outlines and the digits they came from, in [0, 2]."""
+    return Estimate(images_to_l1(images.pixels, images.pairs["digits"]))
+
+
+def images_to_l1(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean absolute difference of uint8 images (count, channels, height, width), as if in [-1, 1]: 0 to 2.
+
+    Raises ValueError where the shapes differ.
+    """
+    if one.shape != other.shape:
+        raise ValueError(f"expected images of one shape, got {one.shape} and {other.shape}")
+    return float(np.abs(one.astype(np.int16) - other).mean() / 127.5)

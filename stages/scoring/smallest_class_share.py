@@ -1,0 +1,9 @@
+"""The rarest class among samples."""
+
+from stages.scoring.score import Context, Estimate, ImageSet, score
+
+
+@score("smallest class", better="higher", format=".1%", needs=("logits",), position=60)
+def smallest_class_share(images: ImageSet, context: Context) -> Estimate:
+    """Share of the rarest class among samples, as the classifier sees them."""
+    return Estimate(float(images.class_shares.min()))

@@ -1,0 +1,108 @@
+"""Generators: samples by seed and label, what is written of them, and what a served model takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stages.config.errors import StageError
+from stages.contracts.generator import Generator, Picture, to_pixels
+from stages.storage.images import Split
+
+TEST = Split(np.zeros((3, 1, 2, 2), np.uint8), np.zeros(3, np.int64), ("a", "b", "c"))
+
+
+class Plain(Generator):
+    """Images whose first pixel is the latent, and whose last one shows the label."""
+
+    latent_size = 3
+
+    def __init__(self, label_meaning: Literal["ignored", "class", "code"] = "ignored") -> None:
+        super().__init__()
+        self.label_meaning = label_meaning
+        self.calls: Counter[int] = Counter()
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        self.calls[len(latent)] += 1
+        assert not self.training
+        label = (labels / 10)[:, None] if self.label_meaning == "class" else torch.zeros(len(labels), 1)
+        return torch.cat([(latent / 9).clamp(-1, 1), label], dim=1).unflatten(1, (1, 2, 2))
+
+
+def labels(count: int) -> Tensor:
+    return torch.arange(count) % 3
+
+
+def test_samples_are_those_of_their_seed_whatever_came_before() -> None:
+    generator = Plain().train()
+    state = torch.get_rng_state()
+    first = generator.sample(labels(6), seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert generator.training
+    torch.manual_seed(5)
+    assert torch.equal(generator.sample(labels(6), seed=1), first)
+    assert not torch.equal(generator.sample(labels(6), seed=2), first)
+    torch.manual_seed(1)
+    assert torch.equal(first[:, 0].flatten(1)[:, :3], torch.randn(6, 3) / 9)
+
+
+def test_samples_do_not_depend_on_the_size_of_a_batch() -> None:
+    generator = Plain("class")
+    assert torch.equal(generator.sample(labels(7), seed=1, batch_size=3), generator.sample(labels(7), seed=1))
+    assert generator.calls == {3: 2, 1: 1, 7: 1}
+
+
+def test_truncation_draws_latents_towards_their_mean() -> None:
+    generator = Plain()
+    whole, half, none = (generator.sample(labels(6), seed=1, truncation=share) for share in (1.0, 0.5, 0.0))
+    torch.testing.assert_close(half, whole / 2)
+    assert not none.any()
+
+
+@pytest.mark.parametrize(("meaning", "file"), [("ignored", None), ("class", "labels"), ("code", "codes")])
+def test_what_is_drawn_names_labels_where_they_count(meaning: Any, file: str | None) -> None:
+    generator = Plain(meaning)
+    arrays, pictures = generator.draw(labels(120), TEST, seed=1, truncation=0.5)
+    assert set(arrays) == {"images"} | ({file} if file else set())
+    assert np.array_equal(arrays["images"], to_pixels(generator.sample(labels(120), seed=1, truncation=0.5)))
+    assert file is None or arrays[file].tolist() == labels(120).tolist()
+    (picture,) = pictures.values()
+    assert picture.columns == 10
+    assert np.array_equal(picture.images, arrays["images"][:100])
+
+
+def test_pictures_of_a_kind_of_its_own_are_drawn_too() -> None:
+    class Pictured(Plain):
+        def pictures(self, *, seed: int) -> dict[str, Picture]:
+            return {"sweep": Picture(np.full((4, 1, 2, 2), seed, np.uint8), 2)}
+
+    pictures = Pictured().draw(labels(3), TEST, seed=9, truncation=1.0).pictures
+    assert list(pictures) == ["samples", "sweep"]
+    assert pictures["sweep"].images.max() == 9
+
+
+def test_an_example_can_be_served() -> None:
+    assert Plain().example_inputs((1, 2, 2), "abc") == {"seed": [0, 1]}
+    generator = Plain("class")
+    example = generator.example_inputs((1, 2, 2), "abc")
+    assert example == {"seed": [0, 1], "label": ["a", "c"]}
+    served = generator.serve(example, "abc")
+    assert torch.equal(served, torch.cat([generator.sample(torch.tensor([i]), seed=s) for s, i in ((0, 0), (1, 2))]))
+    assert torch.equal(generator.serve({"seed": [1, 0], "label": ["c", "a"]}, "abc"), served.flip(0))
+    assert torch.equal(generator.serve({"seed": [0]}, "abc"), served[:1])  # the first class
+
+
+def test_an_unknown_label_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown label 'd'; expected one of: a, b, c"):
+        Plain("class").serve({"seed": [0, 1], "label": ["a", "d"]}, "abc")
+
+
+def test_what_is_not_finite_is_refused() -> None:
+    assert to_pixels(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [0, 128, 255]
+    with pytest.raises(StageError, match="not finite"):
+        to_pixels(torch.tensor([0.0, torch.nan]))

@@ -1,0 +1,66 @@
+"""Translators: what is drawn is the test images, translated both ways and back again."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.contracts import translator
+from stages.contracts.generator import to_pixels
+from stages.contracts.translator import Translator
+from stages.storage.images import Split
+from stages.storage.pixels import to_float, to_outlines
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (14, 1, 6, 6), np.uint8)
+TEST = Split(IMAGES, np.arange(14) % 3, ("a", "b", "c"))
+
+
+class Fading(Translator):
+    """Digits are half as bright as outlines, outlines are digits upside down."""
+
+    def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:
+        assert not self.training
+        return images / 2 if target == "digits" else images.flip(2)
+
+
+def draw(count: int) -> Any:
+    return Fading().draw(torch.zeros(count, dtype=torch.int64), TEST, seed=0, truncation=1.0)
+
+
+def test_every_way_is_drawn_of_each_image(monkeypatch: Any) -> None:
+    monkeypatch.setattr(translator, "BATCH", 5)
+    arrays = draw(12).arrays
+    digits = to_float(torch.from_numpy(IMAGES[:12]))
+    outlines = to_outlines(digits)
+    expected = {
+        "images": outlines / 2,
+        "outlines": digits.flip(2),
+        "cycled_images": digits.flip(2) / 2,
+        "cycled_outlines": (outlines / 2).flip(2),
+    }
+    assert arrays.keys() == expected.keys() | {"labels"}
+    assert arrays["labels"].tolist() == TEST.labels[:12].tolist()  # a digit should stay what it is
+    assert all(np.array_equal(arrays[name], to_pixels(value)) for name, value in expected.items())
+
+
+def test_the_pictures_show_what_was_given_translated_and_back() -> None:
+    arrays, pictures = draw(12)
+    assert np.array_equal(pictures["samples"].images, arrays["images"])
+    images, columns = pictures["translations"]
+    outlines = to_pixels(to_outlines(to_float(torch.from_numpy(IMAGES[:10]))))
+    rows = [IMAGES, arrays["outlines"], arrays["cycled_images"], outlines, arrays["images"], arrays["cycled_outlines"]]
+    assert columns == 10
+    assert np.array_equal(images, np.concatenate([row[:10] for row in rows]))
+
+
+def test_it_serves_digits_of_outlines() -> None:
+    made = Fading().eval()
+    example = made.example_inputs((1, 6, 6), "abc")
+    assert (example.shape, example.dtype) == ((2, 1, 6, 6), np.uint8)
+    served = made.serve(IMAGES[:3], "abc")
+    assert torch.equal(served, to_float(torch.from_numpy(IMAGES[:3])) / 2)
+    assert made.serve(IMAGES[:3].tolist(), "abc").equal(served)
+    assert (made.starts_from, made.label_meaning) == ("test_images", "class")

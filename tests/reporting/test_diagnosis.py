@@ -1,0 +1,82 @@
+"""Faults are named with the numbers that show them; a sound model has none."""
+
+import pytest
+
+from stages.reporting.diagnosis import describe_faults, find_faults
+from tests.reporting.records import EVEN, model
+
+
+def test_a_sound_model_has_no_faults() -> None:
+    assert list(find_faults(model())) == []
+
+
+def test_a_discriminator_with_a_small_receptive_field_is_named() -> None:
+    blind = model()
+    blind["run"]["receptive_field"] = [5, 5]
+    (fault,) = find_faults(blind)
+    assert "sees 5 × 5 of 28 × 28 pixels (3% of the image)" in fault
+
+
+@pytest.mark.parametrize(
+    ("scores", "evidence"),
+    [
+        ({"recall": 0.05}, "recall 0.05 (real images 0.85), coverage 0.74 (real images 0.77), duplicates 1.0%"),
+        ({"duplicates": 0.5}, "duplicates 50.0% (real images 4.0%)"),
+        ({"classes_lost": 2}, "hardly any samples of 2 classes: Coat (0.1%), Sandal (0.2%)."),
+        ({"classes_lost": 1}, "hardly any samples of 1 class: Coat (0.1%)."),
+    ],
+)
+def test_mode_collapse_is_named_with_its_evidence(scores: dict[str, float], evidence: str) -> None:
+    shares = EVEN | {"Sandal": 0.002, "Coat": 0.001}
+    (fault,) = find_faults(model(shares, **scores))
+    assert fault.startswith("mode collapse: recall ")
+    assert evidence in fault
+    assert list(find_faults(model(shares, coverage=0.05))) == []  # malformed, not missing
+
+
+def test_classes_that_are_too_many_to_list_are_counted() -> None:
+    collapsed = model(classes_lost=990)
+    del collapsed["scores"]["class_share"]
+    (fault,) = find_faults(collapsed)
+    assert fault.endswith("hardly any samples of 990 classes.")
+
+
+@pytest.mark.parametrize("space", ["pixels", "features"])
+def test_copies_of_training_images_are_named(space: str) -> None:
+    score = f"copies_{space}"
+    (fault,) = find_faults(model(EVEN, **{score: 0.37}))
+    assert fault == "37.0% of its samples are likely copies of training images. Expect 1%."
+    assert list(find_faults(model(EVEN, **{score: 0.1}))) == []
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        (
+            {"gradient_left": 0.0004, "fid_rises": 0},
+            "discriminator has won: the generator's gradient norm fell to 0.0004",
+        ),
+        ({"gradient_left": 0.4, "fid_rises": 3}, "it oscillates: FID rose by a quarter or more 3 times"),
+    ],
+)
+def test_a_training_gone_wrong_is_named(training: dict[str, float], words: str) -> None:
+    (fault,) = find_faults(model() | {"training": training})
+    assert words in fault
+
+
+def test_a_translator_is_said_to_have_no_rank() -> None:
+    translator = model()
+    translator["run"]["starts_from"] = "test_images"
+    (fault,) = find_faults(translator)
+    assert fault.endswith("so it has no rank.")
+
+
+def test_faults_of_all_seeds_are_told_once_and_others_with_their_seed() -> None:
+    good, bad = model(), model(copies_features=0.37)
+    for of_seed in (good, bad):
+        of_seed["run"]["receptive_field"] = [5, 5]
+    bad["run"]["seed"] = 9
+    of_both, of_one = describe_faults("mlp", [good, bad])
+    assert of_both.startswith("`mlp`: each logit of its discriminator sees 5 × 5")
+    assert of_one.startswith("`mlp` (seed 9): 37.0% of its samples")
+    assert describe_faults("mlp", [bad, good]) == [of_both, of_one]

@@ -1,0 +1,206 @@
+"""README and docs name what exists: files, headings, parameters, make targets, modules; and their examples work."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from stages.config.params import Variant, load, validate
+from stages.contracts.regularizer import DiscriminatorOutputs, Regularizer
+from stages.datasets.dataset import Dataset
+from stages.reporting.page import declarations_to_markdown
+from stages.scoring.score import find_scores
+from tests.conftest import ROOT
+
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+NOT_THERE = {  # files that pages tell how to write, and a misspelt one
+    *("stages/datasets/stripes.py", "stages/regularizers/logit_norm.py", "stages/networks/dcgna.py"),
+}
+PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> str:
+    """All shell code of a page, without comments, and its inline code."""
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE))
+    return "\n".join(re.sub(r"#.*", "", block) for block in blocks(page, "sh")) + "\n" + "\n".join(inline)
+
+
+def headings(page: Path) -> dict[str, str]:
+    """Headings by the anchors that GitHub gives them."""
+    found = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.M), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"): heading for heading in found}
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Target and anchor of each link that leads to a file."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            yield (page.parent / path).resolve() if path else page, anchor
+
+
+def is_parameter(key: str) -> bool:
+    """Whether params.yaml has this dotted key."""
+    at: Any = PARAMS
+    for part in key.split("."):
+        if not isinstance(at, dict) or part not in at:
+            return False
+        at = at[part]
+    return True
+
+
+def test_links_lead_to_files_and_headings_that_exist() -> None:
+    found = [(page, *link) for page in PAGES for link in links(page)]
+    assert len(found) > 30
+    assert sum(bool(anchor) for *_, anchor in found) > 8
+    for page, target, anchor in found:
+        assert target.exists(), f"{page.name}: {target}"
+        assert target.is_relative_to(ROOT), f"{page.name}: {target}"
+        assert not anchor or anchor in headings(target), f"{page.name}: {target.name}#{anchor}"
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    assert 60 < len(README.read_text().splitlines()) <= 150
+    assert len(PAGES) > 12
+    assert set(PAGES[1:]) <= {target for target, _ in links(README)}
+    assert (ROOT / "metrics/report/samples.png") in {target for target, _ in links(README)}
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_the_title_of_a_page_is_a_question(page: Path) -> None:
+    title, *others = re.findall(
+        r"^# (.+)$", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.M), re.M
+    )
+    assert title.endswith("?")
+    assert not others
+
+
+def test_parameters_that_are_named_exist() -> None:
+    keys = {
+        (page.name, key) for page in PAGES for key in re.findall(r"-S '?([a-z_0-9.]+)=", commands(page)) if key != "key"
+    }
+    assert len(keys) > 15
+    sections = "|".join(PARAMS)
+    for page in PAGES:
+        inline = re.findall(r"`([^`\n]+)`", page.read_text())
+        keys |= {
+            (page.name, match[1])
+            for text in inline
+            if (match := re.fullmatch(rf"((?:{sections})\.[a-z_0-9.]+)(?::? .*)?", text))
+            and not text.endswith((".py", ".md"))
+        }
+    assert len(keys) > 35
+    assert [(page, key) for page, key in sorted(keys) if not is_parameter(key)] == []
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.M))
+    named = {target for page in PAGES for target in re.findall(r"\bmake ([a-z][a-z-]*)", commands(page))}
+    assert {"repro", "test"} <= named
+    assert len(named) > 8
+    assert named <= targets
+
+
+def test_modules_and_files_that_are_named_exist() -> None:
+    modules = {module for page in PAGES for module in re.findall(r"python -m ([\w.]+)", commands(page))}
+    assert modules
+    for module in modules:
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+    paths = {path for page in PAGES for path in re.findall(r"`((?:stages|tests|metrics)/[\w./]*)`", page.read_text())}
+    assert len(paths - NOT_THERE) > 12
+    assert [path for path in sorted(paths - NOT_THERE) if not (ROOT / path).exists()] == []
+
+
+def test_variants_in_commands_exist() -> None:
+    named = {name for page in PAGES for name in re.findall(r"(?:evaluate@|VARIANT=)([a-z_0-9]+)", commands(page))}
+    assert "dcgan" in named
+    assert named - set(PARAMS["variants"]) == {"projection"}  # the example to add
+
+
+def test_the_table_of_scores_is_that_of_the_declarations() -> None:
+    text = (ROOT / "docs/scores.md").read_text()
+    (table,) = re.findall(r"<!-- scores -->\n(.*)<!-- /scores -->", text, re.DOTALL)
+    assert table.strip() == declarations_to_markdown(find_scores()).strip()
+    assert len(table.strip().splitlines()) > 15
+
+
+def test_scores_that_are_explained_exist() -> None:
+    text = re.sub(r"<!-- scores -->.*<!-- /scores -->", "", (ROOT / "docs/scores.md").read_text(), flags=re.DOTALL)
+    after = text.split("## Which score should I use?")[1].split("## How do I get Inception scores?")[0]
+    named = set(re.findall(r"`([a-z_0-9]+)`", after)) - set(PARAMS["variants"])
+    assert len(named) > 14
+    assert named <= set(find_scores())
+
+
+def test_the_example_of_a_variant_is_one() -> None:
+    example = blocks(ROOT / "docs/add-a-variant.md", "yaml")[0]
+    ((name, variant),) = YAML(typ="safe", pure=True).load(example).items()
+    assert name not in PARAMS["variants"]
+    checked = validate(Variant, variant, name, resolve=True)
+    assert checked.network.labels == "both"
+
+
+def test_the_example_of_a_data_set_is_one(tmp_path: Path) -> None:
+    example = example_class(blocks(ROOT / "docs/add-a-data-set.md", "python")[0], Dataset, tmp_path)()
+    options = load(ROOT / "params.yaml", components=False)
+    assert all(content for _, content in example.fetch(options.fetch))
+    train, test = example.load(options.preprocess, np.random.default_rng(0))
+    assert (len(test.images), test.image_shape, test.images.dtype) == (1000, (1, 16, 16), np.uint8)
+    assert train.classes == ("horizontal", "vertical")
+    images = train.images[:, 0].astype(int)
+    assert np.ptp(images[train.labels == 0], axis=2).max() == 0  # no change along a row
+    assert np.ptp(images[train.labels == 1], axis=1).max() == 0
+    assert np.ptp(images, axis=(1, 2)).max() == 255
+
+
+def test_the_example_of_a_component_is_one(tmp_path: Path) -> None:
+    example = example_class(blocks(ROOT / "docs/add-a-data-set.md", "python")[1], Regularizer, tmp_path)
+    logits = torch.tensor([[1.0], [3.0]])
+    outputs = DiscriminatorOutputs(lambda images: images, logits, logits, logits, logits)
+    assert example(name="logit_norm", weight=0.5).penalty(outputs) == 2.5
+
+
+def example_class(code: str, contract: type[Any], folder: Path) -> Any:
+    """The subclass of a contract that a piece of code defines."""
+    (folder / "example.py").write_text(code)
+    spec = importlib.util.spec_from_file_location("example", folder / "example.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    defined = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == "example"]
+    (found,) = [item for item in defined if issubclass(item, contract)]
+    return found
+
+
+def test_fid_of_the_repaired_variant_starts_at_the_committed_one() -> None:
+    (before,) = re.findall(r"FID falls from (\d+) to", README.read_text())
+    with (ROOT / "metrics/summary.csv").open() as file:
+        (fid,) = (float(row["fid"]) for row in csv.DictReader(file) if row["variant"] == "conv")
+    assert round(fid) == int(before)
+
+
+@every_page
+def test_pages_name_no_host_of_a_registry_and_no_folder_of_a_machine(page: Path) -> None:
+    text = page.read_text()
+    assert len(text) > 500
+    assert not re.search(r"/(root|home|work|Users|tmp)/", text)
+    hosts = set(re.findall(r"https?://([^/\s)]+)", text))
+    assert hosts <= {"dvc.org", "mlflow.org", "127.0.0.1:5000", "127.0.0.1:5001"}
