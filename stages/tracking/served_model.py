@@ -20,17 +20,7 @@ from stages.storage.files import one_line, read_json
 from stages.storage.paths import CONFIG
 from stages.storage.pixels import to_uint8
 
-PACKAGES = (
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pillow",
-    "pydantic",
-    "ruamel.yaml",
-    "safetensors",
-    "torch",
-    "typing_extensions",
-)
+NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
 
 class ServedGenerator(PythonModel):
@@ -66,7 +56,7 @@ def log_model(name: str, folder: Path, image_shape: ImageShape) -> None:
         signature=infer_signature(example, model.predict(context, example)),
         input_example=example,
         metadata={"classes": model.classes},
-        pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in PACKAGES],
+        pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in NEEDED],
     )
 
 

@@ -1,8 +1,7 @@
 """What tests of tracking share: a store of the test's own, small models, and a training to log."""
 
-from __future__ import annotations
-
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from stages.config.components import resolve
 from stages.config.params import Tracking, load
 from stages.storage.files import write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
+from stages.tracking import event_log as event_log_module
 from stages.tracking.event_log import EventLog
 from tests.conftest import ROOT
 
@@ -52,6 +52,14 @@ def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
     return load(ROOT / "params.yaml", components=False).tracking
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tracking: Tracking) -> Tracking:
+    """No exporter is started, and none is waited for."""
+    monkeypatch.setattr(event_log_module, "start_exporter", lambda folder: None)
+    monkeypatch.setattr(event_log_module, "wait_for_exporter", lambda folder, process, seconds: "")
+    return tracking
+
+
 def store_uri(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'repository' / 'mlflow.db'}"
 
@@ -81,6 +89,12 @@ def logged_models(tmp_path: Path, run: Run) -> list[LoggedModel]:
 def event_logs(tmp_path: Path) -> list[Path]:
     """Folders of logs that were not exported."""
     return list((tmp_path / "repository/.cache/tracking").iterdir())
+
+
+def events(tmp_path: Path) -> list[dict[str, Any]]:
+    """What the one log holds that was not exported."""
+    (folder,) = event_logs(tmp_path)
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
 
 
 def model_files(folder: Path, seed: int = 0) -> dict[str, bytes]:

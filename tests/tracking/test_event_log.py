@@ -1,32 +1,14 @@
 """Event logs: what is written, and how a run ends."""
 
-from __future__ import annotations
-
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from stages.config.params import Tracking
-from stages.tracking import event_log as module
 from stages.tracking.event_log import EventLog
-from tests.tracking.conftest import HASH, event_logs, runs, sample_images
-
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tracking: Tracking) -> Tracking:
-    """No exporter is started, and none is waited for."""
-    monkeypatch.setattr(module, "start_exporter", lambda folder: None)
-    monkeypatch.setattr(module, "wait_for_exporter", lambda folder, process, seconds: "")
-    return tracking
-
-
-def events(tmp_path: Path) -> list[dict[str, Any]]:
-    (folder,) = event_logs(tmp_path)
-    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+from tests.tracking.conftest import HASH, event_logs, events, runs, sample_images
 
 
 def test_events_are_lines_in_order_and_files_beside_them(alone: Tracking, tmp_path: Path) -> None:

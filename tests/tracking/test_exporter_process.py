@@ -1,7 +1,5 @@
 """How a stage finds, starts and awaits an exporter."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """Logs are read as they grow, whole lines only, and once."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

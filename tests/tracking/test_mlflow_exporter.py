@@ -1,7 +1,5 @@
 """What an MLflow store holds in the end: runs with all their parts, joined, restored, and none twice."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import mlflow
@@ -108,18 +106,6 @@ def test_chosen_checkpoints_of_several_seeds_go_each_to_its_run(tracking: Tracki
             generator = load_generator(folder, torch.device("cpu"))
             assert np.array_equal(of_model, to_uint8(generator.sample(torch.tensor([3]), seed=7)).numpy())
         assert not np.array_equal(*images)
-
-
-def test_models_that_the_store_does_not_know_get_a_restored_run_once(tracking: Tracking, tmp_path: Path) -> None:
-    for _ in range(2):
-        with EventLog(tracking, "report") as event_log:
-            for name, sha256, fid in (("x", HASH, 1.5), ("y", "b" * 64, 2.5)):
-                event_log.join_run(name, sha256, "last", {"seed": 0, "checkpoint": "last"})
-                event_log.metrics(20, {"fid": fid})
-    found = runs(tmp_path)
-    assert [run.data.tags["reprogan.restored"] for run in found] == ["true", "true"]
-    assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
-    assert sorted(run.data.metrics["fid"] for run in found) == [1.5, 2.5]
 
 
 def test_a_restored_run_that_was_broken_off_is_made_anew(

@@ -1,13 +1,9 @@
 """Scores of models in MLflow, in runs that are there or restored."""
 
-from __future__ import annotations
-
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from safetensors.torch import load, save
 
@@ -15,8 +11,7 @@ from stages.config.params import Tracking
 from stages.storage.files import write_bytes
 from stages.tracking.event_log import EventLog
 from stages.tracking.restored_runs import flatten_scores, record_scores, restore_runs
-from stages.tracking.run_names import SERVED_TAG
-from tests.tracking.conftest import HASH, client, log_training, logged_models, model_files, runs
+from tests.tracking.conftest import HASH, client, event_logs, events, model_files, runs
 
 SCORES: dict[str, dict[str, Any]] = {
     "fid": {"value": 3.0, "ci95": 0.25, "real": 1.5},
@@ -41,57 +36,53 @@ def test_scores_are_flat_numbers_and_nested_ones_are_passed_over() -> None:
     assert flatten_scores(SCORES) == FLAT
 
 
-def test_models_from_the_cache_get_a_run_with_their_scores_once(tracking: Tracking, tmp_path: Path) -> None:
+def test_models_without_a_run_get_one_with_their_scores_once(tracking: Tracking, tmp_path: Path) -> None:
+    with EventLog(tracking, "x") as event_log:
+        event_log.begin_run("x", {"checkpoint": "last"})
+        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
     models = {"x": [model(), model("b" * 64, seed=1)], "y": [model("c" * 64)]}
     for _ in range(2):
         restore_runs(tracking, models)
-    found = runs(tmp_path)
-    assert sorted(run.info.run_name or "" for run in found) == ["x", "x", "y"]
-    assert sorted(run.data.tags["reprogan.model_sha256"] for run in found) == [HASH, "b" * 64, "c" * 64]
-    for run in found:
+    trained, *restored = runs(tmp_path)
+    assert "reprogan.restored" not in trained.data.tags
+    assert "fid" not in trained.data.metrics  # evaluation adds them
+    found = {run.data.tags["reprogan.model_sha256"]: run.info.run_name for run in restored}
+    assert found == {"b" * 64: "x", "c" * 64: "y"}
+    assert len(restored) == 2
+    for run in restored:
         assert run.data.tags["reprogan.restored"] == "true"
         assert run.info.status == "FINISHED"
         assert run.data.params["variant.images"] == "20"
-        assert FLAT.items() <= run.data.metrics.items()
+        assert run.data.metrics == FLAT
         (point,) = client(tmp_path).get_metric_history(run.info.run_id, "fid")
         assert point.step == 20
 
 
-def test_models_whose_run_is_there_are_not_restored(tracking: Tracking, tmp_path: Path) -> None:
-    log_training(tracking, tmp_path / "model")
-    restore_runs(tracking, {"x": [model()]})
-    (run,) = runs(tmp_path)
-    assert "reprogan.restored" not in run.data.tags
-    assert "fid" not in run.data.metrics
-
-
-def test_scores_and_their_curve_join_the_run_of_the_training(tracking: Tracking, tmp_path: Path) -> None:
-    log_training(tracking, tmp_path / "model")
-    with EventLog(tracking, "evaluate-x") as event_log:
+def test_scores_and_their_curve_join_the_run_of_the_training(alone: Tracking, tmp_path: Path) -> None:
+    with EventLog(alone, "evaluate-x") as event_log:
         record_scores(event_log, "x", model(), CURVE, [0])
-    (run,) = runs(tmp_path)
-    assert FLAT.items() <= run.data.metrics.items()
-    curve = client(tmp_path).get_metric_history(run.info.run_id, "snapshot_fid")
-    assert [(point.step, point.value) for point in curve] == [(10, 8.0), (20, 4.0)]
-    assert run.data.metrics["snapshot_inception_score"] == 9.0
-    assert len(logged_models(tmp_path, run)) == 1
+    join, *metrics = (event for event in events(tmp_path) if event["event"] not in ("store", "end"))
+    assert (join["event"], join["model_sha256"], join["checkpoint"], join["otherwise"]) == ("join", HASH, "last", None)
+    assert [(event["step"], event["values"]) for event in metrics] == [
+        (20, FLAT),
+        (10, {"snapshot_fid": 8.0, "snapshot_inception_score": 9.0}),
+        (20, {"snapshot_fid": 4.0, "snapshot_inception_score": 9.0}),
+    ]
 
 
-def test_the_chosen_checkpoint_of_a_seed_is_logged_to_its_run(
-    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_chosen_checkpoint_of_a_seed_is_logged_too(alone: Tracking, tmp_path: Path) -> None:
     folder = tmp_path / "copy/models/x/seed_4"
     first, last = (load(model_files(folder, seed)["generator.safetensors"]) for seed in (1, 2))
     snapshots = {f"generator.{name}": torch.stack([first[name], last[name]]) for name in first}
     write_bytes(folder / "snapshots.safetensors", save(snapshots | {"images_seen": torch.tensor([10, 20])}))
-    with EventLog(tracking, "x") as event_log:
-        event_log.begin_run("x", {"checkpoint": "best"})
-        event_log.model(
-            {name: (folder / name).read_bytes() for name in ("config.json", "generator.safetensors")}, (1, 5, 5), HASH
-        )
-    with EventLog(tracking, "evaluate-x") as event_log:
+    with EventLog(alone, "evaluate-x") as event_log:
         record_scores(event_log, "x", model(rule="best", seed=4), CURVE, [3, 4])
-    (run,) = runs(tmp_path)
-    assert run.data.metrics["checkpoint_images"] == 10
-    assert run.data.tags[SERVED_TAG] == hashlib.sha256(save(first)).hexdigest()
-    assert len(logged_models(tmp_path, run)) == 2
+    *_, metrics, logged, _ = events(tmp_path)
+    assert metrics["values"] == {"checkpoint_images": 10}
+    assert (logged["event"], logged["sha256"], logged["image_shape"]) == ("model", HASH, [1, 5, 5])
+    (log,) = event_logs(tmp_path)
+    files = log / logged["folder"]
+    assert (files / "config.json").read_bytes() == (folder / "config.json").read_bytes()
+    weights = load((files / "generator.safetensors").read_bytes())
+    assert weights.keys() == first.keys()
+    assert all(torch.equal(weights[name], first[name]) for name in first)

@@ -1,7 +1,5 @@
 """Names, parameters and tags of runs."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

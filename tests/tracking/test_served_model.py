@@ -1,7 +1,5 @@
 """Models as they are served: by rows of seeds and class names, or by images."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from importlib.metadata import packages_distributions
@@ -23,7 +21,7 @@ from stages.storage.files import read_json, write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking.event_log import EventLog
-from stages.tracking.served_model import PACKAGES, ServedGenerator
+from stages.tracking.served_model import NEEDED, ServedGenerator
 from tests.conftest import ROOT, run
 from tests.tracking.conftest import (
     CLASSES,
@@ -36,6 +34,8 @@ from tests.tracking.conftest import (
     model_files,
     runs,
 )
+
+CONTEXT = PythonModelContext({}, {})  # which predictions do not look at
 
 
 def load_logged(tmp_path: Path) -> Any:
@@ -79,7 +79,7 @@ def test_a_logged_model_draws_what_its_generator_draws(tracking: Tracking, tmp_p
 def test_a_bad_label_is_a_bad_request_that_names_the_classes(label: str, tmp_path: Path) -> None:
     model_files(tmp_path)
     with pytest.raises(mlflow.MlflowException) as caught:
-        serve(tmp_path).predict(None, pd.DataFrame({"seed": [7], "label": [label]}))
+        serve(tmp_path).predict(CONTEXT, pd.DataFrame({"seed": [7], "label": [label]}))
     assert caught.value.get_http_status_code() == 400
     assert ", ".join(CLASSES) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -92,7 +92,7 @@ def test_a_model_without_labels_takes_seeds_alone(tmp_path: Path) -> None:
     write_bytes(tmp_path / GENERATOR, save(generator.state_dict()))
     write_json(tmp_path / CONFIG, read_json(tmp_path / CONFIG) | {"variant": {"gan": GAN, "network": network}})
     expected = to_uint8(generator.sample(torch.tensor([0]), seed=5)).numpy()
-    assert np.array_equal(serve(tmp_path).predict(None, pd.DataFrame({"seed": [5]})), expected)
+    assert np.array_equal(serve(tmp_path).predict(CONTEXT, pd.DataFrame({"seed": [5]})), expected)
 
 
 def test_requirements_name_all_that_a_served_model_imports(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_requirements_name_all_that_a_served_model_imports(tmp_path: Path) -> No
     imported = {name for file in said.split("files: ")[1].split() for name in imports(Path(file))}
     assert "torch" in imported
     distributions = packages_distributions()
-    missing = {name for name in imported if not set(distributions[name]) & {*PACKAGES, "pydantic_core"}}
+    missing = {name for name in imported if not set(distributions[name]) & {*NEEDED, "pydantic_core"}}
     assert not missing
 
 

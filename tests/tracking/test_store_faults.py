@@ -1,7 +1,5 @@
 """Real trainings beside a store that fails: the same bytes, hardly longer, one line; exported later by `sync`."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform
