@@ -2,14 +2,15 @@
 
 from typing import Any
 
+import numpy as np
+
 from stages.config.command import run_stage
 from stages.config.errors import ParameterError
 from stages.config.params import INCEPTION_DIMS, Params
 from stages.evaluation.evaluator import Evaluator, write_manifold
 from stages.evaluation.inception import images_to_inception_features
-from stages.evaluation.neighbours import copies_threshold
 from stages.scoring.image_set import ImageSet
-from stages.scoring.score import compute_scores, find_scores
+from stages.scoring.score import REAL_QUANTILE, compute_scores, find_scores
 from stages.storage.files import write_array, write_json
 from stages.storage.images import read_split
 from stages.storage.paths import REFERENCE
@@ -43,10 +44,11 @@ def main(params: Params) -> None:
         scores |= compute_scores(real_images[score.baseline], evaluator.context, [score])
     in_snapshots = evaluator.real_order[: params.training.snapshot_images]
     nearest = evaluator.find_nearest(test.images, test_features)
+    thresholds = {space: float(np.quantile(found.ratios, REAL_QUANTILE)) for space, found in nearest.items()}
     real = {
         "scores": scores,
         "snapshots": evaluator.score_snapshot(train_features[in_snapshots], validation_logits[: len(in_snapshots)]),
-        "copies_thresholds": {space: copies_threshold(found) for space, found in nearest.items()},
+        "copies_thresholds": thresholds,
     }
     write_json(REFERENCE / "real.json", real)
     fid, inception_score = (scores[name]["value"] for name in ("fid", "inception_score"))
@@ -55,20 +57,20 @@ def main(params: Params) -> None:
 
 def check_counts(params: Params, train: int, test: int) -> None:
     """Raise ParameterError, a line a mistake, where more images are asked for than there are."""
-    wanted = {
-        "sample.count": params.sample.count,
-        "training.snapshot_images": params.training.snapshot_images,
-        "evaluate.downstream.real_images": params.evaluate.downstream.real_images,
+    options = params.evaluate
+    limits = {
+        "sample.count": (params.sample.count, train, "training"),
+        "training.snapshot_images": (params.training.snapshot_images, train, "training"),
+        "evaluate.downstream.real_images": (options.downstream.real_images, train, "training"),
+        "evaluate.neighbours": (options.neighbours, test - 1, "test"),
+        "evaluate.inception_splits": (options.inception_splits, test - 1, "test"),
     }
     lines = [
-        f"{key}: {count} is not allowed: the baseline takes as many training images, and there are {train}"
-        for key, count in wanted.items()
-        if count > train
+        f"{key}: {count} is not allowed: expected at most {limit}, because of the number of {kind} images"
+        for key, (count, limit, kind) in limits.items()
+        if count > limit
     ]
-    for key in ("neighbours", "inception_splits"):
-        if (count := getattr(params.evaluate, key)) >= test:
-            lines.append(f"evaluate.{key}: {count} is not allowed: there are {test} test images")
-    if (weights := params.evaluate.inception.weights) != "none" and test <= INCEPTION_DIMS:
+    if (weights := options.inception.weights) != "none" and test <= INCEPTION_DIMS:
         reason = f"its features have {INCEPTION_DIMS} dimensions, which take more than {test} test images"
         lines.append(f"evaluate.inception.weights: {weights!r} is not allowed: {reason}")
     if lines:

@@ -18,13 +18,14 @@ from stages.config.params import Variant, load, validate
 from stages.contracts.regularizer import DiscriminatorOutputs, Regularizer
 from stages.datasets.dataset import Dataset
 from stages.reporting.page import declarations_to_markdown
-from stages.scoring.score import find_scores
+from stages.scoring.score import ImageSet, Score, find_scores
 from tests.conftest import ROOT
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 NOT_THERE = {  # files that pages tell how to write, and a misspelt one
-    *("stages/datasets/stripes.py", "stages/regularizers/logit_norm.py", "stages/networks/dcgna.py"),
+    *("stages/datasets/stripes.py", "stages/regularizers/logit_norm.py", "stages/scoring/ink.py"),
+    "stages/networks/dcgna.py",
 }
 PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
 
@@ -177,17 +178,35 @@ def test_the_example_of_a_component_is_one(tmp_path: Path) -> None:
     assert example(name="logit_norm", weight=0.5).penalty(outputs) == 2.5
 
 
+def test_the_example_of_a_score_is_one(tmp_path: Path) -> None:
+    example = example_module(blocks(ROOT / "docs/add-a-score.md", "python")[0], tmp_path).ink
+    assert isinstance(example, Score)
+    assert example.name not in find_scores()
+    images = ImageSet(pixels=np.array([0, 51, 102, 255], np.uint8).reshape(4, 1, 1, 1))
+    context: Any = None
+    estimate = example.compute(images, context)
+    assert estimate is not None
+    assert estimate.value == pytest.approx(0.4)
+    assert estimate.ci95 == pytest.approx(1.959964 * np.std([0, 0.2, 0.4, 1]) / 2)
+
+
 def example_class(code: str, contract: type[Any], folder: Path) -> Any:
     """The subclass of a contract that a piece of code defines."""
+    module = example_module(code, folder)
+    defined = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == "example"]
+    (found,) = [item for item in defined if issubclass(item, contract)]
+    return found
+
+
+def example_module(code: str, folder: Path) -> Any:
+    """A piece of code, imported."""
     (folder / "example.py").write_text(code)
     spec = importlib.util.spec_from_file_location("example", folder / "example.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    defined = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == "example"]
-    (found,) = [item for item in defined if issubclass(item, contract)]
-    return found
+    return module
 
 
 def test_fid_of_the_repaired_variant_starts_at_the_committed_one() -> None:

@@ -20,7 +20,7 @@ from stages.scoring.frechet import features_to_fid
 from stages.scoring.image_set import Context, ImageSet
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.storage.files import read_array, read_json, write_array
-from stages.storage.images import Split, read_split
+from stages.storage.images import read_split
 from stages.storage.paths import CLASSIFIER, CONFIG, REFERENCE
 
 
@@ -56,7 +56,8 @@ class Evaluator:
     @cached_property
     def context(self) -> Context:
         """What samples are compared with, by the classifier's features."""
-        manifold = read_manifold("test")
+        manifold, config = read_manifold("test"), read_json(CLASSIFIER / CONFIG)
+        images = getattr(self.options.downstream.images, self.budget)
         return Context(
             options=self.options,
             classes=self.train.classes,
@@ -67,12 +68,8 @@ class Evaluator:
             small_set=self.train.take(self.real_order[: self.options.downstream.real_images]),
             copies_thresholds=self.real.get("copies_thresholds", {}),
             baseline=self.real.get("scores", {}),
-            learn=self._learn,
+            learn=lambda split: learn_and_test(split, self.test, config, images, self.device),
         )
-
-    def _learn(self, split: Split) -> float:
-        images = getattr(self.options.downstream.images, self.budget)
-        return learn_and_test(split, self.test, read_json(CLASSIFIER / CONFIG), images, self.device)
 
     def see(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features (count, dims) and logits (count, classes) of uint8 images, by the classifier."""

@@ -42,8 +42,6 @@ class FeatureNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """(batch, planes · channels, height, width) in [-1, 1] to (batch, planes · features), the penultimate layer."""
-        if self.planes == 1:
-            return self.body(images)
         return self.body(images.reshape(-1, *self.plane_shape)).reshape(len(images), -1)
 
     def classify(self, features: Tensor) -> Tensor:

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from stages.scoring.score import REFERENCE_QUANTILE
-
 BLOCK = 250  # rows of a block of distances
 
 
@@ -42,8 +40,3 @@ def find_nearest(points: np.ndarray, others: np.ndarray) -> Nearest:
         indices.append(two.gather(1, order)[:, 0])
         ratios.append(torch.where(exact[:, 1] > 0, exact[:, 0] / exact[:, 1], 0))
     return Nearest(torch.cat(indices).numpy(), torch.cat(ratios).numpy())
-
-
-def copies_threshold(test: Nearest) -> float:
-    """The ratio that only 1 % of test images stay below."""
-    return float(np.quantile(test.ratios, REFERENCE_QUANTILE))

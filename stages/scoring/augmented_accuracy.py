@@ -7,7 +7,7 @@ from stages.storage.images import Split
 
 
 @score(
-    "downstream accuracy, small real set and samples",
+    "downstream accuracy, small set + samples",
     better="higher",
     format=".1%",
     needs=("training_set",),

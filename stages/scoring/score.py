@@ -13,7 +13,7 @@ from stages.config.registry import module_names
 from stages.scoring.image_set import Context as Context  # for the files of scores
 from stages.scoring.image_set import ImageSet as ImageSet
 
-REFERENCE_QUANTILE = 0.01  # of distances between real images: samples that are closer count as duplicates or copies
+REAL_QUANTILE = 0.01  # of distances between real images: samples that are closer count as duplicates or copies
 INCEPTION_POSITION = 300  # added to the position of a score by Inception's features
 
 

@@ -3,7 +3,7 @@
 from stages.scoring.score import Context, Estimate, ImageSet, score
 
 
-@score("downstream accuracy, small real set", better="higher", format=".1%", needs=("training_set",), position=152)
+@score("downstream accuracy, small set", better="higher", format=".1%", needs=("training_set",), position=152)
 def small_set_accuracy(images: ImageSet, context: Context) -> Estimate:
     """Accuracy on test images of a classifier that learned from the small real set alone."""
     known = context.baseline.get("small_set_accuracy")  # the same for all samples

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -70,13 +71,14 @@ def _reason(error: Exception) -> str:
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Serve or sync, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve").add_argument("key", help="of the logs to export")
     commands.add_parser("sync")
     arguments = parser.parse_args()
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", UserWarning)  # MLflow's hints on types
     if arguments.command == "sync":
         sys.exit(1 if sync() else 0)
     serve(arguments.key)

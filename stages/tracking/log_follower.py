@@ -12,7 +12,6 @@ from stages.tracking.exporter_process import EVENTS, LOCK, is_free
 from stages.tracking.mlflow_exporter import MLflowExporter
 
 LIVE_SECONDS = 5  # between two exports of what a stage is still writing: few large ones take it less time
-EXPORTING = "exporting"  # a lock: held by who exports a log
 
 
 class LogFollower:
@@ -20,7 +19,7 @@ class LogFollower:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.lock = FileLock(folder / EXPORTING).acquire(timeout=0)
+        self.lock = FileLock(folder / "exporting").acquire(timeout=0)
         self.exporter = MLflowExporter(folder)
         self.position = 0
         self.waiting: list[dict[str, Any]] = []  # events read, and not exported yet

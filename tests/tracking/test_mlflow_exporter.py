@@ -16,7 +16,7 @@ from stages.storage.pixels import to_uint8
 from stages.tracking import event_log as event_log_module
 from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
-from stages.tracking.run_names import MODEL_TAG, SERVED_TAG
+from stages.tracking.run_names import MODEL_TAG
 from tests.tracking.conftest import (
     CLASSES,
     HASH,
@@ -122,13 +122,3 @@ def test_a_restored_run_that_was_broken_off_is_made_anew(
     (run,) = runs(tmp_path)
     assert run.data.tags["reprogan.restored"] == "true"
     assert len(list((tmp_path / "repository/mlartifacts").rglob(f"{run.info.run_id}/**/*.png"))) == 1
-
-
-def test_a_model_that_a_run_has_is_not_logged_again(tracking: Tracking, tmp_path: Path) -> None:
-    log_training(tracking, tmp_path / "model")
-    with EventLog(tracking, "evaluate") as event_log:
-        event_log.join_run("x", HASH, "last")
-        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
-    (run,) = runs(tmp_path)
-    assert SERVED_TAG in run.data.tags
-    assert len(logged_models(tmp_path, run)) == 1

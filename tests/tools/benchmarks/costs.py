@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks.process import forget_peak, peak, run_apart
+from tests.tools.benchmarks.process import forget_peak, peak, run_apart
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
 BASE_CHANNELS = (4, 8, 16, 24, 32, 48, 64, 96)
@@ -27,10 +27,10 @@ KNEE = 0.8  # of the best rate
 
 def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
     """Milliseconds of a step (the median over cycles of lazy penalties), MiB beyond libraries and data."""
-    from stages.settings.params import load
-    from stages.support.images import read_split
-    from tests.benchmarks.arithmetic import MatrixOperations
-    from tests.benchmarks.training import build_engine
+    from stages.config.params import load
+    from stages.storage.images import read_split
+    from tests.tools.benchmarks.arithmetic import MatrixOperations
+    from tests.tools.benchmarks.training import build_trainer
 
     params, train = load(), read_split("train")
     variant = params.variant(VARIANT)
@@ -38,20 +38,20 @@ def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
     variant = variant.model_copy(update={"network": network, "batch_size": batch_size})
     params = params.model_copy(update={"variants": {VARIANT: variant}})
     before = forget_peak()
-    engine = build_engine(params, VARIANT, train)
+    trainer = build_trainer(params, VARIANT, train)
     for _ in range(12):
-        engine.step()
+        trainer.step()
     times: list[float] = []
     end = time.perf_counter() + 3
     while time.perf_counter() < end or len(times) < 3:
         start = time.perf_counter()
         for _ in range(4):
-            engine.step()
+            trainer.step()
         times.append((time.perf_counter() - start) / 4)
     memory = peak() - before
     with MatrixOperations() as operations:
         for _ in range(4):
-            engine.step()
+            trainer.step()
     seconds = statistics.median(times)
     return {
         "milliseconds": 1000 * seconds,
@@ -63,25 +63,22 @@ def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
 
 def measure_evaluation(samples: int) -> dict[str, float]:
     """Seconds for features and all scores of so many samples (real training images), MiB beyond libraries and data."""
-    from stages.scoring.features import images_to_features, load_classifier
-    from stages.scoring.manifold import features_to_manifold
-    from stages.scoring.scores import features_to_scores, logits_to_scores
-    from stages.settings.params import load
-    from stages.support.device import prepare
-    from stages.support.files import CLASSIFIER, REFERENCE, read_array
-    from stages.support.images import read_split
+    from stages.config.params import load
+    from stages.evaluation.evaluator import Evaluator
+    from stages.scoring.score import compute_scores, find_scores
+    from stages.storage.files import read_json
+    from stages.storage.paths import REFERENCE
+    from stages.training.device import prepare
 
-    params, train = load(), read_split("train")
-    device = prepare(params, 0)
-    classifier = load_classifier(CLASSIFIER, device)
+    params, scores = load(), find_scores().values()
+    evaluator = Evaluator(params, read_json(REFERENCE / "real.json"), prepare(params, 0))
+    context, train = evaluator.context, evaluator.train
     images = train.images[np.random.default_rng(0).permutation(len(train.images))[:samples]]
-    manifold = features_to_manifold(read_array(REFERENCE / "test_features.npy"), params.evaluate.neighbours)
     before = forget_peak()
     start = time.perf_counter()
-    features, logits = images_to_features(classifier, images, device)
+    features, logits = evaluator.see(images)
     drawn = time.perf_counter()
-    features_to_scores(features, manifold, params.evaluate)
-    logits_to_scores(logits, params.evaluate)
+    compute_scores(evaluator.image_set(images, features, logits), context, scores)
     return {
         "features_seconds": drawn - start,
         "scores_seconds": time.perf_counter() - drawn,
@@ -147,8 +144,8 @@ def main() -> None:
         print(json.dumps(measures[kind](*map(int, numbers))))
         return
 
-    from stages.settings.params import load
-    from tests.benchmarks.training import RESULTS, describe
+    from stages.config.params import load
+    from tests.tools.benchmarks.training import RESULTS, describe
 
     params = load()
     variant = params.variant(VARIANT)
@@ -157,7 +154,8 @@ def main() -> None:
     points += [("training", own_batch, count) for count in BASE_CHANNELS if count != own_channels]
     points += [("evaluation", count) for count in SAMPLES]
     rounds = [
-        {point: run_apart("tests.benchmarks.costs", "--measure", *point) for point in points} for _ in range(ROUNDS)
+        {point: run_apart("tests.tools.benchmarks.costs", "--measure", *point) for point in points}
+        for _ in range(ROUNDS)
     ]  # a slow minute hits all points alike
     found = {point: pd.DataFrame([each[point] for each in rounds]).median() for point in points}
     batches = pd.DataFrame({size: found["training", size, own_channels] for size in BATCH_SIZES}).T

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.process import forget_peak, peak
+from tests.tools.benchmarks.process import forget_peak, peak
 
 COUNTS = (10_000, 50_000)  # samples
 REFERENCE = 10_000  # test images
@@ -38,10 +38,10 @@ def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(score: str) -> Computation:
     """How reprogan computes a score."""
-    from stages.scoring.fid import features_to_fid
+    from stages.evaluation.manifold import features_to_manifold, manifolds_to_votes
+    from stages.scoring.frechet import features_to_fid
     from stages.scoring.inception_score import logits_to_inception_score
     from stages.scoring.kid import features_to_kid
-    from stages.scoring.manifold import features_to_manifold, manifolds_to_votes
 
     def neighbours(samples: np.ndarray, reference: np.ndarray) -> Any:
         return manifolds_to_votes(features_to_manifold(samples, 5), features_to_manifold(reference, 5), 5)
@@ -135,7 +135,15 @@ def main() -> None:
         for count in COUNTS:
             cells = []
             for library in LIBRARIES:
-                command = [sys.executable, "-m", "tests.benchmarks.scores", "--measure", library, score, str(count)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "tests.tools.benchmarks.scores",
+                    "--measure",
+                    library,
+                    score,
+                    str(count),
+                ]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
                 over = "alloc" in done.stderr.lower()  # as NumPy's and torch's errors say

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 VARIANT = "dcgan"
-WORK = {  # the functions of a stage that do what it is for
-    "train": ("Training.play",),
-    "sample": ("draw",),
-    "evaluate": ("score_samples", "score_snapshots"),
-    "report": ("write_page", "draw_samples", "draw_scores"),
+WORK = {  # the functions of a stage that do what it is for, by the modules where it finds them
+    "train": ("stages.training.session:Session.run",),
+    "sample": ("stages.sample:choose_checkpoint", "stages.contracts.generator:Generator.draw"),
+    "evaluate": ("stages.evaluate:score_seed",),
+    "report": ("stages.report:write_page", "stages.reporting.plots:draw_samples", "stages.reporting.plots:draw_scores"),
 }
 TIMES = 7
 
@@ -41,12 +41,13 @@ def measure(stage: str) -> None:
         return call
 
     for path in WORK[stage]:
-        *owners, name = path.split(".")
-        owner = getattr(module, owners[0]) if owners else module
+        where, found = path.split(":")
+        *owners, name = found.split(".")
+        owner = getattr(import_module(where), owners[0]) if owners else import_module(where)
         setattr(owner, name, timed(getattr(owner, name)))
     of_variant = stage != "report"
     sys.argv = [stage, *([VARIANT] if of_variant else [])]
-    module.run_stage(module.main, None, *(["variant"] if of_variant else []))
+    module.run_stage(module.main, None, *(["variant"] if of_variant else []), components=of_variant)
     print(f"\n{worked[0]}")
 
 
@@ -57,10 +58,10 @@ def main() -> None:
     if stage := parser.parse_args().measure:
         measure(stage)
         return
-    from stages.settings.params import load
-    from tests.benchmarks.training import RESULTS, describe
+    from stages.config.params import load
     from tests.conftest import run
-    from tests.rebuilds import smoke_clone
+    from tests.tools.benchmarks.training import RESULTS, describe
+    from tests.tools.rebuilds import smoke_clone
 
     with tempfile.TemporaryDirectory() as folder:
         clone = smoke_clone(Path(folder) / "reprogan", [VARIANT])
@@ -73,7 +74,7 @@ def main() -> None:
             beside["torch"].append(time.perf_counter() - start)
             for stage in WORK:
                 start = time.perf_counter()
-                done = run(sys.executable, "-m", "tests.benchmarks.stages", "--measure", stage, cwd=clone)
+                done = run(sys.executable, "-m", "tests.tools.benchmarks.stages", "--measure", stage, cwd=clone)
                 worked = float(done.stdout.split("\n")[-2])
                 beside[stage].append(time.perf_counter() - start - worked)
                 work[stage].append(worked)

@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stages.adversarial.batches import Batches
-from stages.adversarial.engine import Engine
-from stages.settings.params import load
-from stages.support.images import Split, to_float
-from tests.benchmarks.arithmetic import MatrixOperations
-from tests.benchmarks.training import Row, build, moments, to_markdown
-from tests.benchmarks.usual_loop import PictureSet, UsualLoop
+from stages.config.params import load
+from stages.storage.images import Split
+from stages.storage.pixels import to_float
+from stages.training.batches import Batches
+from tests.tools.benchmarks.arithmetic import MatrixOperations
+from tests.tools.benchmarks.training import Row, build, build_trainer, moments, to_markdown
+from tests.tools.benchmarks.usual_loop import PictureSet, UsualLoop
 
 PARAMS = load().model_copy(update={"device": "cpu"})
 
 
 def split(count: int) -> Split:
     random = np.random.default_rng(0)
-    return Split(random.integers(0, 256, (count, 1, 28, 28), np.uint8), np.arange(count) % 10)
+    return Split(random.integers(0, 256, (count, 1, 28, 28), np.uint8), np.arange(count) % 10, tuple("0123456789"))
 
 
 class Same(Batches):
@@ -36,20 +36,21 @@ class Same(Batches):
         return to_float(self.images[chosen]), self.labels[chosen]
 
 
-def to_vector(player: nn.Module) -> Tensor:
+def to_vector(network: nn.Module) -> Tensor:
     """All weights in a row."""
-    return torch.cat([weight.detach().flatten() for weight in player.parameters()])
+    return torch.cat([weight.detach().flatten() for weight in network.parameters()])
 
 
 @pytest.mark.parametrize("name", ["mlp", "dcgan", "wgan_gp", "cyclegan"])
-def test_the_usual_loop_and_the_engine_train_the_same_game(name: str) -> None:
+def test_the_usual_loop_and_the_trainer_train_the_same_gan(name: str) -> None:
     train = split(128)
-    variant = PARAMS.variant(name).model_copy(update={"batch_size": 8, "ema_rampup": None})
-    params = PARAMS.model_copy(update={"variants": {name: variant}})
-    game, images, labels = build(params, name, train)
-    engine = Engine(game, Same(images, labels, 8), variant)
-    other_game, *_ = build(params, name, train)
-    usual = UsualLoop(other_game, images.numpy(), labels.numpy(), variant)
+    variant = PARAMS.variant(name).model_copy(update={"batch_size": 8})
+    training = PARAMS.training.model_copy(update={"ema_rampup": None})
+    params = PARAMS.model_copy(update={"variants": {name: variant}, "training": training})
+    trainer = build_trainer(params, name, train)
+    gan, images, labels = build(params, name, train)
+    trainer.batches = Same(images, labels, 8)
+    usual = UsualLoop(gan, images.numpy(), labels.numpy(), variant)
 
     def in_order() -> Iterator[tuple[Tensor, Tensor]]:
         pictures = PictureSet(images.numpy(), labels.numpy())
@@ -59,32 +60,31 @@ def test_the_usual_loop_and_the_engine_train_the_same_game(name: str) -> None:
             yield torch.stack([image for image, _ in examples]), torch.tensor([label for _, label in examples])
 
     usual.batches = in_order()  # type: ignore[assignment]
-    start = to_vector(engine.average)
+    start = to_vector(trainer.ema.module)
     for _ in range(2):
-        engine.step()
+        trainer.step()
         usual.step()
     assert len(usual.discriminator_losses) == len(usual.generator_losses) == 2
-    ours, theirs = to_vector(engine.average), to_vector(usual.average)
+    ours, theirs = to_vector(trainer.ema.module), to_vector(usual.ema)
     # Adam turns rounding into steps where a gradient is next to nothing
     assert (ours - theirs).norm() < 0.1 * (ours - start).norm()
 
 
 def test_the_usual_loop_translates_each_batch_by_itself() -> None:
     train = split(32)
-    passes = {"usual": 0, "engine": 0}
-    for loop in passes:
-        game, images, labels = build(PARAMS, "cyclegan", train)
+    passes = {"usual": 0, "trainer": 0}
+    trainer = build_trainer(PARAMS, "cyclegan", train)
+    gan, images, labels = build(PARAMS, "cyclegan", train)
+    usual = UsualLoop(gan, images.numpy(), labels.numpy(), PARAMS.variant("cyclegan"))
+    for loop in (usual, trainer):
+        name = "usual" if loop is usual else "trainer"
 
-        def count(*_: object, loop: str = loop) -> None:
-            passes[loop] += 1
+        def count(*_: object, name: str = name) -> None:
+            passes[name] += 1
 
-        game.generator.to_digits.register_forward_hook(count)
-        variant = PARAMS.variant("cyclegan")
-        if loop == "usual":
-            UsualLoop(game, images.numpy(), labels.numpy(), variant).step()
-        else:
-            Engine(game, Batches(images, labels, variant.batch_size), variant).step()
-    assert passes == {"usual": 3, "engine": 2}  # of outlines, and back; the usual loop's third is the identity's
+        loop.gan.generator.to_digits.register_forward_hook(count)
+        loop.step()
+    assert passes == {"usual": 3, "trainer": 2}  # of outlines, and back; the usual loop's third is the identity's
 
 
 def test_operations_are_those_of_the_formulas() -> None:

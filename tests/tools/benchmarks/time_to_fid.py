@@ -1,4 +1,4 @@
-"""Seconds of training until the averaged generator's FID to validation images has fallen to a value.
+"""Seconds of training until the FID of the generator's EMA to validation images has fallen to a value.
 
 The clock runs from the first step, and from the start of this process; it stands while samples are scored.
 Scores are those of the pipeline, by its own classifier: `dvc repro reference` builds what they need.
@@ -12,13 +12,15 @@ import time
 
 import torch
 
-from stages.scoring.features import images_to_features, load_classifier
-from stages.scoring.fid import features_to_fid
-from stages.settings.params import load
-from stages.support.files import CLASSIFIER, REFERENCE, read_array
-from stages.support.images import read_split, to_uint8
-from tests.benchmarks.process import age
-from tests.benchmarks.training import build_engine, describe
+from stages.config.params import load
+from stages.evaluation.feature_network import images_to_features, load_classifier
+from stages.scoring.frechet import features_to_fid
+from stages.storage.files import read_array
+from stages.storage.images import read_split
+from stages.storage.paths import CLASSIFIER, REFERENCE
+from stages.storage.pixels import to_uint8
+from tests.tools.benchmarks.process import age
+from tests.tools.benchmarks.training import build_trainer, describe
 
 
 def main() -> None:
@@ -31,23 +33,24 @@ def main() -> None:
     asked = parser.parse_args()
     params, train = load(), read_split("train")
     variant = params.variant(asked.variant)
-    engine = build_engine(params, asked.variant, train, variant.seeds[0])
-    device = engine.device
+    trainer = build_trainer(params, asked.variant, train, params.training.seeds[0])
+    device = trainer.device
     classifier = load_classifier(CLASSIFIER, device)
     validation = read_array(REFERENCE / "validation_features.npy")
     total = getattr(variant.images, params.budget)
-    wanted = torch.arange(asked.samples, device=device) % train.classes
+    wanted = torch.arange(asked.samples, device=device) % len(train.classes)
     print(f"{asked.variant}, {params.budget} budget, on {describe(params)}")
     before_first_step = age()
     trained = 0.0
     looks = 0
     started = time.perf_counter()
-    for seen in engine.play(total):
+    for seen in trainer.train(total):
         if seen * asked.looks < total * (looks + 1):
             continue
         looks = seen * asked.looks // total
         trained += time.perf_counter() - started
-        samples = to_uint8(engine.game.sample(engine.average, wanted, engine.batches.images, seed=params.sample.seed))
+        average, data = trainer.ema.module, trainer.batches.images
+        samples = to_uint8(trainer.gan.sample(average, wanted, data, seed=params.sample.seed))
         features, _ = images_to_features(classifier, samples.cpu().numpy(), device)
         fid = features_to_fid(features, validation)
         print(f"{seen:,} images, {trained:.1f} s: FID {fid:.2f}", flush=True)

@@ -1,7 +1,7 @@
-"""Images a second of training: the usual loop, the engine, and the machine's limit, in one process.
+"""Images a second of training: the usual loop, the trainer, and the machine's limit, in one process.
 
 The three take turns, so that a machine that slows down slows all of them; the ratios are medians over the turns.
-What the engine sets for the whole process (threads, memory that is kept) serves the usual loop, too.
+What the trainer's stage sets for the whole process (threads, memory that is kept) serves the usual loop, too.
 The limit is the time that a step's matrix products and convolutions would take at the rate of a large matrix
 product: elementwise work, memory and everything else for nothing.
 """
@@ -21,15 +21,16 @@ from typing import Any
 import pandas as pd
 import torch
 
-from stages.adversarial.batches import Batches
-from stages.adversarial.engine import Engine
-from stages.adversarial.parts import build_parts
-from stages.settings.params import Params, load
-from stages.support.device import prepare
-from stages.support.images import Split, read_split
-from tests.benchmarks.arithmetic import MatrixOperations, gemm_rate
-from tests.benchmarks.process import forget_peak, peak, run_apart
-from tests.benchmarks.usual_loop import UsualLoop
+from stages import train as training_stage
+from stages.config.params import Params, load
+from stages.contracts.gan import GAN
+from stages.storage.images import Split, read_split
+from stages.training.device import prepare
+from stages.training.schedules import instance_noise
+from stages.training.trainer import Trainer
+from tests.tools.benchmarks.arithmetic import MatrixOperations, gemm_rate
+from tests.tools.benchmarks.process import forget_peak, peak, run_apart
+from tests.tools.benchmarks.usual_loop import UsualLoop
 
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = ["mlp", "mlp_dropout", "mlp_batchnorm", "conv", "dcgan", "cgan", "wgan_gp"]
@@ -44,52 +45,51 @@ class Row:
     variant: str
     precision: str
     usual: float
-    engine: float
+    trainer: float
     limit: float
-    engine_to_usual: float
-    engine_to_limit: float
+    trainer_to_usual: float
+    trainer_to_limit: float
     quick: float
     full: float
-    memory: float  # of engine and game (a translator's outlines too), at its highest, beyond libraries and images
+    memory: float  # of trainer and GAN (a translator's outlines too), at its highest, beyond libraries and images
 
 
-def build(params: Params, name: str, train: Split, seed: int = 0) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """A variant's game, freshly initialised, and the uint8 images and labels that it trains on."""
-    prepare(params, seed)
-    parts = build_parts(name, params.variant(name))
-    rules = parts.pop("game")
-    game = rules.build(**parts, image_shape=train.image_shape, classes=train.classes)
-    images = rules.training_images(torch.from_numpy(train.images))
-    return game, images, torch.from_numpy(train.labels)[: len(images)]
+def build(params: Params, name: str, train: Split) -> tuple[GAN, torch.Tensor, torch.Tensor]:
+    """A variant's GAN, freshly initialised, and the uint8 images and labels that it trains on."""
+    prepare(params, 0)
+    components = params.variant(name).components()
+    options = components.pop("gan")
+    gan = options.build(**components, image_shape=train.image_shape, classes=len(train.classes))
+    images = options.training_images(torch.from_numpy(train.images))
+    return gan, images, torch.from_numpy(train.labels)[: len(images)]
 
 
-def build_engine(params: Params, name: str, train: Split, seed: int = 0) -> Engine:
-    """The engine of a new training."""
-    game, images, labels = build(params, name, train, seed)
-    variant = params.variant(name)
-    return Engine(game, Batches(images, labels, variant.batch_size), variant)
+def build_trainer(params: Params, name: str, train: Split, seed: int = 0) -> Trainer:
+    """The trainer of a new training, as the stage builds it."""
+    return training_stage.build_trainer(params, params.variant(name), train, prepare(params, seed))
 
 
 def usual_steps(params: Params, name: str, train: Split) -> Iterator[None]:
-    """One round of the usual loop a step, all moments of a training in turn."""
-    game, images, labels = build(params, name, train)
-    loop = UsualLoop(game, images.numpy(), labels.numpy(), params.variant(name))
+    """The usual loop's steps, at all moments of a training in turn."""
+    gan, images, labels = build(params, name, train)
+    loop = UsualLoop(gan, images.numpy(), labels.numpy(), params.variant(name))
     for progress in moments():
-        game.begin(progress)
+        gan.noise_std = instance_noise(progress, gan.options.noise_std, gan.options.noise_until)
+        gan.on_step_start(progress)
         loop.step()
         yield
 
 
-def engine_steps(params: Params, name: str, train: Split) -> Iterator[None]:
-    """One round of the engine a step, its scalars read as often as a training does."""
-    engine = build_engine(params, name, train)
+def trainer_steps(params: Params, name: str, train: Split) -> Iterator[None]:
+    """The trainer's steps, its scalars read as often as a training does."""
+    trainer = build_trainer(params, name, train)
     variant = params.variant(name)
-    steps_a_reading = max(1, variant.images.quick // variant.batch_size // params.curves.points)
+    steps_a_reading = max(1, variant.images.quick // variant.batch_size // params.training.log_steps)
     for index, progress in enumerate(moments()):
-        engine.game.begin(progress)
-        engine.step()
+        trainer.follow_schedules(progress)
+        trainer.step()
         if index % steps_a_reading == 0:
-            engine.read_scalars()
+            trainer.read_scalars()
         yield
 
 
@@ -112,32 +112,32 @@ def rate(steps: Iterator[None], batch_size: int, seconds: float) -> float:
 def measure(params: Params, name: str, train: Split, turns: int, seconds: float) -> Row:
     """Take turns, and compare."""
     variant = params.variant(name)
-    dtype = torch.bfloat16 if variant.precision == "bfloat16" else torch.float32
-    engine = engine_steps(params, name, train)
-    _warm_up(engine)
+    dtype = torch.bfloat16 if params.training.precision == "bfloat16" else torch.float32
+    trainer = trainer_steps(params, name, train)
+    _warm_up(trainer)
     with MatrixOperations() as operations:
         for _ in range(4 * CYCLE):
-            next(engine)
+            next(trainer)
     operations_an_image = operations.count / (4 * CYCLE) / variant.batch_size
     usual = usual_steps(params, name, train)
     _warm_up(usual)
     rates = []
-    loops = {"usual": usual, "engine": engine}
+    loops = {"usual": usual, "trainer": trainer}
     for _ in range(turns):
         limit_before = gemm_rate(dtype)
         found = {loop: rate(steps, variant.batch_size, seconds) for loop, steps in loops.items()}
         limit = (limit_before + gemm_rate(dtype)) / 2 / operations_an_image
-        rates.append((found["usual"], found["engine"], limit))
+        rates.append((found["usual"], found["trainer"], limit))
         loops = dict(reversed(loops.items()))  # a machine that slows down should slow both as often
     a, b, c = (statistics.median(column) for column in zip(*rates, strict=True))
     return Row(
         variant=name,
-        precision=variant.precision,
+        precision=params.training.precision,
         usual=a,
-        engine=b,
+        trainer=b,
         limit=c,
-        engine_to_usual=statistics.median(b / a for a, b, _ in rates),
-        engine_to_limit=statistics.median(b / c for _, b, c in rates),
+        trainer_to_usual=statistics.median(b / a for a, b, _ in rates),
+        trainer_to_limit=statistics.median(b / c for _, b, c in rates),
         quick=variant.images.quick / b,
         full=variant.images.full / b,
         memory=measure_memory(name),
@@ -146,7 +146,7 @@ def measure(params: Params, name: str, train: Split, turns: int, seconds: float)
 
 def measure_memory(name: str) -> float:
     """MiB, in a new process: a warm one would reuse what earlier variants left."""
-    return float(run_apart("tests.benchmarks.training", "--memory", name))
+    return float(run_apart("tests.tools.benchmarks.training", "--memory", name))
 
 
 def _warm_up(steps: Iterator[None]) -> None:
@@ -158,10 +158,10 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "variant": ("variant", str),
     "precision": ("precision", str),
     "usual": ("usual loop (a)", "{:,.0f}".format),
-    "engine": ("engine (b)", "{:,.0f}".format),
+    "trainer": ("trainer (b)", "{:,.0f}".format),
     "limit": ("limit (c)", "{:,.0f}".format),
-    "engine_to_usual": ("b/a", "{:.2f}".format),
-    "engine_to_limit": ("b/c", "{:.2f}".format),
+    "trainer_to_usual": ("b/a", "{:.2f}".format),
+    "trainer_to_limit": ("b/c", "{:.2f}".format),
     "quick": ("quick, s", "{:,.0f}".format),
     "full": ("full, s", "{:,.0f}".format),
     "memory": ("memory, MiB", "{:,.0f}".format),
@@ -200,13 +200,13 @@ def main() -> None:
     params, train = load(), read_split("train")
     if asked.memory:
         before = forget_peak()
-        _warm_up(engine_steps(params, asked.memory, train))
+        _warm_up(trainer_steps(params, asked.memory, train))
         print(peak() - before)
         return
     rows = []
     for name in asked.variants or VARIANTS:
         rows.append(measure(params, name, train, asked.turns, asked.seconds))
-        print(f"{name}: b/a {rows[-1].engine_to_usual:.2f}, b/c {rows[-1].engine_to_limit:.2f}", flush=True)
+        print(f"{name}: b/a {rows[-1].trainer_to_usual:.2f}, b/c {rows[-1].trainer_to_limit:.2f}", flush=True)
     table = to_markdown(rows, describe(params))
     print("\n" + table)
     if not asked.variants:

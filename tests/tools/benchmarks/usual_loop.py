@@ -1,8 +1,8 @@
-"""The loop of most public GAN code, around the same game: what the engine is measured against.
+"""The loop of most public GAN code, around the same GAN: what the trainer is measured against.
 
 A DataLoader over PIL images (without workers, its default: two cores are busy already), torch's optimisers as they
 come, losses read with `.item()` in every step, all gradients computed whether or not anyone steps on them, a spectral
-norm's power iteration in every pass, the average one weight after the other. Real images and fakes have a pass each,
+norm's power iteration in every pass, the EMA one weight after the other. Real images and fakes have a pass each,
 and so have the images that a translator translates and those that the identity loss looks at.
 """
 
@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from stages.adversarial.game import Game
-from stages.games.cyclegan import TranslationGame, Translations
-from stages.settings.params import Adam, RMSprop, Variant
+from stages.config.params import Adam, RMSprop, Variant
+from stages.contracts.gan import GAN
+from stages.gans.cyclegan import CycleGAN, Translations
 
 
 class PictureSet(Dataset[tuple[Tensor, int]]):
-    """PIL images, transformed one by one as torchvision's MNIST does; of several channels each is a picture."""
+    """PIL images, transformed one by one as torchvision's MNIST does; of several channels or domains each is one."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images, self.labels = images, labels
@@ -34,49 +34,51 @@ class PictureSet(Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """(channels, height, width) in [-1, 1], and a label."""
-        pictures = [self.transform(Image.fromarray(channel)) for channel in self.images[index]]
-        return pictures[0] if len(pictures) == 1 else torch.cat(pictures), int(self.labels[index])
+        """([domains,] channels, height, width) in [-1, 1], and a label."""
+        shape = self.images.shape[1:]
+        pictures = [self.transform(Image.fromarray(channel)) for channel in self.images[index].reshape(-1, *shape[-2:])]
+        image = pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+        return image.reshape(shape), int(self.labels[index])
 
 
 class UsualLoop:
-    """Trains a game; `step` takes one round as the engine's does."""
+    """Trains a GAN; `step` does what the trainer's does."""
 
-    def __init__(self, game: Game, images: np.ndarray, labels: np.ndarray, variant: Variant) -> None:
-        self.game = game.train()
-        game.judges_one_by_one = False  # real images and fakes in two passes
-        if isinstance(game, TranslationGame):
-            game.translate = partial(_translate, game)  # type: ignore[method-assign]
-        self.average = copy.deepcopy(game.generator)
+    def __init__(self, gan: GAN, images: np.ndarray, labels: np.ndarray, variant: Variant) -> None:
+        self.gan = gan.train()
+        gan.per_sample = False  # real images and fakes in two passes
+        if isinstance(gan, CycleGAN):
+            gan.translate = partial(_translate, gan)  # type: ignore[method-assign]
+        self.ema = copy.deepcopy(gan.generator)
         self.critic_steps = variant.critic_steps
         self.decay = 0.5 ** (variant.batch_size / variant.ema_halflife_images)
         self.loader = DataLoader(PictureSet(images, labels), variant.batch_size, shuffle=True, drop_last=True)
         self.batches = iter(self.loader)
-        self.generator_optimizer = _optimizer(variant.generator_optimizer, game.generator)
-        self.discriminator_optimizer = _optimizer(variant.discriminator_optimizer, game.discriminator)
+        self.generator_optimizer = _optimizer(variant.optimizers.generator, gan.generator)
+        self.discriminator_optimizer = _optimizer(variant.optimizers.discriminator, gan.discriminator)
         self.discriminator_losses: list[float] = []
         self.generator_losses: list[float] = []
 
     def step(self) -> None:
-        """One round of the game."""
+        """Steps of the discriminator, then one of the generator."""
         for _ in range(self.critic_steps):
             real, labels = self.next_batch()
             self.discriminator_optimizer.zero_grad()
-            loss = self.game.discriminator_loss(real, labels).loss
+            loss = self.gan.discriminator_loss(real, labels).loss
             loss.backward()
             self.discriminator_optimizer.step()
-            self.game.after_discriminator_step()
+            self.gan.after_discriminator_step()
             self.discriminator_losses.append(loss.item())
 
         self.generator_optimizer.zero_grad()
-        loss = self.game.generator_loss(real, labels).loss
+        loss = self.gan.generator_loss(real, labels).loss
         loss.backward()
         self.generator_optimizer.step()
         self.generator_losses.append(loss.item())
         with torch.no_grad():
-            for averaged, latest in zip(self.average.parameters(), self.game.generator.parameters(), strict=True):
-                averaged.mul_(self.decay).add_(latest, alpha=1 - self.decay)
-            for kept, buffer in zip(self.average.buffers(), self.game.generator.buffers(), strict=True):
+            for average, latest in zip(self.ema.parameters(), self.gan.generator.parameters(), strict=True):
+                average.mul_(self.decay).add_(latest, alpha=1 - self.decay)
+            for kept, buffer in zip(self.ema.buffers(), self.gan.generator.buffers(), strict=True):
                 kept.copy_(buffer)
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
@@ -89,16 +91,16 @@ class UsualLoop:
         return real, labels
 
 
-def _translate(game: TranslationGame, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
+def _translate(gan: CycleGAN, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
     """A pass for each domain, and another for the identity loss."""
-    to_digits = partial(game.generator.translate, target="digits")
-    to_outlines = partial(game.generator.translate, target="outlines")
+    to_digits = partial(gan.generator.translate, target="digits")
+    to_outlines = partial(gan.generator.translate, target="outlines")
     made = to_digits(outlines), to_outlines(digits)
-    is_looked_at = with_identity and game.rules.identity_weight > 0
+    is_looked_at = with_identity and gan.options.identity_weight > 0
     return Translations(*made, *((to_digits(digits), to_outlines(outlines)) if is_looked_at else made))
 
 
-def _optimizer(options: Adam | RMSprop, player: torch.nn.Module) -> torch.optim.Optimizer:
+def _optimizer(options: Adam | RMSprop, network: torch.nn.Module) -> torch.optim.Optimizer:
     if isinstance(options, Adam):
-        return torch.optim.Adam(player.parameters(), options.learning_rate, betas=(options.betas[0], options.betas[1]))
-    return torch.optim.RMSprop(player.parameters(), options.learning_rate, options.smoothing)
+        return torch.optim.Adam(network.parameters(), options.learning_rate, betas=(options.betas[0], options.betas[1]))
+    return torch.optim.RMSprop(network.parameters(), options.learning_rate, options.alpha)
