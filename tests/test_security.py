@@ -1,4 +1,4 @@
-"""What the pipeline reads cannot run code, and what the README starts is seen from this machine alone."""
+"""What the pipeline reads cannot run code, and what its documentation starts is seen from this machine alone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ import pytest
 import torch
 
 from stages import preprocess
-from stages.adversarial.checkpoints import Checkpoints
-from stages.evaluate import read_samples
-from stages.fetch import MNIST
-from stages.sample import load_generator
-from stages.scoring.features import load_classifier
-from stages.scoring.inception import load_inception
-from stages.settings.errors import StageError
-from stages.settings.params import Inception, load
-from stages.support.files import RAW, read_array, read_json, write_array, write_bytes, write_json
-from stages.support.images import read_split
-from stages.support.weights import read_tensors
+from stages.config.errors import StageError
+from stages.config.params import Inception, load
+from stages.datasets.mnist import MNIST
+from stages.evaluate import read_labels, read_samples
+from stages.evaluation.feature_network import load_classifier
+from stages.evaluation.inception import load_inception
+from stages.sampling.loading import load_generator
+from stages.storage.files import read_array, read_json, write_bytes, write_json
+from stages.storage.images import Split, read_split, write_split
+from stages.storage.paths import RAW
+from stages.storage.weights import read_tensors
+from stages.training.checkpoints import Checkpoints
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
@@ -45,7 +46,7 @@ def test_no_stage_unpickles() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             if isinstance(node, ast.ImportFrom):
                 names.append(node.module or "")
-                assert "load" not in names or node.module in ("safetensors.torch", "stages.settings.params"), file
+                assert "load" not in names or node.module in ("safetensors.torch", "stages.config.params"), file
             assert not UNPICKLERS & {name.split(".")[0] for name in names}, file
             if not isinstance(node, ast.Call):
                 continue
@@ -83,23 +84,24 @@ def plant_classifier(content: bytes) -> Path:
 
 
 def plant_model(content: bytes) -> Path:
-    variant = load(ROOT / "params.yaml").variants["mlp"].model_dump()
-    write_json(Path("model/config.json"), {"variant": variant, "image_shape": [1, 8, 8], "classes": 3})
+    components = load(ROOT / "params.yaml").variants["mlp"].components()
+    variant = {role: component.model_dump() for role, component in components.items()}
+    config = {"variant": variant, "image_shape": [1, 8, 8], "classes": ["a", "b", "c"]}
+    write_json(Path("model/config.json"), config)
     write_bytes(Path("model/generator.safetensors"), content)
     return Path("model")
 
 
 def plant_split(content: bytes, victim: str) -> str:
-    write_array(Path("data/processed/train/images.npy"), np.zeros((3, 1, 8, 8), np.uint8))
-    write_array(Path("data/processed/train/labels.npy"), np.arange(3))
+    write_split("train", Split(np.zeros((3, 1, 8, 8), np.uint8), np.arange(3), ("a", "b", "c")))
     write_bytes(Path("data/processed/train") / victim, content)
     return "train"
 
 
-def preprocess_planted(content: bytes) -> None:
-    for name in MNIST:
+def preprocess_planted(content: bytes, dataset: str, *names: str) -> None:
+    for name in names:
         write_bytes(RAW / name, content)
-    preprocess.main(load(ROOT / "params.yaml"))
+    preprocess.main(load(ROOT / "params.yaml").model_copy(update={"dataset": dataset}))
 
 
 def read_inception(content: bytes) -> None:
@@ -121,10 +123,13 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "the classifier": lambda content: load_classifier(plant_classifier(content), CPU),
     "training images": lambda content: read_split(plant_split(content, "images.npy")),
     "labels": lambda content: read_split(plant_split(content, "labels.npy")),
+    "names of classes": lambda content: read_split(plant_split(content, "classes.json")),
     "samples": lambda content: read_samples(plant(content), (1, 8, 8)),
+    "labels of samples": lambda content: read_labels(plant(content), 3, 3),
     "features": lambda content: read_array(plant(content)),
     "a description": lambda content: read_json(plant(content)),
-    "raw data": preprocess_planted,
+    "raw data": lambda content: preprocess_planted(content, "mnist", *dict(MNIST.files)),
+    "a picture": lambda content: preprocess_planted(content, "image_folder", "cats/1.png", "dogs/1.png"),
 }
 
 
@@ -155,8 +160,9 @@ def test_a_pickle_in_the_place_of_a_checkpoint_is_passed_over(
     assert not Path("owned").exists()
 
 
-def test_every_server_of_the_readme_is_seen_from_this_machine_alone() -> None:
-    lines = [line for file in ("README.md", "Makefile") for line in (ROOT / file).read_text().splitlines()]
+def test_every_server_that_is_documented_is_seen_from_this_machine_alone() -> None:
+    files = [ROOT / "README.md", ROOT / "Makefile", *(ROOT / "docs").glob("*.md")]
+    lines = [line for file in files for line in file.read_text().splitlines()]
     servers = [line for line in lines if re.search(r"mlflow (ui|server|models serve)", line)]
     assert len(servers) >= 2
     for line in servers:

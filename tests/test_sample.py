@@ -1,0 +1,134 @@
+"""Sample: what is drawn, and from which checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from stages import sample, train
+from stages.config.errors import StageError
+from stages.config.params import Params
+from stages.evaluation.feature_network import FeatureNetwork, images_to_features, load_classifier
+from stages.sampling.loading import load_generator
+from stages.storage.files import read_array, read_json, write_array, write_bytes, write_json
+from stages.storage.images import read_split
+from stages.storage.paths import CLASSIFIER, CONFIG, REFERENCE, WEIGHTS
+from stages.storage.pixels import to_float, to_outlines, to_uint8
+from stages.storage.weights import weights_to_bytes
+
+CPU = torch.device("cpu")
+ALWAYS = {"images", "checkpoint", "snapshot_features", "snapshot_logits"}
+
+
+@pytest.fixture
+def params(small_params: Params) -> Params:
+    """The small data set's parameters, with a classifier of random weights beside it."""
+    torch.manual_seed(0)
+    shape = {"channels": 3, "height": 12, "width": 12, "base": 2, "features": 4, "classes": 4}
+    write_bytes(CLASSIFIER / WEIGHTS, weights_to_bytes(FeatureNetwork(**shape)))
+    write_json(CLASSIFIER / CONFIG, {"network": shape})
+    return small_params
+
+
+def test_the_last_snapshot_is_what_the_saved_generator_draws(params: Params) -> None:
+    train.main(params, "cgan")
+    drawing = params.sample.model_copy(update={"count": 5, "seed": params.training.snapshot_seed})
+    sample.main(params.model_copy(update={"sample": drawing}), "cgan")
+    images = read_array(Path("data/samples/cgan/images.npy"))
+    assert np.array_equal(images, load_file("models/cgan/snapshots.safetensors")["samples"][-1])
+    assert read_json(Path("data/samples/cgan/checkpoint.json")) == {"images": 40, "rule": "last"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("cgan", "labels"), ("infogan", "codes"), ("mlp", None)])
+def test_what_was_asked_for_is_written_where_it_counts(params: Params, name: str, kind: str | None) -> None:
+    train.main(params, name)
+    sample.main(params, name)
+    folder = Path("data/samples") / name
+    images = read_array(folder / "images.npy")
+    assert (images.shape, images.dtype) == ((11, 3, 12, 12), np.uint8)
+    assert {path.stem for path in folder.iterdir()} == ALWAYS | ({kind} if kind else set())
+    if kind:
+        assert read_array(folder / f"{kind}.npy").tolist() == [index % 4 for index in range(11)]
+    pictures = {path.stem for path in (Path("metrics") / name / "pictures").iterdir()}
+    assert pictures == {"samples"} | ({"sweep_category", "sweep_code_1", "sweep_code_2"} if kind == "codes" else set())
+
+
+def test_features_of_snapshots_are_the_classifiers(params: Params) -> None:
+    train.main(params, "mlp")
+    sample.main(params, "mlp")
+    snapshots = load_file("models/mlp/snapshots.safetensors")["samples"]
+    features, logits = (read_array(Path(f"data/samples/mlp/snapshot_{kind}.npy")) for kind in ("features", "logits"))
+    assert (features.shape, logits.shape) == ((2, 5, 4), (2, 5, 4))
+    expected = images_to_features(load_classifier(CLASSIFIER, CPU), snapshots[0], CPU)
+    assert np.array_equal(features[0], expected[0])
+    assert np.array_equal(logits[0], expected[1])
+
+
+def test_a_translator_translates_test_images_both_ways_and_back(params: Params) -> None:
+    train.main(params, "cyclegan")
+    sample.main(params, "cyclegan")
+    made = ("images", "outlines", "cycled_images", "cycled_outlines")
+    arrays = {name: read_array(Path(f"data/samples/cyclegan/{name}.npy")) for name in (*made, "labels")}
+    assert {key: array.shape for key, array in arrays.items()} == dict.fromkeys(made, (11, 3, 12, 12)) | {
+        "labels": (11,)
+    }
+    translator = load_generator(Path("models/cyclegan"), CPU).eval()
+    test = read_split("test")
+    assert arrays["labels"].tolist() == test.labels[:11].tolist()
+    digits = to_float(torch.from_numpy(test.images[:11]))
+    translate = translator.get_submodule("to_digits"), translator.get_submodule("to_outlines")
+    with torch.no_grad():
+        images, outlines = translate[0](to_outlines(digits)), translate[1](digits)
+        cycled_images, cycled_outlines = translate[0](outlines), translate[1](images)
+    expected = dict(zip(made, (images, outlines, cycled_images, cycled_outlines), strict=True))
+    for key, value in expected.items():
+        assert np.abs(arrays[key].astype(int) - to_uint8(value).numpy()).max() <= 1, key
+    assert {path.stem for path in Path("metrics/cyclegan/pictures").iterdir()} == {"samples", "translations"}
+
+
+def test_a_model_that_does_not_fit_its_config_is_refused(params: Params) -> None:
+    train.main(params, "mlp")
+    weights = Path("models/mlp/generator.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(StageError, match=r"generator\.safetensors"):
+        sample.main(params, "mlp")
+
+
+def test_each_seed_is_drawn_as_it_would_be_alone(params: Params) -> None:
+    def with_seeds(*seeds: int) -> Params:
+        return params.model_copy(update={"training": params.training.model_copy(update={"seeds": list(seeds)})})
+
+    images, alone = Path("data/samples/mlp/images.npy"), {}
+    for seed in (3, 5):
+        train.main(with_seeds(seed), "mlp")
+        sample.main(params, "mlp")
+        alone[seed] = images.read_bytes()
+    train.main(with_seeds(3, 5), "mlp")
+    sample.main(params, "mlp")
+    assert images.read_bytes() == alone[3] != alone[5]
+    assert (images.parent / "seed_5" / images.name).read_bytes() == alone[5]
+    assert Path("metrics/mlp/pictures/seed_5/samples.png").exists()
+
+
+def test_the_best_checkpoint_is_the_snapshot_nearest_to_validation_images(params: Params) -> None:
+    """Validation images are made to look like the first of two snapshots, so that it is the best, not the last."""
+    best = params.model_copy(update={"training": params.training.model_copy(update={"checkpoint": "best"})})
+    train.main(best, "dcgan")
+    snapshots = load_file("models/dcgan/snapshots.safetensors")
+    last = load_file("models/dcgan/generator.safetensors")
+    assert all(np.array_equal(snapshots[f"generator.{key}"][-1], value) for key, value in last.items())
+    features, _ = images_to_features(load_classifier(CLASSIFIER, CPU), snapshots["samples"][0], CPU)
+    write_array(REFERENCE / "validation_features.npy", features)
+    sample.main(best, "dcgan")
+    assert read_json(Path("data/samples/dcgan/checkpoint.json")) == {"images": 24, "rule": "best"}
+    drawn = read_array(Path("data/samples/dcgan/images.npy"))
+    labels = torch.arange(11) % 4
+    generator = load_generator(Path("models/dcgan"), CPU, 24)
+    expected = generator.sample(labels, seed=params.sample.seed, truncation=params.sample.truncation)
+    assert np.array_equal(drawn, to_uint8(expected).numpy())
+    sample.main(params, "dcgan")
+    assert not np.array_equal(drawn, read_array(Path("data/samples/dcgan/images.npy")))
