@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stages.reporting.summary import Records
-from stages.scoring.score import REFERENCE_QUANTILE
+from stages.scoring.score import REAL_QUANTILE
 
 BLIND_SHARE = 0.25  # of an image: with a smaller receptive field a discriminator cannot judge the whole
 COLLAPSED = 0.25  # of real images' recall, below which modes are missing
@@ -36,8 +36,8 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
     if evidence := find_collapse(scores):
         yield f"mode collapse: {', '.join(evidence)}."
     copies = max(scores[f"copies_{space}"]["value"] for space in ("pixels", "features"))
-    if copies > REPEATED * REFERENCE_QUANTILE:
-        yield f"{copies:.1%} of its samples are likely copies of training images. Expect {REFERENCE_QUANTILE:.0%}."
+    if copies > REPEATED * REAL_QUANTILE:
+        yield f"{copies:.1%} of its samples are likely copies of training images. Expect {REAL_QUANTILE:.0%}."
     if training["gradient_left"] < VANISHED:
         yield (
             f"its discriminator has won: the generator's gradient norm fell to {training['gradient_left']:.1g} of its "

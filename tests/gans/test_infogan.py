@@ -1,0 +1,85 @@
+"""Codes that the discriminator reads off images: losses by hand, and what pictures of them show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from tests.builders import build_gan
+
+
+def build(**options: Any) -> Any:
+    return build_gan("infogan", gan=options)
+
+
+def log_share(outputs: Tensor, chosen: Tensor) -> Tensor:
+    """Mean log of the softmax probability of what was chosen, written out."""
+    exponentials = outputs.exp()
+    probabilities = exponentials / exponentials.sum(dim=1, keepdim=True)
+    return torch.stack([row[index] for row, index in zip(probabilities, chosen, strict=True)]).log().mean()
+
+
+def test_infogan_reads_the_codes_that_the_fakes_were_made_from() -> None:
+    gan = build(category_weight=2.0, code_weight=3.0)
+    gan.train()
+    fakes = gan.generate(torch.zeros(6, dtype=torch.int64))
+    categories, codes = fakes.latent[:, -12:-2], fakes.latent[:, -2:]
+    outputs = torch.randn(6, 13)
+    auxiliary = gan.generator_auxiliary_losses(outputs, fakes, torch.zeros(6))
+    expected = -2 * log_share(outputs[:, 1:11], categories.argmax(dim=1))
+    assert auxiliary["generator_category_loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+    squares = 3 * ((outputs[:, 11:] - codes) ** 2).mean()
+    assert auxiliary["generator_code_loss"].item() == pytest.approx(squares.item(), rel=1e-4)
+    perfect = torch.cat([torch.zeros(6, 1), categories * 50, codes], dim=1)
+    assert sum(gan.discriminator_auxiliary_losses(perfect, perfect, fakes, torch.zeros(6)).values()) < 1e-4
+
+
+def test_infogans_categories_are_random_in_training_and_asked_for_in_samples() -> None:
+    gan = build()
+    generator: Any = gan.generator
+    labels = torch.full((4000,), 3)
+    generator.train()
+    drawn = generator.latent(labels)
+    counts = drawn[:, -12:-2].sum(dim=0)
+    assert (counts - 400).abs().max() < 100  # the data's labels do not leak
+    assert drawn[:, -2:].abs().max() <= 1
+    generator.eval()
+    assert torch.equal(generator.latent(labels)[:, -12:-2], one_hot(labels, 10).float())
+
+
+def test_a_sweep_changes_its_code_and_nothing_else() -> None:
+    gan = build()
+    generator: Any = gan.generator
+    latents: list[Tensor] = []
+    generator.inner.register_forward_hook(lambda _module, given, _out: latents.append(given[0]))
+    pictures = generator.pictures(seed=0)
+    assert list(pictures) == ["sweep_category", "sweep_code_1", "sweep_code_2"]
+    category, first, second = (latent.unflatten(0, (10, 10)) for latent in latents)
+    noise = slice(0, 64)
+    for swept in (category, first, second):
+        assert torch.equal(swept[:, :, noise], swept[:, :1, noise].expand(-1, 10, -1))
+    assert torch.equal(category[0, :, 64:74], torch.eye(10))
+    assert torch.allclose(first[4, :, 74], torch.linspace(-1, 1, 10))
+    assert torch.equal(first[:, :, 75], second[:, :1, 75].expand(-1, 10) * 0 + first[:, :1, 75])
+    assert torch.allclose(second[4, :, 75], torch.linspace(-1, 1, 10))
+
+
+def test_a_discriminator_that_learns_to_read_codes_pulls_the_generator_along() -> None:
+    gan = build()
+    gan.train()
+    fakes: Fakes = gan.generate(torch.zeros(8, dtype=torch.int64))
+    outputs = gan.discriminate(fakes.images, torch.zeros(8, dtype=torch.int64))
+    sum(gan.generator_auxiliary_losses(outputs, fakes, torch.zeros(8)).values(), torch.zeros(())).backward()
+    start = next(gan.generator.parameters())
+    assert start.grad is not None
+    assert start.grad.abs().max() > 0
+
+
+def test_infogan_has_room_for_its_codes_beside_the_networks_latents() -> None:
+    generator = build().generator
+    assert isinstance(generator, infogan.CodedGenerator)
+    assert generator.latent(torch.arange(3)).shape == (3, 64 + 10 + 2)
