@@ -11,10 +11,14 @@ import pytest
 import torch
 
 from stages import classifier, evaluate, reference, report, sample, train
-from stages.scoring.features import FeatureNetwork
-from stages.settings.errors import StageError
-from stages.settings.params import Params, load
-from stages.support.files import PROCESSED, read_json, write_array
+from stages.config.errors import StageError
+from stages.config.params import Params, load
+from stages.contracts.generator import to_pixels
+from stages.evaluation import evaluator
+from stages.evaluation.feature_network import FeatureNetwork
+from stages.scoring.seeds import average_scores
+from stages.storage.files import read_json
+from stages.storage.images import Split, write_split
 
 SEEDS = [3, 5]
 
@@ -37,24 +41,23 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         images = random.integers(0, 80, (150, 1, 12, 12), np.uint8)
         for image, label in zip(images, labels, strict=True):
             image[0, :, 4 * label : 4 * label + 3] = random.integers(150, 256)
-        write_array(PROCESSED / split / "images.npy", images)
-        write_array(PROCESSED / split / "labels.npy", labels)
+        write_split(split, Split(images, labels, ("left", "middle", "right")))
 
     def change(part: Any, **values: Any) -> Any:
         return part.model_copy(update=values)
 
     lengths = change(params.classifier.images, smoke=3200)
-    usefulness = change(params.evaluate.usefulness, images=lengths, real_images=9)
+    downstream = change(params.evaluate.downstream, images=lengths, real_images=9)
     cgan = params.variants["cgan"]
-    variant = change(cgan, batch_size=8, images=change(cgan.images, smoke=640), seeds=SEEDS)
-    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "memorisation_samples": 20}
+    variant = change(cgan, batch_size=8, images=change(cgan.images, smoke=640))
+    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "copies_samples": 20}
     return change(
         params,
         budget="smoke",
         classifier=change(params.classifier, width=4, feature_size=8, batch_size=16, images=lengths),
-        curves=change(params.curves, points=3, snapshots=3, snapshot_images=20, checkpoint="best"),
+        training=change(params.training, seeds=SEEDS, log_steps=3, snapshots=3, snapshot_images=20, checkpoint="best"),
         sample=change(params.sample, count=60),
-        evaluate=change(params.evaluate, usefulness=usefulness, **fewer),
+        evaluate=change(params.evaluate, downstream=downstream, **fewer),
         tracking=change(params.tracking, enabled=False),
         variants={"cgan": variant},
     )
@@ -63,44 +66,39 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
 def test_scores_of_two_seeds_at_their_best_with_a_second_network(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (reference, evaluate):
-        monkeypatch.setattr(module, "load_inception", lambda options, device: Pixels())
+    monkeypatch.setattr(evaluator, "load_inception", lambda options, device: Pixels())
     classifier.main(params)
     reference.main(params)
     for stage in (train, sample, evaluate):
         stage.main(params, "cgan")
     report.main(params)
 
-    evaluation = read_json(Path("data/scores/cgan/evaluation.json"))
-    of_seeds = [model["scores"] for model in evaluation["models"]]
-    assert [model["run"]["seed"] for model in evaluation["models"]] == SEEDS
-    scores = read_json(Path("metrics/cgan/scores.json"))
-    assert scores["fid"] == pytest.approx(np.mean([of_one["fid"] for of_one in of_seeds]))
-    assert len({of_one["fid"] for of_one in of_seeds}) == 2
-    assert scores["fid_infinity_margin"] > 0
-    assert "kid_std_margin" not in scores
-    assert scores["label_accuracy_real"] > 0.9
+    models = read_json(Path("metrics/scores/cgan.json"))["models"]
+    of_seeds = [model["scores"] for model in models]
+    assert [model["run"]["seed"] for model in models] == SEEDS
+    short = read_json(Path("metrics/cgan.json"))
+    fids = [scores["fid"]["value"] for scores in of_seeds]
+    assert short["fid"] == pytest.approx(np.mean(fids))
+    assert len(set(fids)) == 2
+    scores = average_scores(of_seeds)
+    assert scores["fid_infinity"]["ci95"] > 0
+    assert scores["label_accuracy"]["real"] > 0.9
+    assert set(scores["class_share"]["value"]) == {"left", "middle", "right"}
 
     # all that is measured of samples is measured of real images, too
-    measured = {key for key in of_seeds[0] if not key.endswith(("_real", "sample_count"))}
-    without = {key for key in measured if f"{key}_real" not in scores}
-    assert without <= {
-        "label_accuracy_margin",
-        "copies_pixels",
-        "copies_features",
-        "small_set_accuracy",
-        "checkpoint_images",
-    }
-    assert 0 < scores["inception_fid_real"] < scores["inception_fid"]
-    assert scores["inception_recall"] <= scores["inception_recall_real"]
-    assert scores["class_kl_real"] == pytest.approx(0, abs=0.05)
+    without = {name for name, record in scores.items() if "real" not in record}
+    assert len(scores) > 25
+    assert without <= {"copies_pixels", "copies_features"}
+    assert 0 < scores["inception_fid"]["real"] < scores["inception_fid"]["value"]
+    assert scores["inception_recall"]["value"] <= scores["inception_recall"]["real"]
+    assert scores["class_kl"]["real"] == pytest.approx(0, abs=0.05)
 
     # each seed's checkpoint is the one of lowest validation FID, as the curve in scores.csv has it
     with Path("metrics/cgan/scores.csv").open() as file:
         rows = list(csv.DictReader(file))
-    for seed, of_one in zip(SEEDS, of_seeds, strict=True):
+    for seed, model in zip(SEEDS, models, strict=True):
         best = min((row for row in rows if int(row["seed"]) == seed), key=lambda row: float(row["fid"]))
-        assert of_one["checkpoint_images"] == int(best["images"])
+        assert model["checkpoint"] == {"images": int(best["images"]), "rule": "best"}
     assert "mean of 2 seeds" in Path("metrics/report/variants.md").read_text()
 
 
@@ -119,7 +117,7 @@ def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "nowhere.pth" in told
-    scores = read_json(Path("metrics/cgan/scores.json"))
+    scores = read_json(Path("metrics/scores/cgan.json"))["models"][0]["scores"]
     assert {"fid", "classification_accuracy"} <= scores.keys()
     assert not [key for key in scores if key.startswith("inception_fid")]
 
@@ -136,7 +134,6 @@ def test_a_classifier_that_diverges_says_what_to_try(params: Params, monkeypatch
     assert not Path("models").exists()
 
 
-def test_images_that_are_not_finite_end_the_sampling(params: Params) -> None:
-    train.main(params, "cgan")
+def test_images_that_are_not_finite_end_the_sampling() -> None:
     with pytest.raises(StageError, match="not finite"):
-        sample._to_array(torch.full((2, 1, 12, 12), torch.nan))
+        to_pixels(torch.full((2, 1, 12, 12), torch.nan))

@@ -256,9 +256,7 @@ def test_a_variant_is_found_or_the_known_ones_are_listed() -> None:
     params = load(ROOT / "params.yaml")
     assert params.variant("dcgan") is params.variants["dcgan"]
     assert list(params.variants["dcgan"].components()) == ["gan", "network", "objective", "regularizer"]
-    with pytest.raises(
-        ParameterError, match=r"unknown variant 'dcgn' \(did you mean 'dcgan'\?\); expected one of: a"
-    ):
+    with pytest.raises(ParameterError, match=r"unknown variant 'dcgn' \(did you mean 'dcgan'\?\); expected one of: a"):
         params.variant("dcgn")
 
 

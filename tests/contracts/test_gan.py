@@ -13,7 +13,9 @@ from tests.builders import SHAPE, build_gan, real_batch
 
 
 def test_the_losses_are_the_objectives_and_the_penalty() -> None:
-    gan = build_gan("dcgan", gan={"generator_batch": "reused"}, regularizer={"name": "r1", "weight": 5.0, "interval": 1})
+    gan = build_gan(
+        "dcgan", gan={"generator_batch": "reused"}, regularizer={"name": "r1", "weight": 5.0, "interval": 1}
+    )
     images, labels = real_batch()
     losses = gan.discriminator_loss(images, labels)
     scalars = losses.scalars

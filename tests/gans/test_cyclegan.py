@@ -10,24 +10,21 @@ import torch
 from scipy.ndimage import morphological_gradient
 from torch import Tensor
 
-from stages.adversarial.network import InstanceNorm
-from stages.adversarial.parts import build_parts
-from stages.games import cyclegan
-from stages.settings.params import load
-from stages.support.images import to_float, to_outlines
+from stages.gans import cyclegan
+from stages.networks.layers import InstanceNorm
+from stages.storage.pixels import to_float, to_outlines
+from tests.builders import build_gan
 
 SHAPE = (1, 12, 12)
 
 
-def rules_and_game(**changes: Any) -> tuple[cyclegan.Game, cyclegan.TranslationGame]:
-    torch.manual_seed(0)
-    parts = build_parts("cyclegan", load().variants["cyclegan"])
-    rules = parts.pop("game").model_copy(update=changes)
-    return rules, rules.build(**parts, image_shape=SHAPE, classes=10)
+def build(**changes: Any) -> Any:
+    """A CycleGAN of the variant's options, some of them changed."""
+    return build_gan("cyclegan", SHAPE, gan=changes)
 
 
 def batch(count: int = 4) -> tuple[Tensor, Tensor]:
-    images = torch.rand(count, 2, 12, 12, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    images = torch.rand(count, 2, 1, 12, 12, generator=torch.Generator().manual_seed(1)) * 2 - 1
     return images, torch.zeros(count, dtype=torch.int64)
 
 
@@ -41,44 +38,44 @@ def test_outlines_are_scipys_morphological_gradient() -> None:
 
 def test_no_image_is_in_both_domains() -> None:
     images = torch.randint(0, 256, (11, 1, 12, 12), dtype=torch.uint8)
-    rules, _ = rules_and_game()
-    digits, outlines = rules.training_images(images).chunk(2, dim=1)
+    gan = build()
+    digits, outlines = gan.options.training_images(images).unbind(dim=1)
     assert torch.equal(digits, images[:5])
     levels = (to_outlines(to_float(images[5:10])) + 1) * 127.5
     assert torch.equal(outlines, levels.round().to(torch.uint8))
 
 
-def test_both_players_norms_are_instance_norms() -> None:
-    _, game = rules_and_game()
-    for player in (game.generator, game.discriminator):
-        norms = [module for module in player.modules() if "Norm" in type(module).__name__]
+def test_norms_of_both_networks_are_instance_norms() -> None:
+    gan = build()
+    for network in (gan.generator, gan.discriminator):
+        norms = [module for module in network.modules() if "Norm" in type(module).__name__]
         assert norms
         assert {type(norm) for norm in norms} == {InstanceNorm}
 
 
 def test_under_autocast_both_discriminators_see_float32() -> None:
-    _, game = rules_and_game()
+    gan = build()
     seen: list[torch.dtype] = []
-    for discriminator in (game.discriminator.digits, game.discriminator.outlines):
+    for discriminator in (gan.discriminator.digits, gan.discriminator.outlines):
         discriminator.register_forward_pre_hook(lambda _module, arguments: seen.append(arguments[0].dtype))
     real, labels = batch()
     with torch.autocast("cpu", torch.bfloat16):
-        assert game.generator.to_digits(real[:, 1:]).dtype == torch.bfloat16
-        game.discriminator_loss(real, labels)
+        assert gan.generator.to_digits(real[:, 1]).dtype == torch.bfloat16
+        gan.discriminator_loss(real, labels)
         assert len(seen) == 2
-        game.generator_loss(real, labels)
+        gan.generator_loss(real, labels)
     assert len(seen) == 4
     assert set(seen) == {torch.float32}
 
 
-@pytest.mark.parametrize("fakes", ["fresh", "reused"])
+@pytest.mark.parametrize("fakes", ["new", "reused"])
 def test_the_generators_loss_is_the_papers(fakes: str) -> None:
-    _, game = rules_and_game(generator_fakes=fakes, cycle_weight=7.0, identity_weight=3.0)
+    gan = build(generator_batch=fakes, cycle_weight=7.0, identity_weight=3.0)
     real, labels = batch()
-    game.discriminator_loss(real, labels)
-    scalars = game.generator_loss(real, labels)
-    digits, outlines = real.chunk(2, dim=1)
-    g, d = game.generator, game.discriminator
+    gan.discriminator_loss(real, labels)
+    scalars = gan.generator_loss(real, labels)
+    digits, outlines = real.unbind(dim=1)
+    g, d = gan.generator, gan.discriminator
     fake_digits, fake_outlines = g.to_digits(outlines), g.to_outlines(digits)
 
     def distance(one: Tensor, other: Tensor) -> Tensor:
@@ -91,17 +88,17 @@ def test_the_generators_loss_is_the_papers(fakes: str) -> None:
 
 
 def test_the_discriminators_loss_is_that_of_both_and_leaves_the_translators_alone() -> None:
-    _, game = rules_and_game(pool_size=50)
+    gan = build(pool_size=50)
     real, labels = batch()
-    losses = game.discriminator_loss(real, labels)
-    digits, outlines = real.chunk(2, dim=1)
-    g, d = game.generator, game.discriminator
+    losses = gan.discriminator_loss(real, labels)
+    digits, outlines = real.unbind(dim=1)
+    g, d = gan.generator, gan.discriminator
     pairs = [(d.digits, digits, g.to_digits(outlines)), (d.outlines, outlines, g.to_outlines(digits))]
-    expected = [((judge(x) - 1) ** 2).mean() / 2 + (judge(fake) ** 2).mean() / 2 for judge, x, fake in pairs]
+    expected = [((logits(x) - 1) ** 2).mean() / 2 + (logits(fake) ** 2).mean() / 2 for logits, x, fake in pairs]
     assert losses.loss.item() == pytest.approx(torch.stack(expected).sum().item(), rel=1e-5)
     losses.loss.backward()
-    assert all(weight.grad is None for weight in game.generator.parameters())
-    assert all(weight.grad is not None for weight in game.discriminator.parameters())
+    assert all(weight.grad is None for weight in gan.generator.parameters())
+    assert all(weight.grad is not None for weight in gan.discriminator.parameters())
 
 
 def test_the_pool_hands_out_earlier_fakes_half_of_the_time_and_loses_none() -> None:
@@ -120,9 +117,9 @@ def test_the_pool_hands_out_earlier_fakes_half_of_the_time_and_loses_none() -> N
 
 
 def test_samples_on_the_way_are_translations_of_training_outlines() -> None:
-    rules, game = rules_and_game()
-    images = rules.training_images(torch.randint(0, 256, (12, 1, 12, 12), dtype=torch.uint8))
-    samples = game.sample(game.generator, torch.zeros(3, dtype=torch.int64), images, seed=5)
+    gan = build()
+    images = gan.options.training_images(torch.randint(0, 256, (12, 1, 12, 12), dtype=torch.uint8))
+    samples = gan.sample(gan.generator, torch.zeros(3, dtype=torch.int64), images, seed=5)
     with torch.no_grad():
-        expected = game.generator.to_digits(to_float(images[:3, 1:]))
+        expected = gan.generator.to_digits(to_float(images[:3, 1]))
     assert torch.allclose(samples, expected, atol=1e-6)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from stages.gans.infogan import CodedGenerator
 from tests.builders import build_gan
 
 
@@ -71,7 +72,7 @@ def test_a_sweep_changes_its_code_and_nothing_else() -> None:
 def test_a_discriminator_that_learns_to_read_codes_pulls_the_generator_along() -> None:
     gan = build()
     gan.train()
-    fakes: Fakes = gan.generate(torch.zeros(8, dtype=torch.int64))
+    fakes = gan.generate(torch.zeros(8, dtype=torch.int64))
     outputs = gan.discriminate(fakes.images, torch.zeros(8, dtype=torch.int64))
     sum(gan.generator_auxiliary_losses(outputs, fakes, torch.zeros(8)).values(), torch.zeros(())).backward()
     start = next(gan.generator.parameters())
@@ -81,5 +82,5 @@ def test_a_discriminator_that_learns_to_read_codes_pulls_the_generator_along() -
 
 def test_infogan_has_room_for_its_codes_beside_the_networks_latents() -> None:
     generator = build().generator
-    assert isinstance(generator, infogan.CodedGenerator)
+    assert isinstance(generator, CodedGenerator)
     assert generator.latent(torch.arange(3)).shape == (3, 64 + 10 + 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from stages.adversarial.network import InstanceNorm
+from stages.networks.layers import InstanceNorm
 
 
 def test_the_instance_norm_is_torchs() -> None:

@@ -8,15 +8,10 @@ import pytest
 import torch
 from torch.nn.utils import parametrize
 
-from stages.adversarial.batches import Batches
-from stages.adversarial.engine import Engine
-from stages.adversarial.game import Rules
-from stages.adversarial.parts import build_parts
+from stages.config.errors import StageError
 from stages.networks import began, dcgan, mlp
-from stages.settings.errors import StageError
-from stages.settings.params import Params, load
+from tests.builders import PARAMS, build_gan, build_trainer, components
 
-PARAMS: Params = load()
 SHAPE = (1, 28, 28)
 CLASSES = 7
 FIRST_OF_EACH_NETWORK = {variant.network.name: name for name, variant in reversed(PARAMS.variants.items())}
@@ -33,16 +28,6 @@ LATER = {  # weights that the first step cannot move: those behind a factor that
 }
 
 
-def rules_and_parts(name: str, shape: tuple[int, int, int]) -> tuple[Rules, dict[str, Any]]:
-    """A variant's parts, its schedule of resolutions (if it has one) fitted to images of that shape."""
-    parts = build_parts(name, PARAMS.variants[name])
-    if parts["network"].kind == "growing":
-        height = shape[1]
-        fitted = {"resolutions": [height // 4, height // 2, height]}
-        parts["network"] = parts["network"].model_copy(update=fitted)
-    return parts.pop("game"), parts
-
-
 OPTIONS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in PARAMS.variants),
     *(("dcgan", {"discriminator_norm": norm}) for norm in ("none", "batch", "layer", "spectral")),
@@ -51,10 +36,9 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
-def test_a_discriminator_judges_one_by_one_just_where_its_network_says_so(name: str, options: dict[str, Any]) -> None:
+def test_a_discriminator_is_per_sample_just_where_its_network_says_so(name: str, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    _, parts = rules_and_parts(name, SHAPE)
-    network = parts["network"].model_copy(update=options)
+    network = components(name)["network"].model_copy(update=options)
     discriminator = network.discriminator(SHAPE, CLASSES).train()
     for module in discriminator.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -63,38 +47,32 @@ def test_a_discriminator_judges_one_by_one_just_where_its_network_says_so(name: 
     with torch.no_grad(), parametrize.cached():  # of a spectral norm, one power iteration for all
         whole = discriminator(images, labels)
         halves = [discriminator(*half) for half in zip(images.split(4), labels.split(4), strict=True)]
-    assert torch.allclose(whole, torch.cat(halves), atol=1e-5) == network.judges_one_by_one
+    assert torch.allclose(whole, torch.cat(halves), atol=1e-5) == network.per_sample
 
 
 @pytest.mark.parametrize("name", PARAMS.variants)
 def test_steps_in_bfloat16(name: str) -> None:
-    variant = PARAMS.variants[name].model_copy(update={"batch_size": 4, "precision": "bfloat16"})
-    rules, parts = rules_and_parts(name, SHAPE)
-    game = rules.build(**parts, image_shape=SHAPE, classes=CLASSES)
-    images = rules.training_images(torch.randint(0, 256, (16, *SHAPE), dtype=torch.uint8))
-    engine = Engine(game, Batches(images, torch.arange(len(images)) % CLASSES, 4), variant)
+    trainer = build_trainer(name, precision="bfloat16")
     for _ in range(2):  # with and without a lazy penalty
-        engine.step()
-    assert engine.find_broken() == []
+        trainer.step()
+    assert trainer.find_broken() == []
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
-def test_one_step_moves_both_players(name: str, shape: tuple[int, int, int]) -> None:
+def test_one_step_moves_both_networks(name: str, shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
-    variant = PARAMS.variants[name].model_copy(update={"batch_size": 4})
-    rules, parts = rules_and_parts(name, shape)
-    game = rules.build(**parts, image_shape=shape, classes=CLASSES)
-    images = rules.training_images(torch.randint(0, 256, (16, *shape), dtype=torch.uint8))
-    engine = Engine(game, Batches(images, torch.arange(len(images)) % CLASSES, 4), variant)
-    game.begin(0.99)
-    before = {key: value.clone() for key, value in game.state_dict().items()}
-    engine.step()
-    scalars = engine.read_scalars()
+    gan = build_gan(name, shape, CLASSES)
+    trainer = build_trainer(name, gan, shape)
+    trainer.batches.labels %= CLASSES
+    trainer.follow_schedules(0.99)
+    before = {key: value.clone() for key, value in gan.state_dict().items()}
+    trainer.step()
+    scalars = trainer.read_scalars()
     assert set(scalars) >= {"discriminator_loss", "generator_loss", "penalty"}
     assert all(torch.isfinite(torch.tensor(list(scalars.values()))))
     still = [
         key
-        for key, parameter in game.named_parameters()
+        for key, parameter in gan.named_parameters()
         if "weight" in key and torch.equal(parameter, before[key]) and not key.startswith(LATER.get(name, "-"))
     ]
     assert not still  # biases may stand still: a critic's last one cancels out of the Wasserstein distance
@@ -103,21 +81,20 @@ def test_one_step_moves_both_players(name: str, shape: tuple[int, int, int]) -> 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
 def test_samples_have_the_datas_shape_and_range(name: str, shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
-    rules, parts = rules_and_parts(name, shape)
-    game = rules.build(**parts, image_shape=shape, classes=CLASSES)
+    gan = build_gan(name, shape, CLASSES)
     labels = torch.arange(9) % CLASSES
-    training_images = rules.training_images(torch.randint(0, 256, (18, *shape), dtype=torch.uint8))
-    images = game.sample(game.generator, labels, training_images, seed=1)
+    training_images = gan.options.training_images(torch.randint(0, 256, (18, *shape), dtype=torch.uint8))
+    images = gan.sample(gan.generator, labels, training_images, seed=1)
     assert images.shape == (9, *shape)
     assert images.abs().max() <= 1
-    assert game.judge(images, labels).shape[0] == 9
-    for picture in game.generator.pictures(seed=1).values():
+    assert gan.discriminate(images, labels).shape[0] == 9
+    for picture in gan.generator.pictures(seed=1).values():
         assert picture.images.shape[1:] == shape
         assert len(picture.images) % picture.columns == 0
 
 
 def test_samples_of_a_seed_do_not_depend_on_anything_else() -> None:
-    generator = build_parts("dcgan", PARAMS.variants["dcgan"])["network"].generator((1, 28, 28), 10)
+    generator = components("dcgan")["network"].generator((1, 28, 28), 10)
     generator.train()
     labels = torch.zeros(6, dtype=torch.int64)
     first = generator.sample(labels, seed=1)
@@ -131,8 +108,7 @@ def test_samples_of_a_seed_do_not_depend_on_anything_else() -> None:
 @pytest.mark.parametrize("name", ["dcgan", "infogan", "stylegan", "cgan"])
 def test_truncation_draws_samples_together(name: str) -> None:
     torch.manual_seed(0)
-    rules, parts = rules_and_parts(name, (1, 28, 28))
-    generator = rules.generator(parts["network"], (1, 28, 28), 10)
+    generator = build_gan(name).generator
     labels = torch.zeros(32, dtype=torch.int64)
     spread = [
         generator.sample(labels, seed=1, truncation=truncation).std(dim=0).mean().item()
@@ -143,14 +119,14 @@ def test_truncation_draws_samples_together(name: str) -> None:
 
 
 def test_samples_come_from_the_generators_own_latents() -> None:
-    generator = build_parts("mlp", PARAMS.variants["mlp"])["network"].generator((1, 28, 28), 10)
+    generator = components("mlp")["network"].generator((1, 28, 28), 10)
     labels = torch.zeros(3, dtype=torch.int64)
     generator.latent = lambda labels: torch.zeros(len(labels), generator.latent_size)
     images = generator.sample(labels, seed=1)
     assert torch.equal(images[0], images[1])
 
 
-def options(**changes: Any) -> mlp.Network:
+def options(**changes: Any) -> mlp.MLPNetwork:
     base: dict[str, Any] = {
         "name": "mlp",
         "latent_size": 5,
@@ -162,7 +138,7 @@ def options(**changes: Any) -> mlp.Network:
         "dropout": 0.0,
         "label_embedding_size": 0,
     }
-    return mlp.Network(**base | changes)
+    return mlp.MLPNetwork(**base | changes)
 
 
 @pytest.mark.parametrize(("batch_norm", "normalised"), [("none", []), ("inner", [16, 32]), ("all", [8, 16, 32, 784])])
@@ -172,7 +148,7 @@ def test_mlp_normalises_the_layers_it_is_told_to(batch_norm: str, normalised: li
     assert norms == normalised
 
 
-def test_a_conditional_mlp_looks_at_labels_in_both_players() -> None:
+def test_a_conditional_mlp_looks_at_labels_in_both_networks() -> None:
     torch.manual_seed(0)
     network = options(label_embedding_size=3)
     generator, discriminator = network.generator((1, 28, 28), 10), network.discriminator((1, 28, 28), 10)
@@ -182,14 +158,14 @@ def test_a_conditional_mlp_looks_at_labels_in_both_players() -> None:
     same = images[:1].expand(2, -1, -1, -1)
     logits = discriminator(same, torch.tensor([0, 1]))
     assert not torch.allclose(logits[0], logits[1])
-    assert generator.label_role == "class"
-    assert options().generator((1, 28, 28), 10).label_role == "ignored"
+    assert generator.label_meaning == "class"
+    assert options().generator((1, 28, 28), 10).label_meaning == "ignored"
 
 
-def dcgan_options(**changes: Any) -> dcgan.Network:
+def dcgan_options(**changes: Any) -> dcgan.DCGANNetwork:
     base: dict[str, Any] = {"name": "dcgan", "latent_size": 3, "base_channels": 4, "labels": "none"}
     base |= {"generator_norm": "batch", "discriminator_norm": "none", "discriminator_init": "normal"}
-    return dcgan.Network(**base | changes)
+    return dcgan.DCGANNetwork(**base | changes)
 
 
 @pytest.mark.parametrize("labels", ["none", "generator", "both"])
@@ -209,13 +185,13 @@ def test_dcgan_shows_labels_to_those_it_is_told_to(labels: str) -> None:
 @pytest.mark.parametrize("name", ["sngan", "sagan"])
 def test_spectral_norm_leaves_no_layer_a_singular_value_above_one(name: str) -> None:
     torch.manual_seed(0)
-    rules, parts = rules_and_parts(name, (1, 28, 28))
-    game = rules.build(**parts, image_shape=(1, 28, 28), classes=10)
-    players = [game.discriminator, *([game.generator] if name == "sagan" else [])]
-    for player in players:
+    gan = build_gan(name)
+    for network in [gan.discriminator, *([gan.generator] if name == "sagan" else [])]:
         for _ in range(30):  # each pass in training takes one step of the power iteration
-            player(torch.randn(2, 64) if player is game.generator else torch.randn(2, 1, 28, 28), torch.zeros(2).long())
-        layers = [layer for layer in player.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
+            network(
+                torch.randn(2, 64) if network is gan.generator else torch.randn(2, 1, 28, 28), torch.zeros(2).long()
+            )
+        layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
         assert len(layers) >= 3
         for layer in layers:
             assert torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2) == pytest.approx(1, abs=0.05)
@@ -226,7 +202,7 @@ def test_spectral_norm_leaves_no_layer_a_singular_value_above_one(name: str) -> 
 )
 def test_dcgan_starts_from_the_datas_own_size(shape: tuple[int, int, int], start: tuple[int, int]) -> None:
     network = dcgan_options(discriminator_norm="batch")
-    generator = network.generator(shape, 10)
+    generator: Any = network.generator(shape, 10)
     assert generator.start_shape[1:] == start
     assert generator(torch.randn(2, 3), torch.zeros(2, dtype=torch.int64)).shape == (2, *shape)
 
@@ -257,7 +233,7 @@ def test_he_weights_keep_the_size_of_what_passes_through() -> None:
     for init in ("normal", "he"):
         torch.manual_seed(0)
         network = dcgan_options(base_channels=24, discriminator_init=init)
-        layers = network.discriminator((1, 28, 28), 10).layers
+        layers: Any = network.discriminator((1, 28, 28), 10).layers
         squares[init] = layers(images).square().mean().item()
     assert 0.3 < squares["he"] < 2
     assert squares["normal"] < 0.01 * squares["he"]

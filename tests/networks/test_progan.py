@@ -1,4 +1,4 @@
-"""Growth: fade-in joins two pure resolutions, and what keeps both players in step."""
+"""Growth: fade-in joins two pure resolutions, and what keeps both networks in step."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
-from stages.games import progressive
+from stages.config.errors import ParameterError
 from stages.networks import progan
-from stages.objectives import wasserstein
-from stages.regularizers import none
-from stages.settings.errors import ParameterError
 
 SHAPE = (1, 28, 28)
 LABELS = torch.zeros(3, dtype=torch.int64)
 
 
-def options(**changes: Any) -> progan.Network:
+def options(**changes: Any) -> progan.ProGANNetwork:
     base: dict[str, Any] = {"name": "progan", "latent_size": 5, "resolutions": [7, 14, 28], "channels": [16, 8, 4]}
-    return progan.Network(**base | changes)
+    return progan.ProGANNetwork(**base | changes)
 
 
-def generator_and_discriminator() -> tuple[progan.Generator, progan.Discriminator]:
+def generator_and_discriminator() -> tuple[Any, Any]:
     torch.manual_seed(0)
     return options().generator(SHAPE, 10), options().discriminator(SHAPE, 10)
 
@@ -51,14 +48,14 @@ def test_the_discriminators_fade_in_starts_and_ends_at_pure_resolutions(stage: i
     _, discriminator = generator_and_discriminator()
     images = torch.randn(3, 1, 14 * (stage + 1), 14 * (stage + 1))
 
-    def judged(growth: float, seen: torch.Tensor) -> torch.Tensor:
+    def logits(growth: float, seen: torch.Tensor) -> torch.Tensor:
         discriminator.growth.fill_(growth)
         return discriminator(seen, LABELS)
 
-    before, after = judged(stage, avg_pool2d(images, 2)), judged(stage + 1, images)
+    before, after = logits(stage, avg_pool2d(images, 2)), logits(stage + 1, images)
     assert not torch.allclose(before, after, atol=1e-3)
-    assert torch.allclose(judged(stage + 1e-6, images), before, atol=1e-4)
-    assert torch.allclose(judged(stage + 1 - 1e-6, images), after, atol=1e-4)
+    assert torch.allclose(logits(stage + 1e-6, images), before, atol=1e-4)
+    assert torch.allclose(logits(stage + 1 - 1e-6, images), after, atol=1e-4)
 
 
 def test_images_have_the_datas_size_at_every_stage() -> None:
@@ -66,53 +63,6 @@ def test_images_have_the_datas_size_at_every_stage() -> None:
     for growth in (0.0, 0.3, 1.0, 1.9, 2.0):
         generator.growth.fill_(growth)
         assert generator(torch.randn(3, 5), LABELS).shape == (3, *SHAPE)
-
-
-def playing(grown_at: float = 0.5) -> progressive.ProgressiveGame:
-    torch.manual_seed(0)
-    rules = progressive.Game(
-        name="progressive",
-        generator_fakes="fresh",
-        instance_noise=0.0,
-        instance_noise_until=1.0,
-        grown_at=grown_at,
-    )
-    parts = (options(), wasserstein.Objective(name="wasserstein"), none.Regularizer(name="none"))
-    game = rules.build(*parts, image_shape=SHAPE, classes=10)
-    assert isinstance(game, progressive.ProgressiveGame)
-    return game
-
-
-def test_growth_rests_and_fades_by_turns_until_it_is_over() -> None:
-    game = playing(grown_at=0.8)
-    growth = {progress: game.growth_at(progress) for progress in (0.0, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.99)}
-    expected = {0.0: 0, 0.2: 0, 0.3: 0.5, 0.4: 1, 0.6: 1, 0.7: 1.5, 0.8: 2, 0.99: 2}
-    assert growth == pytest.approx(expected)
-
-
-def test_both_players_grow_together_and_plots_say_how_far() -> None:
-    game = playing(grown_at=0.8)
-    images = torch.rand(4, *SHAPE) * 2 - 1
-    plotted = []
-    for progress in (0.0, 0.3, 0.5, 0.7, 0.9):
-        game.begin(progress)
-        assert game.generator.growth == game.discriminator.growth
-        game.discriminator_loss(images, LABELS[:1].expand(4))
-        scalars = game.generator_loss(images, LABELS[:1].expand(4)).scalars
-        plotted.append((scalars["resolution"].item(), round(scalars["alpha"].item(), 4)))
-    assert plotted == [(7, 1), (14, 0.5), (14, 1), (28, 0.5), (28, 1)]
-
-
-def test_real_images_fade_as_fakes_do() -> None:
-    game = playing(grown_at=0.8)
-    images = torch.rand(2, *SHAPE)
-    game.begin(0.9)
-    assert torch.equal(game.prepare(images), images)
-    game.begin(0.5)
-    assert torch.allclose(game.prepare(images), avg_pool2d(images, 2))
-    game.begin(0.7)  # half faded in
-    blurred = interpolate(avg_pool2d(images, 2), scale_factor=2)
-    assert torch.allclose(game.prepare(images), (blurred + images) / 2, atol=1e-6)
 
 
 def test_channels_are_one_number_a_resolution() -> None:

@@ -45,13 +45,13 @@ def test_attention_is_not_there_at_first_and_is_learned() -> None:
 
 
 @pytest.mark.parametrize(("halvings", "side"), [(1, 14), (2, 7)])
-def test_both_players_attend_once_where_they_are_told_to(halvings: Literal[1, 2], side: int) -> None:
-    options = sagan.Network(
+def test_both_networks_attend_once_where_they_are_told_to(halvings: Literal[1, 2], side: int) -> None:
+    options = sagan.SAGANNetwork(
         name="sagan", latent_size=4, base_channels=8, attention_halvings=halvings, attention_channels=2
     )
     attended = []
-    for player, given in (("generator", torch.randn(2, 4)), ("discriminator", torch.randn(2, 1, 28, 28))):
-        built = getattr(options, player)((1, 28, 28), 10)
+    for role, given in (("generator", torch.randn(2, 4)), ("discriminator", torch.randn(2, 1, 28, 28))):
+        built = getattr(options, role)((1, 28, 28), 10)
         for module in built.modules():
             if isinstance(module, sagan.SelfAttention):
                 module.register_forward_hook(lambda _module, _given, out: attended.append(tuple(out.shape[2:])))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from math import log
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from stages.config.components import Component
+from stages.config.registry import find_class
 
 FOLDER = Path(__file__).parent.parent.parent / "stages" / "objectives"
 NAMES = sorted(file.stem for file in FOLDER.glob("[!_]*.py"))
@@ -42,7 +44,7 @@ SMOOTHED = ("minimax", "non_saturating", "least_squares")
 
 def objective(name: str, real_target: float = 1.0, fake_target: float = 0.0) -> Any:
     targets = {"real_target": real_target, "fake_target": fake_target} if name in SMOOTHED else {}
-    return import_module(f"stages.objectives.{name}").Objective(name=name, **targets)
+    return find_class("objectives", name, Component)(name=name, **targets)
 
 
 def test_every_objective_has_its_values_by_hand() -> None:
@@ -82,7 +84,7 @@ def test_minimax_saturates_where_non_saturating_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_both_players_pull_in_their_own_direction(name: str) -> None:
+def test_both_networks_pull_in_their_own_direction(name: str) -> None:
     real = torch.zeros(4, 1, requires_grad=True)
     fake = torch.zeros(4, 1, requires_grad=True)
     objective(name).discriminator_loss(real, fake).backward()

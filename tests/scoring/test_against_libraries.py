@@ -14,10 +14,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from stages.scoring.fid import features_to_gaussian, gaussians_to_fid
+from stages.evaluation.manifold import features_to_manifold, manifolds_to_votes
+from stages.scoring.frechet import FidTo, features_to_gaussian
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.scoring.kid import features_to_kid
-from stages.scoring.manifold import features_to_manifold, manifolds_to_votes
 
 COUNT, DIMS = 2000, 64
 
@@ -43,7 +43,7 @@ def real() -> np.ndarray:
 
 
 def test_fid(samples: np.ndarray, real: np.ndarray) -> None:
-    ours = gaussians_to_fid(features_to_gaussian(samples), features_to_gaussian(real))
+    ours = FidTo(features_to_gaussian(real))(features_to_gaussian(samples))
     statistics = [fid_features_to_statistics(torch.from_numpy(features)) for features in (samples, real)]
     fidelity = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     torchmetrics = FrechetInceptionDistance(feature=Given()).set_dtype(torch.float64)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 
-from stages.adversarial.batches import Batches
-from stages.adversarial.engine import Engine
-from stages.adversarial.parts import build_parts
 from stages.scoring.diagnosis import gradient_left, rises
-from stages.settings.params import Params
+from stages.training.batches import Batches
+from stages.training.trainer import Trainer
+from tests.builders import build_gan, hyperparameters
 
 
 def test_gradient_left_compares_tenths_of_a_training() -> None:
@@ -33,21 +29,12 @@ def test_rises_count_steps_up_by_a_quarter() -> None:
 
 
 @pytest.mark.parametrize(("objective", "vanishes"), [("minimax", True), ("non_saturating", False)])
-def test_a_discriminator_that_wins_leaves_a_minimax_generator_without_gradient(
-    raw_params: Callable[[], Any], objective: str, vanishes: bool
-) -> None:
+def test_a_discriminator_that_wins_leaves_a_minimax_generator_without_gradient(objective: str, vanishes: bool) -> None:
     """The case that Goodfellow et al. (2014, section 3) warn of, played on data that are easy to tell from fakes."""
-    raw = raw_params()
-    raw["variants"]["mlp"] |= {
-        "objective": {"name": objective, "real_target": 1.0, "fake_target": 0.0},
-        "regularizer": {"name": "none"},
-        "critic_steps": 3,
-    }
-    variant = Params.model_validate(raw).variant("mlp")
-    torch.manual_seed(0)
-    parts = build_parts("mlp", variant)
-    game = parts.pop("game").build(**parts, image_shape=(1, 8, 8), classes=10)
+    chosen = {"name": objective, "real_target": 1.0, "fake_target": 0.0}
+    gan = build_gan("mlp", (1, 8, 8), objective=chosen, regularizer={"name": "none"})
     images = torch.randint(0, 2, (512, 1, 8, 8), dtype=torch.uint8) * 255
-    engine = Engine(game, Batches(images, torch.zeros(512, dtype=torch.int64), 64), variant)
-    gradients = [engine.read_scalars()["generator_gradient"] for _ in engine.play(64 * 300)]
+    batches = Batches(images, torch.zeros(512, dtype=torch.int64), 64)
+    trainer = Trainer(gan, batches, hyperparameters("mlp", critic_steps=3))
+    gradients = [trainer.read_scalars()["generator_gradient"] for _ in trainer.train(64 * 300)]
     assert (gradient_left(np.array(gradients)) < 0.01) == vanishes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from stages.adversarial.batches import Batches
+from stages.training.batches import Batches
 
 
 def batches(count: int, batch_size: int) -> Batches:

@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from stages.adversarial import checkpoints
-from stages.adversarial.checkpoints import Checkpoints, hash_files, key_of
-from stages.support.files import write_bytes
+from stages.storage.files import write_bytes
+from stages.storage.images import Split, data_digest
+from stages.training import checkpoints
+from stages.training.checkpoints import Checkpoints, hash_files, key_of
 
 
 class Clock:
@@ -115,17 +116,26 @@ def test_what_was_left_behind_long_ago_goes_with_the_next_success(
 
 
 def test_the_key_changes_with_all_that_a_training_depends_on() -> None:
-    data, environment = np.arange(4), {"torch": "2.11.0"}
     keys = {
-        key_of({"seed": 0}, "code", [data], environment),
-        key_of({"seed": 1}, "code", [data], environment),
-        key_of({"seed": 0}, "other code", [data], environment),
-        key_of({"seed": 0}, "code", [data + 1], environment),
-        key_of({"seed": 0}, "code", [data.reshape(2, 2)], environment),
-        key_of({"seed": 0}, "code", [data], {"torch": "2.12.0"}),
+        key_of({"seed": 0}, "code", "data", {"torch": "2.11.0"}),
+        key_of({"seed": 1}, "code", "data", {"torch": "2.11.0"}),
+        key_of({"seed": 0}, "other code", "data", {"torch": "2.11.0"}),
+        key_of({"seed": 0}, "code", "other data", {"torch": "2.11.0"}),
+        key_of({"seed": 0}, "code", "data", {"torch": "2.12.0"}),
     }
-    assert len(keys) == 6
-    assert key_of({"a": 1, "b": 2}, "", [data], {}) == key_of({"b": 2, "a": 1}, "", [data], {})
+    assert len(keys) == 5
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+
+
+def test_the_digest_of_data_changes_with_values_shapes_and_labels() -> None:
+    images, labels = np.arange(8, dtype=np.uint8).reshape(2, 1, 2, 2), np.arange(2)
+    splits = [
+        Split(images, labels, ("a", "b")),
+        Split(images + 1, labels, ("a", "b")),
+        Split(images.reshape(2, 1, 1, 4), labels, ("a", "b")),
+        Split(images, labels[::-1], ("a", "b")),
+    ]
+    assert len({data_digest(split) for split in splits}) == 4
 
 
 def test_what_only_looks_like_a_checkpoint_is_passed_over(

@@ -9,9 +9,9 @@ import sys
 import pytest
 import torch
 
-from stages.settings.errors import ParameterError
-from stages.settings.params import load
-from stages.support.device import prepare
+from stages.config.errors import ParameterError
+from stages.config.params import load
+from stages.training.device import prepare
 
 
 def test_cpu_is_cpu_and_seeds_decide() -> None:
@@ -33,8 +33,8 @@ def test_cuda_without_a_card_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 FAULTS = """
 import resource, sys, torch
-from stages.settings.params import load
-from stages.support.device import prepare
+from stages.config.params import load
+from stages.training.device import prepare
 params = load().model_copy(update={"device": "cpu"})
 torch.set_num_threads(params.threads)
 if sys.argv[1:]: prepare(params, seed=0)

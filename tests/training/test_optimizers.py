@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from stages.adversarial.optimizers import build_optimizer
-from stages.settings import params
+from stages.config import params
+from stages.training.optimizers import build_optimizer
+from tests.conftest import ROOT
 
 ADAM = params.Adam(name="adam", learning_rate=0.01, betas=[0.5, 0.9])
-RMSPROP = params.RMSprop(name="rmsprop", learning_rate=0.01, smoothing=0.9)
+RMSPROP = params.RMSprop(name="rmsprop", learning_rate=0.01, alpha=0.9)
 
 
 @pytest.mark.parametrize("options", [ADAM, RMSPROP], ids=["adam", "rmsprop"])
@@ -29,17 +31,18 @@ def test_steps_are_those_of_torchs_classes(options: params.Adam | params.RMSprop
     if isinstance(options, params.Adam):
         reference = torch.optim.Adam(theirs.parameters(), options.learning_rate, (0.5, 0.9))
     else:
-        reference = torch.optim.RMSprop(theirs.parameters(), options.learning_rate, options.smoothing)
+        reference = torch.optim.RMSprop(theirs.parameters(), options.learning_rate, options.alpha)
     for step in range(6):
         images = torch.randn(5, 2, 4, 4)
         for network, steps in ((ours, optimizer), (theirs, reference)):
             network.requires_grad_(True)
             network[2].bias.requires_grad_(step % 3 == 0)
-            steps.zero_grad()
+            network.zero_grad()
             network(images).square().sum().backward()
             steps.step()
         if step == 2:  # rates may change on the way
-            optimizer.learning_rate = reference.param_groups[0]["lr"] = 0.002
+            optimizer.set_learning_rate(0.002)
+            reference.param_groups[0]["lr"] = 0.002
     for mine, torchs in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, torchs, rtol=1e-6, atol=1e-7)
 
@@ -54,17 +57,34 @@ def test_no_gradients_no_step() -> None:
 def test_a_step_imports_no_compiler() -> None:
     """It takes seconds, in each of the pipeline's trainings."""
     code = """
-import sys, torch
-from stages.adversarial.engine import Engine
-from stages.adversarial.batches import Batches
-from stages.settings.params import load
-from stages.adversarial.parts import build_parts
+import sys
+from tests.builders import build_trainer
 for name in ("sngan", "wgan"):
-    parts = build_parts(name, load().variants[name])
-    game = parts.pop("game").build(**parts, image_shape=(1, 28, 28), classes=10)
-    images = torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
-    Engine(game, Batches(images, torch.zeros(64, dtype=torch.int64), 32), load().variants[name]).step()
+    build_trainer(name).step()
 print("torch._dynamo" in sys.modules)
 """
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("options", [ADAM, RMSPROP], ids=["adam", "rmsprop"])
+def test_what_was_saved_goes_on_with_the_same_bits(options: params.Adam | params.RMSprop) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2)).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(options, network)
+
+    def step(network: nn.Module, optimizer: Any, images: torch.Tensor) -> None:
+        optimizer.forget_gradients()
+        network(images).square().sum().backward()
+        optimizer.step()
+
+    step(network, optimizer, torch.randn(5, 2, 4, 4))
+    copied = copy.deepcopy(network)
+    again = build_optimizer(options, copied)
+    saved = {name: value.contiguous() for name, value in optimizer.state_tensors().items()}  # as a file holds it
+    assert len(saved) >= 8
+    again.load_state_tensors(saved)
+    images = torch.randn(5, 2, 4, 4)
+    step(network, optimizer, images)
+    step(copied, again, images)
+    assert all(torch.equal(one, other) for one, other in zip(network.parameters(), copied.parameters(), strict=True))

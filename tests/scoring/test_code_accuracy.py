@@ -7,7 +7,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from stages.scoring.agreement import codes_to_accuracy, images_to_l1
+from stages.scoring.code_accuracy import codes_to_accuracy
+from stages.scoring.paired_l1 import images_to_l1
 
 
 def test_renamed_classes_agree_wholly() -> None:

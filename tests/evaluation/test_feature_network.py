@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stages.scoring.features import FeatureNetwork, images_to_features, load_classifier
-from stages.support.files import write_json
+from stages.evaluation.feature_network import FeatureNetwork, images_to_features, load_classifier
+from stages.storage.files import write_json
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 9, 13)])

@@ -6,7 +6,7 @@ import json
 
 import torch
 
-from stages.scoring.training import shift
+from stages.evaluation.classifier_training import shift
 from tests.conftest import ROOT
 
 

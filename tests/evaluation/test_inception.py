@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from stages.scoring.inception import images_to_inception_features, load_inception
-from stages.settings.params import Inception
+from stages.config.params import Inception
+from stages.evaluation.inception import images_to_inception_features, load_inception
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), np.uint8)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from stages.scoring import manifold
-from stages.scoring.manifold import duplicates_share, features_to_manifold, manifolds_to_votes
+from stages.evaluation import manifold
+from stages.evaluation.manifold import features_to_manifold, manifolds_to_votes
 from tests.conftest import ROOT, run
 
 
@@ -96,21 +96,12 @@ def test_too_few_images_are_refused() -> None:
         features_to_manifold(np.zeros((5, 3)), 5)
 
 
-def test_duplicates_are_told_from_images_that_are_merely_alike() -> None:
-    random = np.random.default_rng(0)
-    real, samples = (features_to_manifold(random.normal(size=(1000, 6)), 5) for _ in range(2))
-    assert duplicates_share(real, real) == pytest.approx(0.01, abs=0.0011)  # one image may lie on the border
-    assert duplicates_share(samples, real) == pytest.approx(0.01, abs=0.01)
-    few = np.repeat(random.normal(size=(50, 6)), 20, axis=0) + 1e-3 * random.normal(size=(1000, 6))
-    assert duplicates_share(features_to_manifold(few, 5), real) == 1
-
-
 def test_memory_grows_with_the_images_and_not_with_their_square() -> None:
     """Both matrices of 12,000 images' distances would take 1.1 GiB each."""
     code = r"""
 import numpy as np, re
 from pathlib import Path
-from stages.scoring.manifold import features_to_manifold, manifolds_to_votes
+from stages.evaluation.manifold import features_to_manifold, manifolds_to_votes
 def peak():
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 features = np.random.default_rng(0).normal(size=(12000, 16))

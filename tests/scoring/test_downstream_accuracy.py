@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stages.scoring.usefulness import join_evenly, learn_and_test
-from stages.settings.params import load
-from stages.support.images import Split
+from stages.config.params import load
+from stages.evaluation.classifier_training import learn_and_test
+from stages.scoring.augmented_accuracy import join_evenly
+from stages.storage.images import Split
 from tests.conftest import ROOT
 
 NETWORK = {"channels": 1, "height": 8, "width": 8, "base": 4, "features": 8, "classes": 2}
@@ -28,12 +29,12 @@ def bars(count: int, seed: int) -> Split:
             image[0, :, place] = 255
         else:
             image[0, place] = 255
-    return Split(images, labels)
+    return Split(images, labels, ("row", "column"))
 
 
 def test_what_a_classifier_learns_is_what_its_labels_say() -> None:
     train, test = bars(400, seed=0), bars(300, seed=1)
-    turned = Split(train.images, 1 - train.labels)
+    turned = Split(train.images, 1 - train.labels, ("row", "column"))
     accuracies = [learn_and_test(given, test, CONFIG, 3200, torch.device("cpu")) for given in (train, train, turned)]
     assert accuracies[0] > 0.97
     assert accuracies[0] == accuracies[1]

@@ -1,0 +1,63 @@
+"""Samples class by class: shares, divergence and FID by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+
+from stages.scoring.class_fid import class_fid
+from stages.scoring.class_kl import class_kl
+from stages.scoring.class_share import class_share
+from stages.scoring.classes_lost import classes_lost
+from stages.scoring.frechet import features_to_fid
+from stages.scoring.image_set import ImageSet
+from stages.scoring.score import Score
+from stages.scoring.smallest_class_share import smallest_class_share
+from tests.scoring.contexts import build_context
+
+CONTEXT = build_context(np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 10)
+
+
+def value_of(score: Score, classes: np.ndarray, count: int) -> float:
+    """A score of images in which the classifier sees these classes, of so many."""
+    estimate = score.compute(ImageSet(logits=np.eye(count)[classes]), CONTEXT)
+    assert estimate is not None
+    assert isinstance(estimate.value, float | int)
+    return estimate.value
+
+
+def test_shares_count_classes_that_no_sample_has() -> None:
+    assert ImageSet(logits=np.eye(5)[[0, 0, 2, 3]]).class_shares.tolist() == [0.5, 0, 0.25, 0.25, 0]
+    assert value_of(smallest_class_share, np.array([0, 0, 2, 3]), 5) == 0
+    estimate = class_share.compute(ImageSet(logits=np.eye(10)[[3, 3, 3, 1]]), CONTEXT)
+    assert estimate is not None
+    assert estimate.value == {str(digit): {3: 0.75, 1: 0.25}.get(digit, 0) for digit in range(10)}
+
+
+def test_divergence_from_uniform() -> None:
+    assert value_of(class_kl, np.arange(10), 10) == 0
+    assert value_of(class_kl, np.full(7, 3), 10) == pytest.approx(np.log(10))
+    expected = entropy([0.5, 0, 0.25, 0.25], np.full(4, 0.25))
+    assert value_of(class_kl, np.array([0, 0, 2, 3]), 4) == pytest.approx(expected)
+
+
+def test_lost_classes_have_less_than_a_third_of_their_due() -> None:
+    counts = [29, 31, 0, 134, 134, 134, 134, 134, 135, 135]
+    assert value_of(classes_lost, np.repeat(np.arange(10), counts), 10) == 2  # the first and the third
+
+
+def test_each_class_is_compared_with_its_own() -> None:
+    random = np.random.default_rng(0)
+    labels, predicted = random.integers(0, 3, 600), random.integers(0, 3, 500)
+    predicted[predicted == 2] = 1  # the generator never makes a 2
+    real = random.normal(size=(600, 4)) + 5 * labels[:, None]
+    features = random.normal(size=(500, 4)) + 5 * predicted[:, None] + (predicted == 1)[:, None]
+    estimate = class_fid.compute(ImageSet(features=features, logits=np.eye(3)[predicted]), build_context(real, labels))
+    assert estimate is not None
+    fids = estimate.value
+    assert isinstance(fids, dict)
+    assert set(fids) == {"0", "1"}
+    assert fids["0"] < 0.3
+    assert fids["1"] == pytest.approx(4, abs=0.7)  # moved by one in each of four dimensions
+    assert fids["1"] == features_to_fid(features[predicted == 1], real[labels == 1])
