@@ -40,8 +40,8 @@ FEWER = {  # to keep the time short: images and draws
     "evaluate.copies_samples": 100,
     "resume.every_seconds": 0.2,
 }
-# columns; exp show also prints what the change made of each stage's dependencies
-WIDEST = {"exp diff": 160, "metrics diff": 160, "metrics show": 160, "exp show": 300}
+# columns. DVC prints the whole hash of each dependency that changed in exp show: 38 columns each
+WIDEST = {"exp diff": 160, "metrics diff": 160, "metrics show": 160, "exp show": 420}
 BEFORE = {"fetch", "preprocess", "classifier", "reference"}
 
 

@@ -103,7 +103,7 @@ def test_noise_is_new_at_every_pass_and_has_its_learned_size() -> None:
     latent = torch.randn(1, 6)
     assert not torch.equal(built(latent, LABELS), built(latent, LABELS))
     for layer in built.layers:
-        torch.nn.init.zeros_(layer.noise_size)  # type: ignore[arg-type]
+        torch.nn.init.zeros_(layer.noise_size)
     assert torch.equal(built(latent, LABELS), built(latent, LABELS))
 
 
