@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: repro repair test lint verify chaos bench bench-time-to-fid bench-costs bench-stages bench-scores audit ui lock clean
 
-# JOBS=2 builds two variants at a time (README, speed)
+# JOBS=2 builds two variants at a time (docs/speed.md)
 JOBS ?= 1
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 repro: $(BIN)/.installed repair
