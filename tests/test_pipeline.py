@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -226,10 +227,10 @@ def sha256_of_arrays(folder: Path) -> str:
 def test_an_experiment_reruns_one_variant_and_the_report_alone(
     repository: Path, first_build: str, tmp_path: Path
 ) -> None:
-    changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.critic_steps=2", cwd=repository)
+    changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.ema_halflife_images=7000", cwd=repository)
     assert stages_run(changed.stdout) == stages_of("mlp") | {"report"}
     check_views(repository)
-    at_once = {"seeds": ("training.seeds=[2,3]", "evaluate@mlp"), "beside": ("variants.mlp.critic_steps=3",)}
+    at_once = {"seeds": ("training.seeds=[2,3]", "evaluate@mlp"), "beside": ("variants.mlp.ema_halflife_images=8000",)}
     processes = {
         name: start(
             repository,
@@ -246,7 +247,7 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
 
     rows = experiments(repository)
     assert {"other", *at_once} <= rows.keys()
-    assert [rows[name]["variants.mlp.critic_steps"] for name in ("other", "beside")] == ["2", "3"]
+    assert [rows[name]["variants.mlp.ema_halflife_images"] for name in ("other", "beside")] == ["7000", "8000"]
     assert rows["seeds"]["training.seeds"] == "[2, 3]"
     fids = {name: float(row["metrics/mlp.json:fid"]) for name, row in rows.items()}
 
@@ -265,10 +266,10 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
 def check_views(repository: Path) -> None:
     """After one changed parameter DVC's tables are short, and show what changed."""
     commands = {
-        ("exp", "diff"): ["variants.mlp.critic_steps", "fid", "kid", "precision", "recall"],
+        ("exp", "diff"): ["variants.mlp.ema_halflife_images", "fid", "kid", "precision", "recall"],
         ("metrics", "diff"): ["fid", "kid", "precision", "recall"],
         ("metrics", "show"): [*VARIANTS, "test_accuracy", "fid", "kid", "precision", "recall"],
-        ("exp", "show", "--only-changed"): ["other", "variants.mlp.critic_steps", "metrics/mlp.json:fid"],
+        ("exp", "show", "--only-changed"): ["other", "variants.mlp.ema_halflife_images", "metrics/mlp.json:fid"],
     }
     for command, shown in commands.items():
         lines = run("dvc", *command, cwd=repository).stdout.rstrip().splitlines()
@@ -328,7 +329,7 @@ def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
     (name,) = YAML().load(entry)
     params = repository / "params.yaml"
     run("dvc", "checkout", cwd=repository)
-    params.write_text(params.read_text() + entry)
+    params.write_text(params.read_text() + textwrap.indent(textwrap.dedent(entry), "  "))
     output = run("dvc", "repro", cwd=repository).stdout
     assert stages_run(output) == stages_of(name) | {"report"}
     assert f"| `{name}` |" in (repository / "metrics/report/variants.md").read_text()

@@ -1,4 +1,4 @@
-"""Progressive growing: both networks grow by the schedule, and real images are as blurred as fakes."""
+"""Growth: both networks grow in step, and real images fade as fakes do."""
 
 from __future__ import annotations
 
@@ -7,32 +7,30 @@ from typing import Any
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
-from tests.builders import SHAPE, build_gan
-
-LABELS = torch.zeros(4, dtype=torch.int64)
+from tests.builders import build_gan, real_batch
 
 
 def build() -> Any:
-    """Grown at 80 % of training, over resolutions of 7, 14 and 28 pixels."""
-    return build_gan("progan", gan={"grown_at": 0.8})
+    """Rests at 7 pixels until 0.2 of training, fades until 0.4, rests at 14, fades from 0.6, is grown at 0.8."""
+    return build_gan("progan", gan={"grown_at": 0.8}, network={"channels": [16, 8, 4]})
 
 
 def test_both_networks_grow_together_and_plots_say_how_far() -> None:
     gan = build()
-    images = torch.rand(4, *SHAPE) * 2 - 1
+    images, labels = real_batch(4)
     plotted = []
     for progress in (0.0, 0.3, 0.5, 0.7, 0.9):
         gan.on_step_start(progress)
         assert gan.generator.growth == gan.discriminator.growth
-        gan.discriminator_loss(images, LABELS)
-        scalars = gan.generator_loss(images, LABELS).scalars
+        gan.discriminator_loss(images, labels)
+        scalars = gan.generator_loss(images, labels).scalars
         plotted.append((scalars["resolution"].item(), round(scalars["alpha"].item(), 4)))
     assert plotted == [(7, 1), (14, 0.5), (14, 1), (28, 0.5), (28, 1)]
 
 
 def test_real_images_fade_as_fakes_do() -> None:
     gan = build()
-    images = torch.rand(2, *SHAPE)
+    images, _ = real_batch(2)
     gan.on_step_start(0.9)
     assert torch.equal(gan.transform_real(images), images)
     gan.on_step_start(0.5)
@@ -40,3 +38,11 @@ def test_real_images_fade_as_fakes_do() -> None:
     gan.on_step_start(0.7)  # half faded in
     blurred = interpolate(avg_pool2d(images, 2), scale_factor=2)
     assert torch.allclose(gan.transform_real(images), (blurred + images) / 2, atol=1e-6)
+
+
+def test_fakes_have_the_resolution_of_real_images() -> None:
+    gan = build()
+    images, labels = real_batch(2)
+    for progress in (0.0, 0.3, 0.5, 0.7, 0.9):
+        gan.on_step_start(progress)
+        assert gan.generate(labels).images.shape == gan.transform_real(images).shape
