@@ -11,7 +11,6 @@ from scipy.special import log_softmax
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from stages.gans.infogan import CodedGenerator
 from tests.builders import build_gan
 
 
