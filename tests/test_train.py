@@ -141,7 +141,7 @@ def train_and_be_killed(small_params: Params, name: str, monkeypatch: pytest.Mon
 
 
 def watch_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Images seen before each step that an trainer takes from now on."""
+    """Images seen before each step that a trainer takes from now on."""
     steps: list[int] = []
     step = Trainer.step
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import runpy
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def test_every_stage_refuses_before_it_touches_anything(
     spoil(folder, raw, "sample.count", math.nan)
     module, *arguments = stage.split()
     monkeypatch.setattr("sys.argv", [module, *arguments])
+    monkeypatch.delitem(sys.modules, f"stages.{module}", raising=False)  # run it anew, as `python -m` does
     with pytest.raises(SystemExit) as ended:
         runpy.run_module(f"stages.{module}", run_name="__main__")
     assert ended.value.code == 2

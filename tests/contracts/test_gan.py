@@ -41,8 +41,8 @@ def test_the_penalty_is_taken_in_due_steps_only() -> None:
 def test_both_networks_are_asked_with_the_batchs_labels() -> None:
     gan = build_gan("cgan")
     asked: dict[str, list[Tensor]] = {"generator": [], "discriminator": []}
-    for player, seen in asked.items():
-        module = getattr(gan, player)
+    for network, seen in asked.items():
+        module = getattr(gan, network)
         module.register_forward_hook(lambda _module, arguments, _output, seen=seen: seen.append(arguments[1]))
     images, labels = real_batch()
     gan.discriminator_loss(images, labels)

@@ -84,13 +84,13 @@ def test_gradient_penalty_looks_between_real_and_fake() -> None:
 )
 def test_a_penalty_in_one_of_many_rounds_weighs_the_same_on_average(kind) -> None:  # type: ignore[no-untyped-def]
     always, seldom = kind(1), kind(4)
-    judgement = outputs_of(linear_critic(3), images(0), images(1))
+    outputs = outputs_of(linear_critic(3), images(0), images(1))
     due = [seldom.is_due(index) for index in range(8)]
     assert due == [True, False, False, False] * 2
     assert all(always.is_due(index) for index in range(8))
     assert not any(r1.R1(name="r1", weight=0.0, interval=1).is_due(index) for index in range(8))
-    total = sum(due) * seldom.penalty(judgement).item()
-    assert total == pytest.approx(8 * always.penalty(judgement).item())
+    total = sum(due) * seldom.penalty(outputs).item()
+    assert total == pytest.approx(8 * always.penalty(outputs).item())
 
 
 def test_r1_of_a_quadratic_critic_is_at_the_real_images() -> None:

@@ -12,6 +12,7 @@ from stages.scoring.class_share import class_share
 from stages.scoring.classes_lost import classes_lost
 from stages.scoring.frechet import features_to_fid
 from stages.scoring.image_set import ImageSet
+from stages.scoring.modes import modes
 from stages.scoring.score import Score
 from stages.scoring.smallest_class_share import smallest_class_share
 from tests.scoring.contexts import build_context
@@ -61,3 +62,14 @@ def test_each_class_is_compared_with_its_own() -> None:
     assert fids["0"] < 0.3
     assert fids["1"] == pytest.approx(4, abs=0.7)  # moved by one in each of four dimensions
     assert fids["1"] == features_to_fid(features[predicted == 1], real[labels == 1])
+
+
+def test_many_classes_are_counted_and_not_listed() -> None:
+    """As in stacked MNIST; a hundred classes are still listed."""
+    for count, counted in ((101, True), (100, False)):
+        context = build_context(np.zeros((count, 2)) + np.arange(count)[:, None], np.arange(count))
+        images = ImageSet(features=np.zeros((4, 2)), logits=np.eye(count)[[7, 7, 99, 0]])
+        found = modes.compute(images, context)
+        assert (found is not None and found.value == 3) == counted
+        for listed in (class_share, class_fid):
+            assert (listed.compute(images, context) is None) == counted

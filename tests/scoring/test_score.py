@@ -77,8 +77,21 @@ def test_every_score_is_described() -> None:
         assert declared.name == name
         assert declared.description.endswith("."), name
         assert f"{0.5:{declared.format}}", name
+        assert set(declared.needs) <= ImageSet.__annotations__.keys(), name  # a slip would mean: never computed
     positions = [declared.position for declared in scores.values()]
     assert positions == sorted(positions)
+
+
+def test_scores_by_inception_are_of_its_features_and_its_test_images() -> None:
+    random = np.random.default_rng(0)
+    real, samples, other_real, other = (random.normal(mean, 1, (300, 2)) for mean in (0, 1, 5, 8))
+    by_inception = build_images(other, other_real), build_context(other_real)
+    scores = scores_of(samples, real, inception=by_inception)
+    alone = scores_of(other, other_real)
+    twins = {name.removeprefix("inception_"): scores[name] for name in scores if name.startswith("inception_")}
+    votes = {"precision", "recall", "density", "coverage"}
+    assert twins == {name: alone[name] for name in {"fid", "fid_infinity", "kid", "duplicates"} | votes}
+    assert twins["fid"]["value"] > 5 > scores["fid"]["value"]
 
 
 BRIGHTNESS = '''"""Mean brightness."""

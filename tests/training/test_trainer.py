@@ -25,7 +25,7 @@ def build(kind: type[GAN] = GAN, seed: int = 0, network: dict[str, Any] | None =
 
 
 class Spy(GAN):
-    """Writes down what the engine asks for, and that nobody's gradients leak."""
+    """Writes down what the trainer asks for, and that nobody's gradients leak."""
 
     def __init__(self, *parts: Any, **others: Any) -> None:
         super().__init__(*parts, **others)
@@ -141,15 +141,15 @@ def test_buffers_that_are_no_batch_statistics_are_copied() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_precision_is_that_of_the_layers_and_not_of_the_weights(precision: str) -> None:
     trainer = build(precision=precision)
-    seen, judged = set(), []
+    seen, given = set(), []
     for module in trainer.gan.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda _module, _arguments, output: seen.add(output.dtype))
-    trainer.gan.discriminator.register_forward_pre_hook(lambda _module, arguments: judged.append(arguments[0].dtype))
+    trainer.gan.discriminator.register_forward_pre_hook(lambda _module, arguments: given.append(arguments[0].dtype))
     trainer.step()
     assert seen == {getattr(torch, precision)}
-    assert len(judged) >= 3  # by the discriminator's step real images and fakes, by the generator's fakes
-    assert set(judged) == {torch.float32}
+    assert len(given) >= 3  # by the discriminator's step real images and fakes, by the generator's fakes
+    assert set(given) == {torch.float32}
     assert {parameter.dtype for parameter in trainer.gan.parameters()} == {torch.float32}
     assert all(value == value for value in trainer.read_scalars().values())
 
@@ -201,14 +201,14 @@ def test_each_network_has_its_own_optimizer() -> None:
 
 
 def test_spectral_norms_are_taken_once_a_loss() -> None:
-    """One power iteration an update (Miyato et al., 2018, algorithm 1), not one for each batch judged."""
+    """One power iteration an update (Miyato et al., 2018, algorithm 1), not one for each batch."""
     trainer = build(network={"discriminator_norm": "spectral"})
     taken: list[str] = []
     for name, module in trainer.gan.discriminator.named_modules():
         if isinstance(module, _SpectralNorm):
             module.register_forward_hook(lambda *_, name=name: taken.append(name))
     trainer.step()
-    assert sorted(Counter(taken).values()) == [2, 2, 2, 2]  # four layers, one loss of each player
+    assert sorted(Counter(taken).values()) == [2, 2, 2, 2]  # four layers, one loss of each network
 
 
 def test_a_generator_learns_a_data_set_of_one_image() -> None:

@@ -1,0 +1,154 @@
+"""The real baseline: real images in the samples' place, scored as samples are, and what the data are too few for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from stages import reference
+from stages.config.errors import ParameterError
+from stages.config.params import Params, load
+from stages.evaluation.feature_network import FeatureNetwork, images_to_features, load_classifier
+from stages.scoring.frechet import features_to_fid
+from stages.scoring.inception_score import logits_to_inception_score
+from stages.storage.files import read_array, read_json, write_bytes, write_json
+from stages.storage.images import Split, read_split, write_split
+from stages.storage.paths import CLASSIFIER, CONFIG, WEIGHTS
+from stages.storage.pixels import to_float
+from stages.storage.weights import weights_to_bytes
+from tests.conftest import ROOT
+
+CLASSES = ("a", "b", "c")
+COUNTS = {"train": 60, "validation": 40, "test": 50}
+
+
+def change(part: Any, **values: Any) -> Any:
+    return part.model_copy(update=values)
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Random images of 12 × 12, and a classifier of random weights."""
+    params = load(ROOT / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name, count in COUNTS.items():
+        images = random.integers(0, 256, (count, 1, 3, 3), np.uint8).repeat(4, axis=2).repeat(4, axis=3)
+        write_split(name, Split(images, random.integers(0, 3, count), CLASSES))
+    torch.manual_seed(0)
+    shape = {"channels": 1, "height": 12, "width": 12, "base": 2, "features": 4, "classes": 3}
+    network = FeatureNetwork(**shape).eval()
+    norm = network.body[-2]
+    assert isinstance(norm, torch.nn.BatchNorm1d)
+    torch.nn.init.ones_(norm.bias)  # no feature is cut off by the last ReLU
+    with torch.no_grad():  # the head is sure of its classes, and sees all of them
+        std, mean = torch.std_mean(network.features(to_float(torch.from_numpy(read_split("train").images))), dim=0)
+        network.head.weight.copy_(3 * torch.randn(3, 4) / std)
+        network.head.bias.copy_(-network.head.weight @ mean)
+    write_bytes(CLASSIFIER / WEIGHTS, weights_to_bytes(network))
+    write_json(CLASSIFIER / CONFIG, {"network": shape, "training": params.classifier.model_dump()})
+    downstream = change(params.evaluate.downstream, images=change(params.classifier.images, smoke=256), real_images=9)
+    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "copies_samples": 20, "downstream": downstream}
+    return change(
+        params,
+        budget="smoke",
+        device="cpu",
+        training=change(params.training, snapshot_images=36),
+        sample=change(params.sample, count=30),
+        evaluate=change(params.evaluate, **fewer),
+    )
+
+
+def seen(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features and logits of a split, by the classifier."""
+    device = torch.device("cpu")
+    return images_to_features(load_classifier(CLASSIFIER, device), read_split(name).images, device)
+
+
+def test_training_images_take_the_samples_place_but_where_the_classifier_learned_them(params: Params) -> None:
+    reference.main(params)
+    real = read_json(Path("data/reference/real.json"))
+    values = {name: record["value"] for name, record in real["scores"].items()}
+    order = np.random.default_rng(params.evaluate.seed).permutation(COUNTS["train"])
+    subset, (test_features, test_logits), test = order[:30], seen("test"), read_split("test")
+    assert np.ptp(test_features, axis=0).min() > 0
+    assert values["fid"] == pytest.approx(features_to_fid(seen("train")[0][subset], test_features), rel=1e-6)
+    assert values["validation_fid"] == pytest.approx(
+        features_to_fid(seen("train")[0][subset], seen("validation")[0]), rel=1e-6
+    )
+    shares = np.bincount(seen("train")[1][subset].argmax(axis=1), minlength=3) / 30
+    assert values["class_share"] == pytest.approx(dict(zip(CLASSES, shares, strict=True)))
+    # of test images: these two, and codes as good as their labels
+    expected, _ = logits_to_inception_score(test_logits, params.evaluate.inception_splits, params.evaluate.seed)
+    assert values["inception_score"] == pytest.approx(expected, rel=1e-6)
+    assert values["label_accuracy"] == pytest.approx(np.mean(test_logits.argmax(axis=1) == test.labels))
+    assert values["code_accuracy"] >= values["label_accuracy"]
+    assert {"classification_accuracy", "augmented_accuracy", "small_set_accuracy"} <= values.keys()
+    # training images are no copies of training images, and no translations
+    assert not {"copies_pixels", "copies_features", "paired_l1", "outline_fid", "inception_fid"} & values.keys()
+    assert all("real" not in record for record in real["scores"].values())
+
+
+def test_what_snapshots_and_copies_are_compared_with(params: Params) -> None:
+    reference.main(params)
+    real = read_json(Path("data/reference/real.json"))
+    order = np.random.default_rng(params.evaluate.seed).permutation(COUNTS["train"])
+    fid = features_to_fid(seen("train")[0][order[:36]], seen("validation")[0])
+    expected, _ = logits_to_inception_score(seen("validation")[1][:36], 10, params.evaluate.seed)
+    assert real["snapshots"] == pytest.approx({"fid": fid, "inception_score": expected}, rel=1e-6)
+    for space, (points, others) in {
+        "pixels": [read_split(name).images.reshape(-1, 144).astype(float) for name in ("test", "train")],
+        "features": [seen(name)[0].astype(float) for name in ("test", "train")],
+    }.items():
+        distances = np.sort(cdist(points[:20], others), axis=1)
+        threshold = np.quantile(distances[:, 0] / distances[:, 1], 0.01)
+        assert real["copies_thresholds"][space] == pytest.approx(threshold, rel=1e-5)
+    squared = cdist(seen("test")[0], seen("test")[0]) ** 2
+    nearest = np.sort(squared, axis=1)[:, [1, params.evaluate.neighbours]].T  # the first is the image itself
+    for array, expected_squares in zip(("squared_nearest", "squared_radii"), nearest, strict=True):
+        assert read_array(Path(f"data/reference/test_{array}.npy")) == pytest.approx(expected_squares, rel=1e-6)
+
+
+def test_all_of_the_test_images_reach_what_a_perfect_generator_would(params: Params) -> None:
+    """The training images are the test images here: nothing can be nearer."""
+    write_split("train", read_split("test"))
+    everything = change(params, sample=change(params.sample, count=COUNTS["test"]))
+    reference.main(everything)
+    real = read_json(Path("data/reference/real.json"))
+    values = {name: record["value"] for name, record in real["scores"].items()}
+    assert values["fid"] == pytest.approx(0, abs=1e-6)
+    assert {name: values[name] for name in ("precision", "recall", "coverage")} == {
+        "precision": 1,
+        "recall": 1,
+        "coverage": 1,
+    }
+    assert real["copies_thresholds"] == {"pixels": 0, "features": 0}
+
+
+def test_too_few_images_are_told_all_at_once(params: Params) -> None:
+    inception = change(params.evaluate.inception, weights="download")
+    asked = change(
+        params,
+        sample=change(params.sample, count=61),
+        training=change(params.training, snapshot_images=61),
+        evaluate=change(params.evaluate, neighbours=50, inception_splits=50, inception=inception),
+    )
+    with pytest.raises(ParameterError) as refused:
+        reference.main(asked)
+    assert str(refused.value).splitlines() == [
+        "params.yaml: sample.count: 61 is not allowed: expected at most 60, because of the number of training images",
+        "params.yaml: training.snapshot_images: 61 is not allowed: expected at most 60, because of the number of "
+        "training images",
+        "params.yaml: evaluate.neighbours: 50 is not allowed: expected at most 49, because of the number of test "
+        "images",
+        "params.yaml: evaluate.inception_splits: 50 is not allowed: expected at most 49, because of the number of "
+        "test images",
+        "params.yaml: evaluate.inception.weights: 'download' is not allowed: its features have 2048 dimensions, which "
+        "take more than 50 test images",
+    ]
+    assert not Path("data/reference").exists()
