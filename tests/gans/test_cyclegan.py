@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from scipy.ndimage import morphological_gradient
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from stages.gans import cyclegan
 from stages.networks.layers import InstanceNorm
@@ -26,14 +25,6 @@ def build(**changes: Any) -> Any:
 def batch(count: int = 4) -> tuple[Tensor, Tensor]:
     images = torch.rand(count, 2, 1, 12, 12, generator=torch.Generator().manual_seed(1)) * 2 - 1
     return images, torch.zeros(count, dtype=torch.int64)
-
-
-def test_outlines_are_scipys_morphological_gradient() -> None:
-    images = torch.randint(0, 256, (5, 1, 9, 11), dtype=torch.uint8)
-    expected = np.stack(
-        [morphological_gradient(image[0].numpy().astype(int), size=(3, 3), mode="nearest") for image in images]
-    )
-    assert np.allclose(to_outlines(to_float(images))[:, 0].numpy(), expected / 127.5 - 1, atol=1e-6)
 
 
 def test_no_image_is_in_both_domains() -> None:
@@ -87,6 +78,33 @@ def test_the_generators_loss_is_the_papers(fakes: str) -> None:
     assert scalars.loss.item() == pytest.approx((adversarial + 7 * cycle + 3 * identity).item(), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("fakes", "weight", "expected"),
+    [("new", 0.0, [4, 4, 4]), ("new", 3.0, [4, 8, 4]), ("reused", 0.0, [4, 4]), ("reused", 3.0, [8, 4])],
+)
+def test_identities_are_made_in_the_pass_that_needs_them_alone(fakes: str, weight: float, expected: list[int]) -> None:
+    gan = build(generator_batch=fakes, identity_weight=weight)
+    counts: list[int] = []  # images in each pass: fakes of each step or of both, then back again
+    gan.generator.to_digits.register_forward_hook(lambda _module, given, _output: counts.append(len(given[0])))
+    real, labels = batch()
+    gan.discriminator_loss(real, labels)
+    losses = gan.generator_loss(real, labels)
+    assert counts == expected
+    assert ("identity_loss" in losses.scalars) == (weight > 0)
+    assert losses.loss.item() == pytest.approx(sum(value.item() for value in losses.scalars.values()), rel=1e-5)
+
+
+def test_a_relativistic_objective_compares_fakes_with_real_images_of_their_domain() -> None:
+    gan = build_gan("cyclegan", SHAPE, objective={"name": "relativistic"})
+    real, labels = batch()
+    digits, outlines = real.unbind(dim=1)
+    g, d = gan.generator, gan.discriminator
+    differences = [d.digits(digits) - d.digits(g.to_digits(outlines))]
+    differences += [d.outlines(outlines) - d.outlines(g.to_outlines(digits))]
+    expected = sum(softplus(difference).mean().item() for difference in differences)
+    assert gan.generator_loss(real, labels).scalars["generator_loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_discriminators_loss_is_that_of_both_and_leaves_the_translators_alone() -> None:
     gan = build(pool_size=50)
     real, labels = batch()
@@ -114,6 +132,20 @@ def test_the_pool_hands_out_earlier_fakes_half_of_the_time_and_loses_none() -> N
     seen = torch.cat([*out, pool.images]).flatten().sort().values
     assert len(set(pool.images.flatten().tolist())) == 10
     assert set(numbers[10:].flatten().tolist()) <= set(seen.tolist())
+
+
+def test_a_pool_goes_on_from_its_state() -> None:
+    pool, other = cyclegan.ImagePool(6, (1, 1, 1)), cyclegan.ImagePool(6, (1, 1, 1))
+    numbers = torch.arange(12.0)[:, None, None, None]
+    pool.exchange(numbers[:4])
+    other.load_state_dict(pool.state_dict())
+    for part in numbers[4:].split(4):
+        found = []
+        for each in (pool, other):
+            torch.manual_seed(3)
+            found.append(each.exchange(part))
+        assert torch.equal(*found)
+    assert torch.equal(pool.images, other.images)
 
 
 def test_samples_on_the_way_are_translations_of_training_outlines() -> None:

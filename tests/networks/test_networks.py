@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch.nn.utils import parametrize
 
-from stages.config.errors import StageError
-from stages.networks import began, dcgan, mlp
+from stages.networks import began
 from tests.builders import PARAMS, build_gan, build_trainer, components
 
 SHAPE = (1, 28, 28)
@@ -126,62 +125,6 @@ def test_samples_come_from_the_generators_own_latents() -> None:
     assert torch.equal(images[0], images[1])
 
 
-def options(**changes: Any) -> mlp.MLPNetwork:
-    base: dict[str, Any] = {
-        "name": "mlp",
-        "latent_size": 5,
-        "generator_widths": [8, 16, 32],
-        "discriminator_widths": [16],
-        "generator_slope": 0.0,
-        "discriminator_slope": 0.2,
-        "batch_norm": "none",
-        "dropout": 0.0,
-        "label_embedding_size": 0,
-    }
-    return mlp.MLPNetwork(**base | changes)
-
-
-@pytest.mark.parametrize(("batch_norm", "normalised"), [("none", []), ("inner", [16, 32]), ("all", [8, 16, 32, 784])])
-def test_mlp_normalises_the_layers_it_is_told_to(batch_norm: str, normalised: list[int]) -> None:
-    generator = options(batch_norm=batch_norm).generator((1, 28, 28), 10)
-    norms = [module.num_features for module in generator.modules() if isinstance(module, torch.nn.BatchNorm1d)]
-    assert norms == normalised
-
-
-def test_a_conditional_mlp_looks_at_labels_in_both_networks() -> None:
-    torch.manual_seed(0)
-    network = options(label_embedding_size=3)
-    generator, discriminator = network.generator((1, 28, 28), 10), network.discriminator((1, 28, 28), 10)
-    latent = torch.randn(1, 5).expand(2, -1)
-    images = generator(latent, torch.tensor([0, 1]))
-    assert not torch.allclose(images[0], images[1])
-    same = images[:1].expand(2, -1, -1, -1)
-    logits = discriminator(same, torch.tensor([0, 1]))
-    assert not torch.allclose(logits[0], logits[1])
-    assert generator.label_meaning == "class"
-    assert options().generator((1, 28, 28), 10).label_meaning == "ignored"
-
-
-def dcgan_options(**changes: Any) -> dcgan.DCGANNetwork:
-    base: dict[str, Any] = {"name": "dcgan", "latent_size": 3, "base_channels": 4, "labels": "none"}
-    base |= {"generator_norm": "batch", "discriminator_norm": "none", "discriminator_init": "normal"}
-    return dcgan.DCGANNetwork(**base | changes)
-
-
-@pytest.mark.parametrize("labels", ["none", "generator", "both"])
-def test_dcgan_shows_labels_to_those_it_is_told_to(labels: str) -> None:
-    torch.manual_seed(0)
-    network = dcgan_options(labels=labels, discriminator_norm="spectral")
-    generator, discriminator = network.generator((1, 28, 28), 10).eval(), network.discriminator((1, 28, 28), 10)
-    latent = torch.randn(1, 3).expand(2, -1)
-    two = torch.tensor([0, 1])
-    drawn = generator(latent, two)
-    assert torch.allclose(drawn[0], drawn[1], atol=1e-6) == (labels == "none")
-    logits = discriminator.eval()(drawn[:1].expand(2, -1, -1, -1), two)
-    assert torch.allclose(logits[0], logits[1], rtol=0, atol=1e-6) == (labels != "both")
-    assert (network.generator_sees_labels, network.discriminator_sees_labels) == (labels != "none", labels == "both")
-
-
 @pytest.mark.parametrize("name", ["sngan", "sagan"])
 def test_spectral_norm_leaves_no_layer_a_singular_value_above_one(name: str) -> None:
     torch.manual_seed(0)
@@ -195,45 +138,3 @@ def test_spectral_norm_leaves_no_layer_a_singular_value_above_one(name: str) -> 
         assert len(layers) >= 3
         for layer in layers:
             assert torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2) == pytest.approx(1, abs=0.05)
-
-
-@pytest.mark.parametrize(
-    ("shape", "start"), [((1, 28, 28), (3, 3)), ((3, 64, 64), (4, 4)), ((1, 27, 27), (3, 3)), ((1, 24, 41), (3, 5))]
-)
-def test_dcgan_starts_from_the_datas_own_size(shape: tuple[int, int, int], start: tuple[int, int]) -> None:
-    network = dcgan_options(discriminator_norm="batch")
-    generator: Any = network.generator(shape, 10)
-    assert generator.start_shape[1:] == start
-    assert generator(torch.randn(2, 3), torch.zeros(2, dtype=torch.int64)).shape == (2, *shape)
-
-
-def test_dcgan_refuses_images_that_cannot_be_halved() -> None:
-    network = dcgan_options()
-    with pytest.raises(StageError, match="4×28"):
-        network.generator((1, 4, 28), 10)
-
-
-def test_layer_norm_leaves_images_independent_and_batch_norm_does_not() -> None:
-    torch.manual_seed(0)
-    images = torch.randn(4, 1, 28, 28)
-    labels = torch.zeros(4, dtype=torch.int64)
-    independent = {}
-    for norm in ("none", "layer", "batch"):
-        network = dcgan_options(discriminator_norm=norm)
-        discriminator = network.discriminator((1, 28, 28), 10).train()
-        together = discriminator(images, labels)[:2]
-        independent[norm] = torch.allclose(together, discriminator(images[:2], labels[:2]), atol=1e-6)
-    assert independent == {"none": True, "layer": True, "batch": False}
-
-
-def test_he_weights_keep_the_size_of_what_passes_through() -> None:
-    """He et al. (2015, section 2.2): mean squares of layers' outputs stay near the input's; N(0, 0.02²) loses them."""
-    squares = {}
-    images = torch.randn(64, 1, 28, 28)
-    for init in ("normal", "he"):
-        torch.manual_seed(0)
-        network = dcgan_options(base_channels=24, discriminator_init=init)
-        layers: Any = network.discriminator((1, 28, 28), 10).layers
-        squares[init] = layers(images).square().mean().item()
-    assert 0.3 < squares["he"] < 2
-    assert squares["normal"] < 0.01 * squares["he"]
