@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ NOT_THERE = {  # files that pages tell how to write, and a misspelt one
     *("stages/datasets/stripes.py", "stages/regularizers/logit_norm.py", "stages/scoring/ink.py"),
     "stages/networks/dcgna.py",
 }
-TAGS = {"dvc.stage", "dvc.exp_name", "reprogan.restored"}  # of MLflow's runs
+OTHER_NAMES = {"dvc.stage", "dvc.exp_name", "reprogan.restored", "torch.compile"}  # tags of MLflow's runs, a function
 PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -99,6 +100,7 @@ def test_parameters_that_are_named_exist() -> None:
         (page.name, key) for page in PAGES for key in re.findall(r"-S '?([a-z_0-9.]+)=", commands(page)) if key != "key"
     }
     assert len(keys) > 15
+    assert [(page, key) for page, key in sorted(keys) if not has(PARAMS, key.split("."))] == []
     suffixes = "csv|db|gz|json|lock|md|npy|png|py|toml|yaml"
     keys |= {
         (page.name, match[1])
@@ -108,8 +110,8 @@ def test_parameters_that_are_named_exist() -> None:
         and not re.search(rf"\.({suffixes})$", match[1])
     }
     assert len(keys) > 45
-    keys = {(page, key) for page, key in keys if key not in TAGS}
-    assert [(page, key) for page, key in sorted(keys) if not is_parameter(key)] == []
+    keys = {(page, key) for page, key in keys if key not in OTHER_NAMES}
+    assert sorted((page, key) for page, key in keys if not is_parameter(key)) == []
 
 
 def test_make_targets_that_are_named_exist() -> None:
@@ -215,6 +217,13 @@ def test_fid_of_the_repaired_variant_starts_at_the_committed_one() -> None:
     with (ROOT / "metrics/summary.csv").open() as file:
         (fid,) = (float(row["fid"]) for row in csv.DictReader(file) if row["variant"] == "conv")
     assert round(fid) == int(before)
+
+
+def test_the_real_baselines_that_are_named_are_the_committed_ones() -> None:
+    text = (ROOT / "docs/scores.md").read_text()
+    (named,) = re.findall(r"baseline of density is ([\d.]+) and that of coverage ([\d.]+),", text)
+    scores = json.loads((ROOT / "metrics/scores/dcgan.json").read_text())["models"][0]["scores"]
+    assert named == tuple(f"{scores[name]['real']:.2f}" for name in ("density", "coverage"))
 
 
 @every_page
