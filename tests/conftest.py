@@ -27,11 +27,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Variables as in an activated .venv: its programs first on the path, and nothing of DVC, MLflow or git."""
+    """Variables as in an activated .venv: its programs first on the path, nothing of DVC, MLflow, git or make."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "PYTHONPATH", "GIT_"))
-    }
+    others = ("DVC_", "MLFLOW_", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")  # `make test` would speak in a test's make
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     return kept | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
