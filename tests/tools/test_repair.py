@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,7 @@ WHOLE = b"size: 12\n", b"nfiles: 2\n"  # ends of an entry
 
 def repair(repository: Path) -> bool:
     """Whether `make repair` took git's lock."""
-    command = ["make", "--file", str(ROOT / "Makefile"), "repair"]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+    done = run("make", "--file", str(ROOT / "Makefile"), "repair", cwd=repository)
     assert done.stdout == ""
     return "git's is back" in done.stderr
 
