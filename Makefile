@@ -2,19 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro repair test lint verify chaos bench bench-time-to-fid bench-costs bench-stages bench-scores audit ui lock clean
+.PHONY: repro repair test lint verify soak chaos experiments bench bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui lock clean
 
-# JOBS=2 builds two variants at a time (docs/speed.md)
-JOBS ?= 1
+# JOBS=4 builds four variants at a time; by default as many as there are GPUs, or else cores (docs/speed.md)
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 repro: $(BIN)/.installed repair
-ifneq ($(JOBS),1)
-	$(ACTIVATED) dvc repro reference
-	variants=$$($(BIN)/python -c 'from stages.config.params import load; print(*load(components=False).variants, sep="\n")') && \
-		echo "$$variants" | $(ACTIVATED) OMP_WAIT_POLICY=passive xargs -P $(JOBS) -I{} \
-		dvc --wait-for-lock repro --single-item train@{} sample@{} evaluate@{}
-endif
-	$(ACTIVATED) dvc repro
+	$(ACTIVATED) python -m stages.build $(if $(JOBS),--jobs $(JOBS))
 
 # DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
 # DVC itself reads some of what a kill leaves, and would run finished stages again. A merge's conflict stays.
@@ -24,7 +17,7 @@ repair:
 		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }
 
 test: lint
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .
@@ -35,6 +28,10 @@ lint: $(BIN)/.installed
 VARIANT ?= mlp
 verify: $(BIN)/.installed
 	$(BIN)/python -m tests.tools.verify $(VARIANT)
+
+# train the same variants again and again under changing load: the same bytes?
+soak: $(BIN)/.installed
+	$(BIN)/python -m tests.tools.soak
 
 # kill builds at random: do they end with the same bytes?
 chaos: $(BIN)/.installed
@@ -58,6 +55,10 @@ bench-costs: $(BIN)/.installed
 bench-stages: $(BIN)/.installed
 	$(BIN)/python -m tests.tools.benchmarks.stages
 
+# what DVC itself takes of a build, by the number of jobs
+bench-jobs: $(BIN)/.installed
+	$(BIN)/python -m tests.tools.benchmarks.jobs
+
 # seconds and memory of the scores, beside other libraries'
 bench-scores: $(BIN)/.installed
 	$(BIN)/python -m tests.tools.benchmarks.scores
@@ -65,6 +66,10 @@ bench-scores: $(BIN)/.installed
 # known vulnerabilities of what requirements.lock installs; asks PyPI
 audit: $(BIN)/.installed
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+
+# DVC's experiments, one row each: the parameters and scores in which they differ, without the hashes of files
+experiments: $(BIN)/.installed
+	$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/scores|params)|.*csv$$'
 
 ui: $(BIN)/.installed
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts

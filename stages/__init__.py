@@ -1,1 +1,18 @@
-"""The pipeline: one command a DVC stage, and the parts that the commands are made of."""
+"""The pipeline: one command a DVC stage, and the parts that the commands are made of.
+
+Importing it settles how linear algebra uses threads, before any library that reads these variables is loaded.
+"""
+
+import os
+import time
+
+STARTED = time.time()  # what is written later was not what this process began with (config/inputs.py)
+
+# NumPy's and SciPy's sums depend on their number of threads; torch's number is a parameter (training/device.py)
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# they give a computation fewer threads than torch asked for; oneDNN then waits for the others for ever
+for variable in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):
+    os.environ.pop(variable, None)
+# rounds that a waiting thread spins before it lets go of its core; by default it keeps others' work from running
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")

@@ -19,11 +19,12 @@ from stages.training.device import environment, prepare
 def main(params: Params) -> None:
     """Train under the budget, then measure accuracy on validation and test images."""
     options, images = params.classifier, getattr(params.classifier.images, params.budget)
+    training = options.model_dump(exclude={"images"})
     device = prepare(params, options.seed)
     train, validation, test = (read_split(name) for name in ("train", "validation", "test"))
     with EventLog(params.tracking, "classifier") as event_log:
-        about = {"budget": params.budget, "device": device.type, "environment": environment(device)}
-        event_log.begin_run("classifier", options.model_dump() | about)
+        about = {"images": images, "budget": params.budget, "device": device.type, "environment": environment(device)}
+        event_log.begin_run("classifier", training | about)
         event_log.dataset("data/processed/train", len(train.images), data_digest(train))
         shape = network_shape(train, options)
         network = FeatureNetwork(**shape)
@@ -42,7 +43,7 @@ def main(params: Params) -> None:
             "test_accuracy": accuracy(network, test, device),
         }
         write_bytes(CLASSIFIER / WEIGHTS, weights_to_bytes(network))
-        write_json(CLASSIFIER / CONFIG, {"network": shape, "training": options.model_dump()})
+        write_json(CLASSIFIER / CONFIG, {"network": shape, "training": training, "images": images})
         write_json(METRICS / "classifier.json", accuracies)
         event_log.metrics(0, accuracies)
     print("classifier:", ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items()))

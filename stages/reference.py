@@ -13,7 +13,7 @@ from stages.scoring.image_set import ImageSet
 from stages.scoring.score import REAL_QUANTILE, compute_scores, find_scores
 from stages.storage.files import write_array, write_json
 from stages.storage.images import read_split
-from stages.storage.paths import REFERENCE
+from stages.storage.paths import REAL_SCORES, TRAIN_FEATURES, VALIDATION_FEATURES
 from stages.training.device import prepare
 
 
@@ -26,8 +26,8 @@ def main(params: Params) -> None:
     train_features, train_logits = evaluator.see(train.images)
     validation_features, validation_logits = evaluator.see(validation.images)
     test_features, test_logits = evaluator.see(test.images)
-    write_array(REFERENCE / "train_features.npy", train_features)
-    write_array(REFERENCE / "validation_features.npy", validation_features)
+    write_array(TRAIN_FEATURES, train_features)
+    write_array(VALIDATION_FEATURES, validation_features)
     write_manifold("test", test_features, options.neighbours)
     if evaluator.inception is not None:
         seen = images_to_inception_features(evaluator.inception, test.images, device)
@@ -50,7 +50,7 @@ def main(params: Params) -> None:
         "snapshots": evaluator.score_snapshot(train_features[in_snapshots], validation_logits[: len(in_snapshots)]),
         "copies_thresholds": thresholds,
     }
-    write_json(REFERENCE / "real.json", real)
+    write_json(REAL_SCORES, real)
     fid, inception_score = (scores[name]["value"] for name in ("fid", "inception_score"))
     print(f"reference: real images: FID {fid:.3f}, inception score {inception_score:.3f}")
 
@@ -61,7 +61,7 @@ def check_counts(params: Params, train: int, test: int) -> None:
     limits = {
         "sample.count": (params.sample.count, train, "training"),
         "training.snapshot_images": (params.training.snapshot_images, train, "training"),
-        "evaluate.downstream.real_images": (options.downstream.real_images, train, "training"),
+        "downstream.real_images": (params.downstream.real_images, train, "training"),
         "evaluate.neighbours": (options.neighbours, test - 1, "test"),
         "evaluate.inception_splits": (options.inception_splits, test - 1, "test"),
     }
@@ -70,9 +70,9 @@ def check_counts(params: Params, train: int, test: int) -> None:
         for key, (count, limit, kind) in limits.items()
         if count > limit
     ]
-    if (weights := options.inception.weights) != "none" and test <= INCEPTION_DIMS:
+    if (weights := options.inception_weights) != "none" and test <= INCEPTION_DIMS:
         reason = f"its features have {INCEPTION_DIMS} dimensions, which take more than {test} test images"
-        lines.append(f"evaluate.inception.weights: {weights!r} is not allowed: {reason}")
+        lines.append(f"evaluate.inception_weights: {weights!r} is not allowed: {reason}")
     if lines:
         raise ParameterError("\n".join(f"params.yaml: {line}" for line in lines))
 

@@ -8,7 +8,7 @@ from stages.reporting.summary import Result, summarize
 from stages.scoring.score import find_scores
 from stages.scoring.seeds import average_scores
 from stages.storage.files import read_array, read_json, write_bytes, write_csv
-from stages.storage.paths import IMAGES, METRICS, REFERENCE, REPORT, SAMPLES, SCORES
+from stages.storage.paths import IMAGES, REAL_SCORES, REPORT, SAMPLES, SCORES, SUMMARY
 from stages.tracking.restored_runs import restore_runs
 
 
@@ -17,7 +17,7 @@ def main(params: Params) -> None:
     from stages.reporting.plots import draw_samples, draw_scores  # matplotlib: a refused params.yaml does not wait
 
     refuse_leftovers(set(params.variants))
-    scores, real = find_scores(), read_json(REFERENCE / "real.json")["scores"]
+    scores, real = find_scores(), read_json(REAL_SCORES)["scores"]
     models = {name: read_json(SCORES / f"{name}.json")["models"] for name in params.variants}
     results = {
         name: Result(params.variants[name], of_one, average_scores([model["scores"] for model in of_one]))
@@ -25,7 +25,7 @@ def main(params: Params) -> None:
     }
     columns, rows = summarize(results, scores)
     images = {name: read_array(SAMPLES / name / IMAGES) for name in params.variants}
-    write_csv(METRICS / "summary.csv", columns, rows)
+    write_csv(SUMMARY, columns, rows)
     write_bytes(REPORT / "samples.png", draw_samples(rows, images))
     write_bytes(REPORT / "scores.png", draw_scores(rows))
     write_bytes(REPORT / "variants.md", write_page(results, scores, real, params.sample.count).encode())

@@ -121,7 +121,7 @@ def describe(
     params: Params, variant: Variant, gan: GAN, train: Split, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """config.json of a model: what it was built from, and what it is."""
-    about = variant.model_dump(exclude={"summary", "paper", *FOLDERS})
+    about = variant.model_dump(exclude={"summary", "paper", "images", *FOLDERS})
     components = {role: component.model_dump() for role, component in variant.components().items()}
     return {
         "variant": components | about | {"images": getattr(variant.images, params.budget)},

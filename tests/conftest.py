@@ -46,8 +46,9 @@ def run(*command: str, cwd: Path, check: bool = True, **env: str) -> subprocess.
 def clone_repository(target: Path) -> Path:
     """A clone of the repository at HEAD, with what is not committed yet committed in it."""
     run("git", "clone", "--quiet", str(ROOT), str(target), cwd=ROOT)
-    listed = run("git", "ls-files", "-z", "-mo", "--exclude-standard", cwd=ROOT).stdout
-    for name in filter(None, listed.split("\0")):
+    changed = run("git", "diff", "--name-only", "--no-renames", "-z", "HEAD", cwd=ROOT).stdout
+    unknown = run("git", "ls-files", "-z", "--others", "--exclude-standard", cwd=ROOT).stdout
+    for name in filter(None, (changed + unknown).split("\0")):
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -15,16 +17,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 from mlflow.tracking import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests.conftest import clone_repository, commit_all, run, set_parameter, set_parameters
-from tests.tools.chaos import start, torment
+from tests.conftest import ROOT, clone_repository, commit_all, put, run, set_parameter, set_parameters
+from tests.tools.chaos import checkpoints, start, torment
 from tests.tools.rebuilds import hashes
+from tests.tracing.declarations import (
+    EXEMPT_KEYS,
+    WHOLE_FILE,
+    is_exempt,
+    leaves_of,
+    read_declarations,
+    read_traces,
+    undeclared,
+    unread,
+)
 
-# one of each kind, to keep the time short: plain, translating, coded, growing; test_networks.py has every variant
-VARIANTS = ("cyclegan", "dcgan", "infogan", "mlp", "progan")
+# one of each kind, to keep the time short: labelled, translating, plain, coded, growing; test_networks.py has all
+VARIANTS = ("cgan", "cyclegan", "dcgan", "infogan", "mlp", "progan")
 PICTURES = {"cyclegan": ["translations"], "infogan": ["sweep_category", "sweep_code_1", "sweep_code_2"]}
 MORE_SCORES = {
     "cyclegan": [
@@ -32,6 +45,7 @@ MORE_SCORES = {
         *("label_accuracy", "label_accuracy_before"),
     ],
     "infogan": ["code_accuracy"],
+    "cgan": ["label_accuracy", "classification_accuracy", "augmented_accuracy", "small_set_accuracy"],
 }
 FEWER = {  # to keep the time short: images and draws
     "sample.count": 1000,
@@ -41,8 +55,7 @@ FEWER = {  # to keep the time short: images and draws
     "evaluate.copies_samples": 100,
     "resume.every_seconds": 0.2,
 }
-# columns. DVC prints the whole hash of each dependency that changed in exp show: 38 columns each
-WIDEST = {"exp diff": 160, "metrics diff": 160, "metrics show": 160, "exp show": 420}
+WIDEST = 160  # columns of DVC's tables
 BEFORE = {"fetch", "preprocess", "classifier", "reference"}
 
 
@@ -66,9 +79,16 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first_build(repository: Path) -> str:
+def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each stage of the first build writes down what it reads."""
+    return tmp_path_factory.mktemp("traces")
+
+
+@pytest.fixture(scope="module")
+def first_build(repository: Path, traces: Path) -> str:
     """Output of the first `dvc repro`, after which its results are committed."""
-    output = run("dvc", "repro", cwd=repository).stdout
+    tracing = str(ROOT / "tests/tracing")
+    output = run("dvc", "repro", cwd=repository, PYTHONPATH=tracing, REPROGAN_TRACES=str(traces)).stdout
     commit_all(repository, "built")
     return output
 
@@ -131,6 +151,76 @@ def test_a_second_repro_runs_nothing(repository: Path, first_build: str) -> None
     assert run("git", "status", "--short", cwd=repository).stdout == ""
 
 
+def test_each_stage_reads_what_it_declares_and_declares_what_it_reads(
+    repository: Path, first_build: str, traces: Path
+) -> None:
+    found = read_traces(traces)
+    assert found.keys() == BEFORE | stages_of(*VARIANTS) | {"report"}
+    assert all(len(trace.files) > 5 and len(trace.keys) > 1 for trace in found.values())
+    stages = read_declarations(Repo(repository).index.stages, repository)
+    leaves = [key for key, _ in leaves_of(YAML(typ="safe").load(repository / "params.yaml"))]
+    assert list(undeclared(stages, found)) == []
+    assert list(unread(stages, found, leaves, repository)) == []
+    # can it fail? What is taken away, or declared in vain, is named.
+    for name, file, key in (
+        ("train@mlp", "stages/objectives/non_saturating.py", "variants.mlp.batch_size"),
+        ("evaluate@cgan", "stages/scoring", "downstream.images.smoke"),
+        ("classifier", "data/processed", "threads"),
+    ):
+        stage = stages[name]
+        less = stages | {name: stage._replace(files=stage.files - {file}, keys=stage.keys - {key})}
+        named = list(undeclared(less, found))
+        assert any(line.startswith(f"{name} reads {file}") for line in named), file
+        assert f"{name} reads {key}" in named
+        more = stage._replace(files=stage.files | {"stages/networks"}, keys=stage.keys | {"variants.mlp.summary"})
+        named = list(unread(stages | {name: more}, found, leaves, repository))
+        template = name.split("@")[0]
+        assert f"{template} declares stages/networks/sagan.py" in named
+        assert f"{template} declares variants.*.summary" in named
+
+
+def test_a_changed_value_runs_the_stages_that_read_it(
+    repository: Path, first_build: str, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each value of params.yaml changed, by DVC's own comparison with dvc.lock."""
+    stages, found = list(Repo(repository).index.stages), read_traces(traces)
+    params = YAML(typ="safe").load(repository / "params.yaml")
+    effects = {}
+    for key, value in leaves_of(params):
+        changed = copy.deepcopy(params)
+        put(changed, key, other_value(value))
+        monkeypatch.setattr("dvc.dependency.param.load_path", lambda *_, changed=changed, **__: changed)
+        effects[key] = {
+            stage.name
+            for stage in stages
+            if any(hasattr(dep, "params") and dep.workspace_status() for dep in stage.deps)
+        }
+    assert len(effects) > 200
+    readers = {key: {name for name, trace in found.items() if key in trace.keys} for key in effects}
+    counted = [key for key in effects if not is_exempt(key, EXEMPT_KEYS)]
+    for key in counted:  # a stage of a `foreach` declares what one of its variants reads
+        templates = [{name.split("@")[0] for name in of[key]} - set(WHOLE_FILE) for of in (effects, readers)]
+        assert templates[0] == templates[1], key
+    assert {key for key in counted if not effects[key]} == {
+        key for key in counted if key.endswith((".full", ".quick", ".summary", ".paper"))
+    }
+    of_variants = [key for key in counted if key.startswith("variants.")]
+    assert {key: effects[key] for key in of_variants} == {key: readers[key] - set(WHOLE_FILE) for key in of_variants}
+
+
+def other_value(value: Any) -> Any:
+    """Another value of the same type."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case None:
+            return 0.5
+        case _:
+            return value * 2
+
+
 def test_a_build_that_is_killed_again_and_again_ends_with_the_same_bytes(
     repository: Path, first_build: str, tmp_path: Path
 ) -> None:
@@ -149,7 +239,7 @@ def test_a_build_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert count_same_files(repository, tormented, outs) > 12
 
 
-def test_two_jobs_build_the_same_bytes(repository: Path, first_build: str, tmp_path: Path) -> None:
+def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, first_build: str, tmp_path: Path) -> None:
     run("git", "clone", "--quiet", str(repository), "jobs", cwd=tmp_path)
     clone = tmp_path / "jobs"
     run("git", "checkout", "--quiet", "HEAD~1", cwd=clone)  # before it was built
@@ -160,10 +250,20 @@ def test_two_jobs_build_the_same_bytes(repository: Path, first_build: str, tmp_p
     output = run("make", "--old-file", ".venv/bin/.installed", "repro", "JOBS=2", cwd=clone).stdout
     assert stages_run(output) == BEFORE | stages_of(*names) | {"report"}
     # both trainings had begun before either variant was scored
-    assert max(output.index(f"stages.train {name}") for name in names) < output.index("stages.evaluate")
+    assert max(output.index(f"'train@{name}'") for name in names) < output.index("'evaluate@")
+    assert "build: 2 variants, 2 at a time" in output
     assert stages_run(run("dvc", "repro", cwd=clone).stdout) == set()
     folders = [f"{folder}/{name}" for folder in ("models", "data/samples", "metrics") for name in names]
     assert count_same_files(repository, clone, folders) > 20
+    # a variant that fails costs no other variant anything
+    every["progan"]["network"]["resolutions"] = [5, 10, 20]
+    every["mlp"]["batch_size"] = 32
+    set_parameter(clone, "variants", {name: every[name] for name in ("progan", *names)})
+    failed = run("make", "--old-file", ".venv/bin/.installed", "repro", cwd=clone, check=False)
+    assert failed.returncode != 0
+    assert stages_run(failed.stdout) == stages_of("mlp") | {"train@progan"}
+    assert "build: failed: progan; see above" in failed.stderr
+    assert "resolutions [5, 10, 20] is not allowed" in failed.stdout
 
 
 def count_same_files(expected: Path, found: Path, paths: list[str]) -> int:
@@ -263,19 +363,25 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
     assert len(list((repository / "mlartifacts").rglob("generator.safetensors"))) == len(VARIANTS) + len(runs)
 
 
+def experiments_command() -> tuple[str, ...]:
+    """What `make experiments` runs, without `dvc`."""
+    command = run("make", "--dry-run", "--old-file", ".venv/bin/.installed", "experiments", cwd=ROOT).stdout
+    return tuple(shlex.split(command)[2:])
+
+
 def check_views(repository: Path) -> None:
     """After one changed parameter DVC's tables are short, and show what changed."""
     commands = {
         ("exp", "diff"): ["variants.mlp.batch_size", "fid", "kid"],  # precision and recall stay 0 in this budget
         ("metrics", "diff"): ["fid", "kid"],
         ("metrics", "show"): [*VARIANTS, "test_accuracy", "fid", "kid", "precision", "recall"],
-        ("exp", "show", "--only-changed"): ["other", "variants.mlp.batch_size", "metrics/mlp.json:fid"],
+        experiments_command(): ["other", "variants.mlp.batch_size", "fid", "kid"],
     }
     for command, shown in commands.items():
         lines = run("dvc", *command, cwd=repository).stdout.rstrip().splitlines()
         assert all(any(word in line for line in lines) for word in shown), command
         assert len(lines) <= 30, command
-        assert max(map(len, lines)) <= WIDEST[" ".join(command[:2])], command
+        assert max(map(len, lines)) <= WIDEST, command
 
 
 def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, first_build: str) -> None:
@@ -305,6 +411,25 @@ def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, 
     for found in recorded.values():
         assert found.info.status == "FINISHED"
         assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
+
+
+def test_code_that_changes_while_it_runs_is_not_recorded(repository: Path, first_build: str, tmp_path: Path) -> None:
+    run("git", "checkout", "--quiet", ".", cwd=repository)
+    run("dvc", "checkout", "--force", cwd=repository)
+    set_parameter(repository, "variants.mlp.images.smoke", 60000)
+    lock = (repository / "dvc.lock").read_bytes()
+    process = start(repository, ("dvc", "repro", "train@mlp"), tmp_path / "log")
+    while process.poll() is None and not any(path.parents[1].name == "mlp" for path in checkpoints(repository)):
+        time.sleep(0.02)
+    code = repository / "stages/training/ema.py"
+    code.write_text(code.read_text() + "\n# a thought\n")
+    assert process.wait() != 0
+    told = (tmp_path / "log").read_text()
+    assert "error: stages/training/ema.py changed while the stage ran: its outputs do not count, run it again" in told
+    assert "Traceback" not in told
+    assert (repository / "dvc.lock").read_bytes() == lock
+    run("git", "checkout", "--quiet", ".", cwd=repository)
+    run("dvc", "checkout", "--force", cwd=repository)
 
 
 def test_going_back_restores_from_the_cache(repository: Path, first_build: str) -> None:

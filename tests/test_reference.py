@@ -51,9 +51,9 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         network.head.weight.copy_(3 * torch.randn(3, 4) / std)
         network.head.bias.copy_(-network.head.weight @ mean)
     write_bytes(CLASSIFIER / WEIGHTS, weights_to_bytes(network))
-    write_json(CLASSIFIER / CONFIG, {"network": shape, "training": params.classifier.model_dump()})
-    downstream = change(params.evaluate.downstream, images=change(params.classifier.images, smoke=256), real_images=9)
-    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "copies_samples": 20, "downstream": downstream}
+    write_json(CLASSIFIER / CONFIG, {"network": shape, "training": params.classifier.model_dump(exclude={"images"})})
+    downstream = change(params.downstream, images=change(params.classifier.images, smoke=256), real_images=9)
+    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "copies_samples": 20}
     return change(
         params,
         budget="smoke",
@@ -61,6 +61,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         training=change(params.training, snapshot_images=36),
         sample=change(params.sample, count=30),
         evaluate=change(params.evaluate, **fewer),
+        downstream=downstream,
     )
 
 
@@ -131,12 +132,11 @@ def test_all_of_the_test_images_reach_what_a_perfect_generator_would(params: Par
 
 
 def test_too_few_images_are_told_all_at_once(params: Params) -> None:
-    inception = change(params.evaluate.inception, weights="download")
     asked = change(
         params,
         sample=change(params.sample, count=61),
         training=change(params.training, snapshot_images=61),
-        evaluate=change(params.evaluate, neighbours=50, inception_splits=50, inception=inception),
+        evaluate=change(params.evaluate, neighbours=50, inception_splits=50, inception_weights="download"),
     )
     with pytest.raises(ParameterError) as refused:
         reference.main(asked)
@@ -148,7 +148,7 @@ def test_too_few_images_are_told_all_at_once(params: Params) -> None:
         "images",
         "params.yaml: evaluate.inception_splits: 50 is not allowed: expected at most 49, because of the number of "
         "test images",
-        "params.yaml: evaluate.inception.weights: 'download' is not allowed: its features have 2048 dimensions, which "
+        "params.yaml: evaluate.inception_weights: 'download' is not allowed: its features have 2048 dimensions, which "
         "take more than 50 test images",
     ]
     assert not Path("data/reference").exists()

@@ -47,7 +47,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         return part.model_copy(update=values)
 
     lengths = change(params.classifier.images, smoke=3200)
-    downstream = change(params.evaluate.downstream, images=lengths, real_images=9)
+    downstream = change(params.downstream, images=lengths, real_images=9)
     cgan = params.variants["cgan"]
     variant = change(cgan, batch_size=8, images=change(cgan.images, smoke=640))
     fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "copies_samples": 20}
@@ -57,7 +57,8 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         classifier=change(params.classifier, width=4, feature_size=8, batch_size=16, images=lengths),
         training=change(params.training, seeds=SEEDS, log_steps=3, snapshots=3, snapshot_images=20, checkpoint="best"),
         sample=change(params.sample, count=60),
-        evaluate=change(params.evaluate, downstream=downstream, **fewer),
+        evaluate=change(params.evaluate, **fewer),
+        downstream=downstream,
         tracking=change(params.tracking, enabled=False),
         variants={"cgan": variant},
     )
@@ -106,8 +107,8 @@ def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
     params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(reference, "INCEPTION_DIMS", 8)
-    asked = params.evaluate.inception.model_copy(update={"weights": "nowhere.pth"})
-    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"inception": asked})})
+    evaluate_options = params.evaluate.model_copy(update={"inception_weights": "nowhere.pth"})
+    params = params.model_copy(update={"evaluate": evaluate_options})
     classifier.main(params)
     reference.main(params)
     for stage in (train, sample):

@@ -3,22 +3,27 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from stages.config.errors import StageError
-from stages.config.params import load
+from stages.config.inputs import Inputs
+from stages.config.params import PARAMS_FILE, load
 
 
 def run_stage(main: Callable[..., None], description: str | None, *arguments: str, components: bool = True) -> None:
     """Call `main(params, *arguments)`; a StageError becomes one line per mistake and its exit code.
 
+    So does code or a parameter that changed meanwhile.
     Without `components` those of the variants are not looked at, and torch is not imported.
     """
     parser = argparse.ArgumentParser(description=description)
     for argument in arguments:
         parser.add_argument(argument)
-    values = vars(parser.parse_args())
+    values = list(vars(parser.parse_args()).values())
     try:
-        main(load(components=components), *values.values())
+        inputs = Inputs(PARAMS_FILE, Path(sys.argv[0]).stem, values)
+        main(load(components=components), *values)
+        inputs.raise_if_changed()
     except StageError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)

@@ -128,8 +128,8 @@ class Preprocess(Strict):
     channels: Literal[1, 3]
 
 
-class Classifier(Strict):
-    """The digit classifier whose features and class probabilities the scores use."""
+class ClassifierTraining(Strict):
+    """How a digit classifier is built and trained, whatever its length."""
 
     width: Size
     feature_size: Size
@@ -138,6 +138,11 @@ class Classifier(Strict):
     weight_decay: NonNegative
     shift_pixels: Annotated[int, Field(ge=0, le=8)]
     seed: Seed
+
+
+class Classifier(ClassifierTraining):
+    """The digit classifier whose features and class probabilities the scores use."""
+
     images: ByBudget
 
 
@@ -156,13 +161,6 @@ class Downstream(Strict):
     real_images: Positive
 
 
-class Inception(Strict):
-    """Where the weights of Inception are, and the SHA-256 that they must have."""
-
-    weights: Annotated[str, Field(min_length=1)]  # none, download, or a file
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
 class Evaluate(Strict):
     """How samples are scored."""
 
@@ -173,8 +171,7 @@ class Evaluate(Strict):
     resamples: Annotated[int, Field(ge=2, le=10**5)]
     fid_infinity_points: Annotated[int, Field(ge=2, le=1000)]
     copies_samples: Positive
-    downstream: Downstream
-    inception: Inception
+    inception_weights: Annotated[str, Field(min_length=1)]  # none, download, or a file
     seed: Seed
 
 
@@ -214,6 +211,7 @@ class Params(Strict):
     training: Training
     sample: Sample
     evaluate: Evaluate
+    downstream: Downstream
     resume: Resume
     tracking: Tracking
     variants: Annotated[dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)]
@@ -226,10 +224,10 @@ class Params(Strict):
             raise ValueError("evaluate.neighbours must be below sample.count")
         if self.classifier.feature_size >= self.sample.count:
             raise ValueError("classifier.feature_size must be below sample.count: fewer samples have no covariance")
-        if self.evaluate.inception.weights != "none" and self.sample.count <= INCEPTION_DIMS:
+        if self.evaluate.inception_weights != "none" and self.sample.count <= INCEPTION_DIMS:
             raise ValueError(
-                f"sample.count must be above {INCEPTION_DIMS} for evaluate.inception: fewer samples have no covariance "
-                "in that many dimensions"
+                f"sample.count must be above {INCEPTION_DIMS} for evaluate.inception_weights: fewer samples have no "
+                "covariance in that many dimensions"
             )
         return self
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from stages.config.params import Classifier, validate
+from stages.config.params import ClassifierTraining, validate
 from stages.evaluation.feature_network import FeatureNetwork, images_to_features
 from stages.storage.images import Split
 from stages.training.batches import Batches
@@ -20,7 +20,7 @@ LOG_STEPS = 50  # of a training
 def fit(
     network: FeatureNetwork,
     train: Split,
-    options: Classifier,
+    options: ClassifierTraining,
     images: int,
     device: torch.device,
     watch: Callable[[int, float], None] = lambda seen, loss: None,
@@ -75,7 +75,7 @@ def learn_and_test(train: Split, test: Split, config: Mapping[str, Any], images:
 
     It sees `images` training images, each many times where the set is small.
     """
-    options = validate(Classifier, config["training"], "config.json: training")
+    options = validate(ClassifierTraining, config["training"], "config.json: training")
     torch.manual_seed(options.seed)  # the same start and order for every set
     network = FeatureNetwork(**config["network"])
     fit(network, train, options, images, device)

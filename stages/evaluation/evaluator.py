@@ -21,7 +21,7 @@ from stages.scoring.image_set import Context, ImageSet
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.storage.files import read_array, read_json, write_array
 from stages.storage.images import read_split
-from stages.storage.paths import CLASSIFIER, CONFIG, REFERENCE
+from stages.storage.paths import CLASSIFIER, CONFIG, REFERENCE, TRAIN_FEATURES, VALIDATION_FEATURES
 
 
 class Evaluator:
@@ -32,7 +32,8 @@ class Evaluator:
     """
 
     def __init__(self, params: Params, real: Mapping[str, Any], device: torch.device) -> None:
-        self.options, self.budget, self.real, self.device = params.evaluate, params.budget, real, device
+        self.options, self.downstream, self.budget = params.evaluate, params.downstream, params.budget
+        self.real, self.device = real, device
         self.train, self.test = read_split("train"), read_split("test")
         self.classifier = load_classifier(CLASSIFIER, device)
         # training images shuffled: the first ones take the samples' place
@@ -41,7 +42,7 @@ class Evaluator:
     @cached_property
     def inception(self) -> nn.Module | None:
         """The second feature network, where scores by its features can be had."""
-        network = load_inception(self.options.inception, self.device)
+        network = load_inception(self.options.inception_weights, self.device)
         if network is None or not self.real or (REFERENCE / "inception_features.npy").exists():
             return network
         again = "dvc repro --single-item --force reference"
@@ -51,21 +52,21 @@ class Evaluator:
     @cached_property
     def train_features(self) -> np.ndarray:
         """float32 (images, dims)."""
-        return read_array(REFERENCE / "train_features.npy")
+        return read_array(TRAIN_FEATURES)
 
     @cached_property
     def context(self) -> Context:
         """What samples are compared with, by the classifier's features."""
         manifold, config = read_manifold("test"), read_json(CLASSIFIER / CONFIG)
-        images = getattr(self.options.downstream.images, self.budget)
+        images = getattr(self.downstream.images, self.budget)
         return Context(
             options=self.options,
             classes=self.train.classes,
             test_features=manifold.features,
             test_labels=self.test.labels,
             test_squared_nearest=manifold.squared_nearest,
-            validation_features=read_array(REFERENCE / "validation_features.npy"),
-            small_set=self.train.take(self.real_order[: self.options.downstream.real_images]),
+            validation_features=read_array(VALIDATION_FEATURES),
+            small_set=self.train.take(self.real_order[: self.downstream.real_images]),
             copies_thresholds=self.real.get("copies_thresholds", {}),
             baseline=self.real.get("scores", {}),
             learn=lambda split: learn_and_test(split, self.test, config, images, self.device),

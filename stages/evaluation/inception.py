@@ -13,41 +13,40 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.config.params import Inception
 from stages.storage.files import one_line, socket_timeout
 from stages.storage.paths import repository
 
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # of the weights of published FIDs
 LAYER = "2048"  # the last pooling's features
 TIMEOUT_SECONDS = 60  # of a download that stalls
 
 
-def load_inception(options: Inception, device: torch.device) -> nn.Module | None:
-    """The network if it is asked for; if it cannot be loaded, one line on stderr that says why, and None."""
-    if options.weights == "none":
+def load_inception(weights: str, device: torch.device) -> nn.Module | None:
+    """The network with `weights` (none, download, or a file), or None; one line on stderr where it cannot be loaded."""
+    if weights == "none":
         return None
     try:
-        return _load(options, device)
+        return _load(weights, device)
     except Exception as error:  # what is wrong with weights must not cost the other scores
         reason = f"{type(error).__name__}: {one_line(error)}"
         print(f"inception: no scores by its features: {reason}", file=sys.stderr)
         return None
 
 
-def _load(options: Inception, device: torch.device) -> nn.Module:
+def _load(weights: str, device: torch.device) -> nn.Module:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
-    if options.weights == "download":
+    if weights == "download":
         path = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name  # torch-fidelity's own place
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with socket_timeout(TIMEOUT_SECONDS):
-                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), options.sha256, progress=False)
+                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), SHA256, progress=False)
     else:
-        path = repository() / options.weights  # not in an experiment's temporary copy
+        path = repository() / weights  # not in an experiment's temporary copy
     content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != options.sha256:
-        raise ValueError(f"{path}: SHA-256 is {found}, expected {options.sha256} (evaluate.inception.sha256)")
+    if (found := hashlib.sha256(content).hexdigest()) != SHA256:
+        raise ValueError(f"{path}: SHA-256 is {found}, expected {SHA256}: the weights of published FIDs")
     # torch-fidelity unpickles freely, so it gets what the safe loader has read of these very bytes
     tensors = io.BytesIO()
     torch.save(torch.load(io.BytesIO(content), weights_only=True), tensors)

@@ -10,7 +10,14 @@ import torch
 from stages.evaluation.feature_network import images_to_features, load_classifier
 from stages.scoring.frechet import snapshots_to_fids
 from stages.storage.files import read_array, write_array, write_json
-from stages.storage.paths import CHECKPOINT, CLASSIFIER, REFERENCE, SNAPSHOT_FEATURES, SNAPSHOT_LOGITS, SNAPSHOTS
+from stages.storage.paths import (
+    CHECKPOINT,
+    CLASSIFIER,
+    SNAPSHOT_FEATURES,
+    SNAPSHOT_LOGITS,
+    SNAPSHOTS,
+    VALIDATION_FEATURES,
+)
 from stages.storage.weights import read_tensors
 
 
@@ -28,7 +35,7 @@ def choose_checkpoint(model: Path, samples: Path, rule: str, device: torch.devic
     images_seen = snapshots["images_seen"].tolist()
     chosen = len(images_seen) - 1
     if rule == "best":
-        validation = read_array(REFERENCE / "validation_features.npy")
+        validation = read_array(VALIDATION_FEATURES)
         chosen = int(np.argmin(snapshots_to_fids(features, validation)))
     write_json(samples / CHECKPOINT, {"images": images_seen[chosen], "rule": rule})
     return images_seen[chosen] if rule == "best" else None

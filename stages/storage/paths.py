@@ -14,12 +14,19 @@ SCORES = METRICS / "scores"  # one file a variant
 REPORT = METRICS / "report"
 CLASSIFIER = MODELS / "classifier"
 
+REAL_SCORES = REFERENCE / "real.json"  # the real baseline
+TRAIN_FEATURES = REFERENCE / "train_features.npy"
+VALIDATION_FEATURES = REFERENCE / "validation_features.npy"
+SUMMARY = METRICS / "summary.csv"
+
 CONFIG = "config.json"  # of a model: what it was built from
 WEIGHTS = "weights.safetensors"  # of the classifier
 GENERATOR = "generator.safetensors"  # the averaged one
 DISCRIMINATOR = "discriminator.safetensors"
 SNAPSHOTS = "snapshots.safetensors"  # samples along training
 LOSSES = "losses.csv"
+CURVE = "scores.csv"  # scores along training
+CLOSEST = "closest.png"  # samples next to training images
 IMAGES = "images.npy"
 LABELS = "labels.npy"
 CODES = "codes.npy"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from stages.config.errors import StageError
@@ -20,7 +20,7 @@ def weights_to_bytes(module: nn.Module) -> bytes:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file; raises StageError where it is missing or broken."""
     try:
-        return load_file(path)
+        return load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise StageError(f"{path}: cannot be read: {one_line(error)}") from None
 

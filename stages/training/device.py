@@ -11,6 +11,11 @@ from stages.config.params import Params
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 LARGEST_IN_HEAP = 32 * 2**20  # bytes; glibc allows no more
+CHOOSE_INSTRUCTIONS = (  # variables that make libraries compute with others than the processor's best: other last bits
+    *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"),
+    *("ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE"),
+    *("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NVIDIA_TF32_OVERRIDE"),
+)
 
 
 def prepare(params: Params, seed: int) -> torch.device:
@@ -44,13 +49,14 @@ def keep_freed_memory() -> None:
 
 
 def environment(device: torch.device) -> dict[str, str]:
-    """What the last bits of a result depend on besides parameters, data and code: versions and kind of machine."""
+    """What the last bits of a result depend on besides parameters, data and code: versions, machine, variables."""
     about = {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "machine": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }
+    about |= {name: os.environ[name] for name in CHOOSE_INSTRUCTIONS if name in os.environ}
     if device.type == "cuda":
         about |= {"card": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
     return about

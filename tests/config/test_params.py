@@ -135,7 +135,7 @@ MISTAKES = [
     ("preprocess.channels", 2, "2 is not allowed; expected one of: 1, 3"),
     ("classifier.feature_size", 10000, "must be below sample.count"),
     ("evaluate.resamples", 1, "1 is not allowed"),
-    ("evaluate.downstream.images", {"smoke": 1, "quick": 1}, "missing; every parameter is in params.yaml"),
+    ("downstream.images", {"smoke": 1, "quick": 1}, "missing; every parameter is in params.yaml"),
     ("variants.dcgan.regularizer", {"name": "r1", "weight": 0.1}, ".interval: missing; every parameter"),
     ("variants.dcgan.objective", {"real_target": 1.0}, ".name: missing; every parameter"),
     ("variants", [], "[] is not allowed"),

@@ -48,7 +48,7 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
             "budget": "smoke",
             "dataset": "stacked_mnist",
             "classifier.images.smoke": 6400,
-            "evaluate.downstream.images.smoke": 64,
+            "downstream.images.smoke": 64,
         }
         | FEWER,
     )

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from stages.config.params import Inception
+from stages.evaluation import inception
 from stages.evaluation.inception import images_to_inception_features, load_inception
 
 CPU = torch.device("cpu")
@@ -55,16 +55,13 @@ class Malicious:
         return Path.touch, (Path("owned"),)
 
 
-def options(path: Path | str, sha256: str = "0" * 64) -> Inception:
-    return Inception(weights=str(path), sha256=sha256)
-
-
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_features_are_those_of_torch_fidelity(weights: Path) -> None:
-    network = load_inception(options(weights, digest(weights)), CPU)
+def test_features_are_those_of_torch_fidelity(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inception, "SHA256", digest(weights))
+    network = load_inception(str(weights), CPU)
     assert network is not None
     features = images_to_inception_features(network, IMAGES, CPU, batch_size=2)
     theirs = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
@@ -75,7 +72,7 @@ def test_features_are_those_of_torch_fidelity(weights: Path) -> None:
 
 
 def test_nothing_is_loaded_unless_asked_for() -> None:
-    assert load_inception(options("none"), CPU) is None
+    assert load_inception("none", CPU) is None
 
 
 def test_weights_that_cannot_be_had_are_one_line(
@@ -88,14 +85,15 @@ def test_weights_that_cannot_be_had_are_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.URL_INCEPTION_V3", "http://127.0.0.1:9/x.pth")
-    for given, says in {
-        options(tmp_path / "none.pth"): f"No such file or directory: '{tmp_path}/none.pth'",
-        options(weights): f"SHA-256 is {digest(weights)}, expected {'0' * 64}",
-        options(other, digest(other)): "inception: no scores by its features: ",
-        options(malicious, digest(malicious)): "weights_only",
-        options("download"): "inception: no scores by its features: ",
-    }.items():
-        assert load_inception(given, CPU) is None
+    for given, sha256, says in (
+        (tmp_path / "none.pth", "", f"No such file or directory: '{tmp_path}/none.pth'"),
+        (weights, "0" * 64, f"SHA-256 is {digest(weights)}, expected {'0' * 64}"),
+        (other, digest(other), "inception: no scores by its features: "),
+        (malicious, digest(malicious), "weights_only"),
+        ("download", "", "inception: no scores by its features: "),
+    ):
+        monkeypatch.setattr(inception, "SHA256", sha256)
+        assert load_inception(str(given), CPU) is None
         told = capsys.readouterr().err
         assert says in told
         assert told.count("\n") == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.config.errors import StageError
-from stages.evaluate import check_features, read_labels, read_samples
+from stages.evaluation.samples import check_features, read_labels, read_samples
 
 GOOD = np.zeros((200, 1, 28, 28), np.uint8)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.scoring.diagnosis import gradient_left, rises
+from stages.evaluation.curves import gradient_left, rises
 from stages.training.batches import Batches
 from stages.training.trainer import Trainer
 from tests.builders import build_gan, hyperparameters

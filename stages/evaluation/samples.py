@@ -1,0 +1,88 @@
+"""What the sample stage wrote of one model, checked: images, labels or codes, and a translator's pairs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stages.config.errors import StageError
+from stages.evaluation.evaluator import Evaluator
+from stages.storage import paths
+from stages.storage.files import read_array
+from stages.storage.pixels import to_float, to_outlines, to_uint8
+
+SAME = 1e-5  # of the largest feature, within which float32 features are the same
+
+
+def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 images (count, channels, height, width) of that shape; raises StageError for anything else."""
+    images = read_array(path)
+    if images.dtype != np.uint8 or images.shape[1:] != image_shape:
+        expected = f"uint8 (count, {', '.join(map(str, image_shape))})"
+        raise StageError(f"{path}: expected {expected}, got {images.dtype} {images.shape}")
+    return images
+
+
+def read_labels(path: Path, count: int, classes: int) -> np.ndarray:
+    """int64 labels or codes (count,) of samples, 0 to classes - 1; raises StageError for anything else."""
+    labels = read_array(path)
+    if labels.dtype != np.int64 or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
+        expected = f"int64 ({count},), each from 0 to {classes - 1}"
+        raise StageError(f"{path}: expected {expected}, got {labels.dtype} {labels.shape}")
+    return labels
+
+
+def read_labels_and_pairs(
+    folder: Path, run: Mapping[str, Any], images: np.ndarray, evaluator: Evaluator
+) -> dict[str, Any]:
+    """What an ImageSet is given besides pixels: labels, codes, a training set or pairs, as config.json says."""
+    files = {"ignored": {}, "class": {"labels": paths.LABELS}, "code": {"codes": paths.CODES}}[run["label_meaning"]]
+    count, classes = len(images), len(run["classes"])
+    given: dict[str, Any] = {name: read_labels(folder / file, count, classes) for name, file in files.items()}
+    if run["starts_from"] == "test_images":
+        given["pairs"] = read_pairs(folder, images, evaluator)
+    elif "labels" in given:  # of test images a classifier must not learn
+        given["training_set"] = evaluator.train._replace(images=images, labels=given["labels"])
+    return given
+
+
+def read_pairs(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[str, np.ndarray]:
+    """Test images in both domains, what a translator made of them, and the classifier's features of outlines."""
+    digits, train_digits = evaluator.test.images[: len(images)], evaluator.train.images[: len(images)]
+    made, cycled_digits, cycled_outlines = (
+        read_samples(folder / f"{name}.npy", images.shape[1:])
+        for name in ("outlines", "cycled_images", "cycled_outlines")
+    )
+    outlines = images_to_outlines(digits)
+    return {
+        "digits": digits,
+        "digit_classes": evaluator.see(digits)[1].argmax(axis=1),
+        "outlines": outlines,
+        "outline_features": evaluator.see(outlines)[0],
+        "train_outline_features": evaluator.see(images_to_outlines(train_digits))[0],
+        "made_outlines": made,
+        "made_outline_features": evaluator.see(made)[0],
+        "cycled_digits": cycled_digits,
+        "cycled_outlines": cycled_outlines,
+    }
+
+
+def images_to_outlines(images: np.ndarray) -> np.ndarray:
+    """Outlines of uint8 images (count, channels, height, width), as uint8."""
+    batches = torch.from_numpy(images).split(1000)
+    return np.concatenate([to_uint8(to_outlines(to_float(batch))).numpy() for batch in batches])
+
+
+def check_features(folder: Path, features: np.ndarray) -> None:
+    """Raise StageError for features (images, dims) that say nothing: too few images, not finite, all the same."""
+    count, dims = features.shape
+    if count <= dims:
+        raise StageError(
+            f"{folder}: {count} samples are too few: their covariance in {dims} dimensions takes more than {dims}"
+        )
+    if not np.isfinite(features).all():
+        raise StageError(f"{folder}: features of samples are not finite; is models/classifier whole?")
+    if np.ptp(features, axis=0).max() <= SAME * np.abs(features).max():
+        raise StageError(f"{folder}: all samples look the same to the classifier: the generator has collapsed")

@@ -1,0 +1,1 @@
+"""What each stage really reads, next to what dvc.yaml declares."""
