@@ -10,9 +10,12 @@ repro: $(BIN)/.installed repair
 	$(ACTIVATED) python -m stages.build $(if $(JOBS),--jobs $(JOBS))
 
 # DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
-# DVC itself reads some of what a kill leaves, and would run finished stages again. A merge's conflict stays.
+# DVC itself reads some of what a kill leaves, and would run finished stages again. Of a merge's two versions ours is taken.
 repair:
-	@test ! -e dvc.lock || grep -q '^<<<<<<<' dvc.lock || tail -n 4 dvc.lock | tr '\n' ';' | \
+	@! grep -qs '^<<<<<<<' dvc.lock || { git checkout --quiet --ours dvc.lock 2>/dev/null || git show HEAD:./dvc.lock >dvc.lock; \
+		echo "dvc.lock had a merge conflict: ours is taken, and what is missing comes from DVC's cache." \
+		"When the build has ended: git add dvc.lock metrics" >&2; }
+	@test ! -e dvc.lock || tail -n 4 dvc.lock | tr '\n' ';' | \
 		grep -Eq '(md5: [0-9a-f]{32}; *size: [0-9]+|nfiles: [0-9]+);$$' || { git show HEAD:./dvc.lock >dvc.lock || \
 		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }
 

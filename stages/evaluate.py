@@ -1,5 +1,6 @@
 """Score one variant's samples: data/samples/<variant> -> metrics/scores/<variant>.json, metrics/<variant>."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,30 @@ def main(params: Params, name: str) -> None:
     params.variant(name)
     device = prepare(params, params.evaluate.seed)
     seeds = read_json(paths.MODELS / name / paths.CONFIG)["seeds"]
+    configs = {seed: read_json(seed_folder(paths.MODELS / name, seeds, seed) / paths.CONFIG) for seed in seeds}
+    diverged = [config["diverged"] for config in configs.values() if "diverged" in config]
     with EventLog(params.tracking, f"evaluate-{name}") as event_log:
         evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
-        models, curves, closest = zip(*(score_seed(name, seed, seeds, evaluator) for seed in seeds), strict=True)
+        scored = [
+            score_seed(name, seed, seeds, evaluator) for seed, config in configs.items() if "diverged" not in config
+        ]
+        models = [model for model, _, _ in scored]
         scores = average_scores([model["scores"] for model in models])
+        closest = [images for _, _, images in scored] or [evaluator.train.images[:0]]
+        rows = [row for _, curve, _ in scored for row in curve]
         write_bytes(METRICS / name / paths.CLOSEST, grid_png(np.concatenate(closest), COLUMNS))
-        write_csv(METRICS / name / paths.CURVE, list(curves[0][0]), [row for curve in curves for row in curve])
-        write_json(paths.SCORES / f"{name}.json", {"models": models})
-        write_json(METRICS / f"{name}.json", {score: scores[score]["value"] for score in SHOWN_BY_DVC})
-        for model, curve in zip(models, curves, strict=True):
+        write_csv(METRICS / name / paths.CURVE, list(rows[0]) if rows else ["seed", "images", "fid"], rows)
+        write_json(paths.SCORES / f"{name}.json", {"models": models, "diverged": diverged})
+        shown = [score for score in SHOWN_BY_DVC if score in scores]
+        write_json(METRICS / f"{name}.json", {score: scores[score]["value"] for score in shown})
+        for model, curve, _ in scored:
             record_scores(event_log, name, model, curve, seeds)
-    fid, recall = scores["fid"], scores["recall"]
-    print(f"evaluate: {name}: FID {fid['value']:.2f} ± {fid['ci95']:.2f} (real {fid['real']:.2f})", end=", ")
-    print(f"recall {recall['value']:.2f} (real {recall['real']:.2f})")
+    for reason in diverged:
+        print(f"evaluate: {reason}", file=sys.stderr)
+    if scores:
+        fid, recall = scores["fid"], scores["recall"]
+        print(f"evaluate: {name}: FID {fid['value']:.2f} ± {fid['ci95']:.2f} (real {fid['real']:.2f})", end=", ")
+        print(f"recall {recall['value']:.2f} (real {recall['real']:.2f})")
 
 
 def score_seed(

@@ -1,16 +1,51 @@
 """Get the raw files of the data set, verified: -> data/raw."""
 
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
 from stages.config.command import run_stage
+from stages.config.errors import StageError
 from stages.config.params import Params
 from stages.datasets.dataset import find_dataset
 from stages.storage.files import write_bytes
 from stages.storage.paths import RAW
 
+SHOWN = 10  # files in an error
+
 
 def main(params: Params) -> None:
-    """Write each file that the data set gives, whole or not at all."""
+    """Write each file that the data set gives, whole or not at all; what another data set left there goes.
+
+    DVC does not clear data/raw (`persist` in dvc.yaml), as people put files of their own there: those stay, and the
+    stage raises StageError.
+    """
+    written = set()
     for name, content in find_dataset(params.dataset).fetch(params.fetch):
         write_bytes(RAW / name, content)
+        written.add(RAW / name)
+    remove_earlier_outputs([path for path in sorted(RAW.rglob("*")) if path.is_file() and path not in written])
+
+
+def remove_earlier_outputs(paths: Iterable[Path]) -> None:
+    """Remove files that DVC's cache has; raise StageError where it lacks one, which then is the user's."""
+    if not (paths := list(paths)):
+        return
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    cache = Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or ".dvc/cache")
+    hashes = {path: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for path in paths}
+    cached = [path for path, digest in hashes.items() if (cache / "files/md5" / digest[:2] / digest[2:]).exists()]
+    if own := [str(path) for path in paths if path not in cached]:
+        raise StageError(
+            f"files that are not of this data set are in the way, and DVC has no copy of them; move them out of {RAW}: "
+            f"{', '.join(own[:SHOWN])}{f', and {len(own) - SHOWN} more' if len(own) > SHOWN else ''}"
+        )
+    for path in cached:
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 
 from stages.config.command import run_stage
 from stages.config.params import Params
-from stages.datasets.dataset import check_classes, find_dataset, hold_out
+from stages.datasets.dataset import check_classes, find_dataset
 from stages.storage.images import write_split
 
 
@@ -13,7 +13,7 @@ def main(params: Params) -> None:
     random = np.random.default_rng(params.preprocess.seed)
     dataset = find_dataset(params.dataset)
     whole, test = dataset.load(params.preprocess, random)
-    train, validation = hold_out(whole, params.preprocess.validation_images, "validation", random)
+    train, validation = dataset.hold_out_validation(whole, params.preprocess.validation_images, random)
     for name, split in {"train": train, "validation": validation, "test": test}.items():
         check_classes(finished := dataset.finish(split, random))
         write_split(name, finished)

@@ -8,23 +8,29 @@ from stages.config.command import run_stage
 from stages.config.params import Params
 from stages.sampling.best_checkpoint import choose_checkpoint
 from stages.sampling.loading import load_generator
-from stages.storage.files import read_json, write_array, write_bytes
-from stages.storage.images import grid_png, read_split
-from stages.storage.paths import CONFIG, METRICS, MODELS, PICTURES, SAMPLES, seed_folder
+from stages.storage.files import read_json, write_array, write_bytes, write_json
+from stages.storage.images import count_images, grid_png, read_split
+from stages.storage.paths import CHECKPOINT, CONFIG, METRICS, MODELS, PICTURES, SAMPLES, seed_folder
 from stages.training.device import prepare
 
 
 def main(params: Params, name: str) -> None:
-    """Choose a checkpoint of the model of each seed, and draw from it."""
+    """Choose a checkpoint of the model of each seed, and draw from it; a training that diverged left none."""
     params.variant(name)
     device = prepare(params, params.sample.seed)
     seeds = read_json(MODELS / name / CONFIG)["seeds"]
     for seed in seeds:
         model, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
+        (METRICS / name / PICTURES).mkdir(parents=True, exist_ok=True)
+        if diverged := read_json(model / CONFIG).get("diverged"):
+            write_json(samples / CHECKPOINT, {"diverged": diverged})
+            continue
         best = choose_checkpoint(model, samples, params.training.checkpoint, device)
         generator = load_generator(model, device, best)
         classes = read_json(model / CONFIG)["classes"]
-        labels = torch.arange(params.sample.count, device=device) % len(classes)
+        # the real baseline of as many images takes training images
+        count = min(params.sample.count, count_images("train"))
+        labels = torch.arange(count, device=device) % len(classes)
         drawn = generator.draw(labels, read_split("test"), seed=params.sample.seed, truncation=params.sample.truncation)
         for key, array in drawn.arrays.items():
             write_array(samples / f"{key}.npy", array)

@@ -1,7 +1,7 @@
 """Train one variant: data/processed/train -> models/<variant>, metrics/<variant>/losses.csv."""
 
-import contextlib
 import hashlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,16 +39,9 @@ class Trained(NamedTuple):
 
 
 def main(params: Params, name: str) -> None:
-    """Train under the budget, once for each seed; nothing but the curves of a divergence is written before all are."""
+    """Train under the budget, once for each seed; nothing is written before all are done."""
     seeds = params.training.seeds
-    trained: dict[int, Trained] = {}
-    for seed in seeds:
-        try:
-            trained[seed] = train_seed(params, name, seed)
-        except DivergedError as error:
-            with contextlib.suppress(OSError):  # a full disk must not hide what happened
-                write_curves(name, {seed: of_seed.rows for seed, of_seed in trained.items()} | {seed: error.rows})
-            raise
+    trained = {seed: train_seed(params, name, seed) for seed in seeds}
     for seed, of_seed in trained.items():
         for file, content in of_seed.files.items():
             write_bytes(seed_folder(MODELS / name, seeds, seed) / file, content)
@@ -76,27 +69,36 @@ def train_seed(params: Params, name: str, seed: int) -> Trained:
     key = key_of(config | {"seeds": None}, hash_code(variant), digest, machine)
     checkpoints = Checkpoints(name, key, params.resume.every_seconds)
     plan = Plan(name, seed, config["variant"]["images"], len(train.classes), params.training)
-    with EventLog(params.tracking, name) as event_log:
+    try:
+        files, rows = run_session(params, trainer, plan, checkpoints, config | {"environment": machine}, digest)
+    except DivergedError as error:  # a result, too: the report has a row for it, and the other variants go on
+        print(f"train: {error}", file=sys.stderr)
+        files, rows = {CONFIG: json_to_bytes(config | {"diverged": str(error)})}, error.rows
+    return Trained(files, rows, checkpoints)
+
+
+def run_session(
+    params: Params, trainer: Trainer, plan: Plan, checkpoints: Checkpoints, about: dict[str, Any], digest: str
+) -> tuple[dict[str, bytes], list[dict[str, float]]]:
+    """Train to the end, watched: the model's files by name, and rows of the loss curve. Raises DivergedError."""
+    with EventLog(params.tracking, plan.name) as event_log:
         session = Session(trainer, plan, event_log, checkpoints)
         session.resume()
         if trainer.images_seen < plan.images:
-            event_log.begin_run(name, config | {"environment": machine})
+            event_log.begin_run(plan.name, about)
             event_log.dataset("data/processed/train", len(trainer.batches.images), digest)
         else:  # whole: its run is most likely there
             sha256 = hashlib.sha256(weights_to_bytes(trainer.ema.module)).hexdigest()
-            event_log.join_run(name, sha256, config["checkpoint"], otherwise=config | {"environment": machine})
-        progress = Progress(name, plan.images, trainer.images_seen)
+            event_log.join_run(plan.name, sha256, about["checkpoint"], otherwise=about)
+        progress = Progress(plan.name, plan.images, trainer.images_seen)
         session.run(progress.update)
         progress.close()
-        files = {
-            CONFIG: json_to_bytes(config),
-            DISCRIMINATOR: weights_to_bytes(trainer.gan.discriminator),
-            GENERATOR: weights_to_bytes(trainer.ema.module),
-            SNAPSHOTS: save(session.snapshots),
-        }
-        served = {file: files[file] for file in (CONFIG, GENERATOR)}
-        event_log.model(served, config["image_shape"], hashlib.sha256(files[GENERATOR]).hexdigest())
-    return Trained(files, session.rows, checkpoints)
+        generator = weights_to_bytes(trainer.ema.module)
+        config = {key: value for key, value in about.items() if key != "environment"}
+        served = {CONFIG: json_to_bytes(config), GENERATOR: generator}
+        event_log.model(served, config["image_shape"], hashlib.sha256(generator).hexdigest())
+    discriminator, snapshots = weights_to_bytes(trainer.gan.discriminator), save(session.snapshots)
+    return {**served, DISCRIMINATOR: discriminator, SNAPSHOTS: snapshots}, session.rows
 
 
 def build_trainer(params: Params, variant: Variant, train: Split, device: torch.device) -> Trainer:

@@ -22,17 +22,14 @@ SHAPE = (1, 28, 28)
 CLASSES = 10
 
 
-def components(name: str, shape: ImageShape = SHAPE, **options: Mapping[str, Any]) -> dict[str, Any]:
-    """A variant's components by role, resolutions fitted to images of that shape.
+def components(name: str, **options: Mapping[str, Any]) -> dict[str, Any]:
+    """A variant's components by role.
 
     `options` change them: by role, those of the component, or with a name those of another one.
     """
     found = PARAMS.variants[name].components()
     for role, changes in options.items():
         found[role] = resolve(role, changes if "name" in changes else found[role].model_dump() | changes)
-    if found["network"].kind == "growing":
-        resolutions = [shape[1] // 4, shape[1] // 2, shape[1]]
-        found["network"] = found["network"].model_copy(update={"resolutions": resolutions})
     return found
 
 
@@ -45,7 +42,7 @@ def build_gan(
 ) -> Any:
     """Always with the same weights; `module` takes the place of the GAN's own class."""
     torch.manual_seed(0)
-    found = components(name, shape, **options)
+    found = components(name, **options)
     gan = found.pop("gan")
     return (module or gan.module)(gan, **found, image_shape=shape, classes=classes)
 

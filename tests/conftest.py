@@ -110,8 +110,6 @@ def small_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     variants = {}
     for name, variant in params.variants.items():
         changes: dict[str, Any] = {"batch_size": 8, "images": variant.images.model_copy(update={"smoke": 40})}
-        if name == "progan":
-            changes["network"] = variant.network.model_copy(update={"resolutions": [3, 6, 12]})
         if name == "cyclegan":  # its pool is full, and used, after two steps
             changes["gan"] = variant.gan.model_copy(update={"pool_size": 9})
         variants[name] = variant.model_copy(update=changes)

@@ -64,7 +64,7 @@ def is_exempt(module: str) -> bool:
 
 def closure(modules: list[str]) -> set[Path]:
     """Files of modules and of all they import, directly or not, save what is exempt."""
-    files = {ROOT / "stages/__init__.py"}  # it says how many threads NumPy uses
+    files: set[Path] = set()
     while modules:
         module = modules.pop()
         file = module_file(module)

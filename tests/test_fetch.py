@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages import fetch
 from stages.config.errors import ParameterError, StageError
@@ -115,7 +117,7 @@ def test_a_data_set_is_added_by_its_file_alone(copy_of_stages: Path) -> None:
     ("dataset", "fetched", "preprocessed"),
     [
         ("kmnist", "no source could serve KMNIST (", "data/raw/train-images-idx3-ubyte: No such file or directory"),
-        ("image_folder", "nowhere: expected at least two folders", "data/raw: expected at least two folders"),
+        ("image_folder", "nowhere: fetch.folder: there is no such folder in /", "data/raw: the folder "),
     ],
 )
 def test_a_failure_is_one_line_and_needs_no_torch(
@@ -130,3 +132,37 @@ def test_a_failure_is_one_line_and_needs_no_torch(
         assert done.returncode == 1
         assert done.stderr.startswith(f"error: {expected}")
         assert done.stderr.count("\n") == 1
+
+
+def test_images_of_ones_own_need_the_name_of_their_folder_alone(copy_of_stages: Path) -> None:
+    """Three hundred of them, with no other change of params.yaml; what is broken is a line each and says what next."""
+    shutil.rmtree(copy_of_stages / "data", ignore_errors=True)
+    for name, count in {"1": 100, "2": 50, "10": 150}.items():
+        for index in range(count):
+            (copy_of_stages / "mine" / name).mkdir(parents=True, exist_ok=True)
+            size = (16 + index % 40, 16 + index % 7)
+            picture = Image.new("RGBA", size, (index, 0, 0, 255 * (index % 2)))
+            picture.save(copy_of_stages / "mine" / name / f"{index}.png")
+    broken = copy_of_stages / "mine/2/7.png"
+    whole = broken.read_bytes()
+    shutil.copy2(ROOT / "params.yaml", copy_of_stages)
+    set_parameters(copy_of_stages, {"dataset": "image_folder", "fetch.folder": "mine"})
+    broken.write_bytes(whole[:60])
+    (copy_of_stages / "mine/10/notes.txt").write_text("to do")
+    done = run(sys.executable, "-m", "stages.fetch", cwd=copy_of_stages, check=False)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("error: mine/2/7.png: cannot be read as an image")
+    assert lines[1].startswith("error: mine/10/notes.txt: cannot be read as an image: Pillow does not recognise")
+    assert lines[2].startswith("error: nothing was copied; ")
+    assert not (copy_of_stages / "data/raw/2").exists()
+    broken.write_bytes(whole)
+    (copy_of_stages / "mine/10/notes.txt").unlink()
+    for stage in ("fetch", "preprocess"):
+        run(sys.executable, "-m", f"stages.{stage}", cwd=copy_of_stages)
+    for name, counts in {"train": [64, 32, 96], "validation": [16, 8, 24], "test": [20, 10, 30]}.items():
+        folder = copy_of_stages / "data/processed" / name
+        assert np.load(folder / "images.npy").shape == (sum(counts), 1, 28, 28)
+        assert np.bincount(np.load(folder / "labels.npy")).tolist() == counts
+        assert json.loads((folder / "classes.json").read_text())["classes"] == ["1", "2", "10"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from stages.contracts.generator import to_pixels
 from stages.evaluation import evaluator
 from stages.evaluation.feature_network import FeatureNetwork
 from stages.scoring.seeds import average_scores
-from stages.storage.files import read_json
+from stages.storage.files import read_json, write_array
 from stages.storage.images import Split, write_split
+from tests.conftest import ROOT
 
 SEEDS = [3, 5]
 
@@ -121,6 +123,42 @@ def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
     scores = read_json(Path("metrics/scores/cgan.json"))["models"][0]["scores"]
     assert {"fid", "classification_accuracy"} <= scores.keys()
     assert not [key for key in scores if key.startswith("inception_fid")]
+
+
+def test_a_collapse_and_a_divergence_are_results(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    """Samples that are all alike are scored; a variant without a model has a row; what is left is ranked."""
+    mlp = load(ROOT / "params.yaml").variants["mlp"]
+    wild = mlp.regularizer.model_copy(update={"weight": 1e300})
+    short = {"regularizer": wild, "batch_size": 8, "images": mlp.images.model_copy(update={"smoke": 64})}
+    variants = params.variants | {"mlp": mlp.model_copy(update=short)}
+    training = params.training.model_copy(update={"seeds": SEEDS[:1], "checkpoint": "last"})
+    params = params.model_copy(update={"variants": variants, "training": training})
+    classifier.main(params)
+    reference.main(params)
+    for name in ("cgan", "mlp"):
+        train.main(params, name)
+        sample.main(params, name)
+    alike = np.broadcast_to(np.arange(144, dtype=np.uint8).reshape(1, 1, 12, 12), (60, 1, 12, 12))
+    write_array(Path("data/samples/cgan/images.npy"), alike)
+    for name in ("cgan", "mlp"):
+        evaluate.main(params, name)
+    scores = read_json(Path("metrics/scores/cgan.json"))["models"][0]["scores"]
+    assert scores["fid"]["value"] > scores["fid"]["real"]
+    assert scores["duplicates"]["value"] == 1
+    assert scores["recall"]["value"] == scores["density"]["value"] * 0 == 0
+    assert read_json(Path("metrics/mlp.json")) == {}
+    with pytest.raises(StageError, match=r"^no scores: mlp \(seed \d+\) diverged by step"):
+        report.main(params)
+    page = Path("metrics/report/variants.md").read_text()
+    assert "- `cgan`: mode collapse:" in page
+    assert re.search(r"^\| `mlp` .* no scores, see below \|$", page, flags=re.MULTILINE)
+    assert re.search(r"^- `mlp`: mlp \(seed \d+\) diverged by step", page, flags=re.MULTILINE)
+    with Path("metrics/summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["variant"], row["seeds"], bool(row["fid"])) for row in rows] == [
+        ("cgan", "1", True),
+        ("mlp", "0", False),
+    ]
 
 
 def test_a_classifier_that_diverges_says_what_to_try(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:

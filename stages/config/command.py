@@ -3,25 +3,33 @@
 import argparse
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 
 from stages.config.errors import StageError
 from stages.config.inputs import Inputs
 from stages.config.params import PARAMS_FILE, load
 
+OUTPUTS = ("data", "models", "metrics")  # top-level folders
+
 
 def run_stage(main: Callable[..., None], description: str | None, *arguments: str, components: bool = True) -> None:
     """Call `main(params, *arguments)`; a StageError becomes one line per mistake and its exit code.
 
-    So does code or a parameter that changed meanwhile.
-    Without `components` those of the variants are not looked at, and torch is not imported.
+    So does code or a parameter that changed meanwhile. Without `components` those of the variants are not looked at,
+    and torch is not imported.
     """
-    parser = argparse.ArgumentParser(description=description)
+    for stream in (sys.stdout, sys.stderr):  # a terminal or a log that cannot show ± shows something else
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    stage, module = Path(sys.argv[0]).stem, sys.modules["__main__"].__spec__
+    parser = argparse.ArgumentParser(prog=f"python -m {module.name}" if module else None, description=description)
     for argument in arguments:
-        parser.add_argument(argument)
+        parser.add_argument(argument, help=f"one of the {argument}s in {PARAMS_FILE}: {', '.join(variant_names())}")
     values = list(vars(parser.parse_args()).values())
     try:
-        inputs = Inputs(PARAMS_FILE, Path(sys.argv[0]).stem, values)
+        refuse_links()
+        inputs = Inputs(PARAMS_FILE, stage, values)
         main(load(components=components), *values)
         inputs.raise_if_changed()
     except StageError as error:
@@ -34,3 +42,23 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)  # as shells count it
+
+
+def variant_names() -> list[str]:
+    """Names for `--help`, which works with a params.yaml that is broken, too; otherwise nobody waits for them."""
+    if not {"-h", "--help"} & set(sys.argv):
+        return []
+    try:
+        return list(load(components=False).variants)
+    except StageError:
+        return []
+
+
+def refuse_links() -> None:
+    """Raise StageError where a folder of outputs is a link: DVC ends at the first output outside the repository."""
+    for folder in OUTPUTS:
+        if Path(folder).is_symlink():
+            raise StageError(
+                f"{folder} is a link: DVC needs a folder inside the repository. To keep large files on another disk: "
+                "dvc cache dir --local <folder there>, and dvc config --local cache.type symlink"
+            )

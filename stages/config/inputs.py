@@ -44,9 +44,9 @@ class Inputs:
     def _changed_parameters(self, now: bytes) -> list[str]:
         """Those that dvc.yaml names for this stage, or the file where the stage depends on all of it."""
         before, after, pipeline = (YAML(typ="safe", pure=True).load(text) for text in (self.params, now, DVC_FILE))
-        stage = pipeline["stages"][self.stage]
+        stage = pipeline["stages"].get(self.stage, {})
         stage = stage.get("do", stage)
-        if str(self.params_file) in stage["deps"]:
+        if str(self.params_file) in stage.get("deps", []):
             return [str(self.params_file)]
         marks = {"${key}": " ".join(self.arguments), "${budget}": before["budget"]}
         keys = [reduce(lambda key, mark: key.replace(*mark), marks.items(), key) for key in stage.get("params", [])]

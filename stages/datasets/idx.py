@@ -87,7 +87,7 @@ class IDXFiles:
         return scratch
 
     def _from_folder(self, options: Fetch, scratch: Path) -> Path:
-        if not (folder := repository() / options.folder).is_dir():
+        if not (folder := repository() / Path(options.folder).expanduser()).is_dir():
             raise StageError(f"{options.folder} is not a folder")
         return folder
 

@@ -62,6 +62,7 @@ class Evaluator:
         return Context(
             options=self.options,
             classes=self.train.classes,
+            class_shares=np.bincount(self.train.labels, minlength=len(self.train.classes)) / len(self.train.labels),
             test_features=manifold.features,
             test_labels=self.test.labels,
             test_squared_nearest=manifold.squared_nearest,

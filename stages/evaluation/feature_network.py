@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from stages.storage.files import read_json
@@ -12,10 +13,13 @@ from stages.storage.paths import CONFIG, WEIGHTS
 from stages.storage.pixels import to_float
 from stages.storage.weights import read_weights
 
+LARGEST = 64  # pixels a side, about: larger images are shrunk first, or time and memory would grow with their pixels
+
 
 class FeatureNetwork(nn.Module):
     """Images in [-1, 1] to class logits, through the features that scores compare.
 
+    Images of 128 pixels a side and more are averaged down to 64 to 127, by a whole factor.
     An image of several `planes` (the three digits of stacked_mnist, `channels` channels each) goes through the network
     plane by plane. Its features are theirs side by side. Its classes are all combinations of theirs, the first plane's
     counting most.
@@ -27,6 +31,8 @@ class FeatureNetwork(nn.Module):
         super().__init__()
         self.planes = planes
         self.plane_shape = (channels, height, width)
+        self.shrinking = max(1, min(height, width) // LARGEST)
+        height, width = height // self.shrinking, width // self.shrinking
         self.body = nn.Sequential(
             *_convolution(channels, base, stride=1),
             *_convolution(base, 2 * base, stride=2),
@@ -42,7 +48,10 @@ class FeatureNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """(batch, planes · channels, height, width) in [-1, 1] to (batch, planes · features), the penultimate layer."""
-        return self.body(images.reshape(-1, *self.plane_shape)).reshape(len(images), -1)
+        planes = images.reshape(-1, *self.plane_shape)
+        if self.shrinking > 1:
+            planes = avg_pool2d(planes, self.shrinking)
+        return self.body(planes).reshape(len(images), -1)
 
     def classify(self, features: Tensor) -> Tensor:
         """(batch, planes · features) to logits (batch, classes ** planes)."""
@@ -88,10 +97,11 @@ def _without_norms(body: nn.Sequential) -> nn.Sequential:
 
 @torch.inference_mode()
 def images_to_features(
-    network: FeatureNetwork, images: np.ndarray, device: torch.device, batch_size: int = 250
+    network: FeatureNetwork, images: np.ndarray, device: torch.device, batch_pixels: int = 250 * 28 * 28
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 (count, channels, height, width) to float32 features (count, dims) and logits (count, classes)."""
     features, logits = [], []
+    batch_size = max(1, batch_pixels // (images.shape[2] * images.shape[3]))  # bounds the memory of large images
     for batch in torch.from_numpy(images).split(batch_size):
         seen = network.features(to_float(batch.to(device)))
         features.append(seen.cpu())

@@ -13,8 +13,6 @@ from stages.storage import paths
 from stages.storage.files import read_array
 from stages.storage.pixels import to_float, to_outlines, to_uint8
 
-SAME = 1e-5  # of the largest feature, within which float32 features are the same
-
 
 def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
     """uint8 images (count, channels, height, width) of that shape; raises StageError for anything else."""
@@ -76,13 +74,8 @@ def images_to_outlines(images: np.ndarray) -> np.ndarray:
 
 
 def check_features(folder: Path, features: np.ndarray) -> None:
-    """Raise StageError for features (images, dims) that say nothing: too few images, not finite, all the same."""
-    count, dims = features.shape
-    if count <= dims:
-        raise StageError(
-            f"{folder}: {count} samples are too few: their covariance in {dims} dimensions takes more than {dims}"
-        )
+    """Raise StageError for features (images, dims) that cannot be scored: of less than two images, or not finite."""
+    if len(features) < 2:
+        raise StageError(f"{folder}: {len(features)} samples are too few: expected at least 2")
     if not np.isfinite(features).all():
         raise StageError(f"{folder}: features of samples are not finite; is models/classifier whole?")
-    if np.ptp(features, axis=0).max() <= SAME * np.abs(features).max():
-        raise StageError(f"{folder}: all samples look the same to the classifier: the generator has collapsed")

@@ -33,9 +33,9 @@ class ProgressiveGAN(GAN):
         """Real images at the resolution grown to, as blurred as the fade-in leaves fakes."""
         index, alpha = self.generator.stage()
         steps = len(self.generator.to_images) - 1 - index
-        real = avg_pool2d(real, 2**steps) if steps else real
+        real = avg_pool2d(real, 2**steps, ceil_mode=True) if steps else real
         if alpha < 1:
-            blurred = interpolate(avg_pool2d(real, 2), scale_factor=2)
+            blurred = interpolate(avg_pool2d(real, 2, ceil_mode=True), real.shape[2:])
             real = torch.lerp(blurred, real, alpha)
         return real
 
@@ -50,7 +50,7 @@ class ProgressiveGAN(GAN):
         """As in the standard GAN; the fade-in's share and the image height are plotted."""
         losses = super().generator_loss(real, labels)
         index, alpha = self.generator.stage()
-        height = self.generator.size[0] // 2 ** (len(self.generator.to_images) - 1 - index)
+        height, _ = self.generator.sizes[index]
         stage = {"alpha": torch.tensor(alpha), "resolution": torch.tensor(float(height))}
         return Losses(losses.loss, losses.scalars | stage)
 

@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from stages.config.errors import ParameterError
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.network import Network
+from stages.networks.layers import doubling
 
 Strides = Annotated[list[Literal[1, 2]], Field(min_length=1, max_length=100)]
 
@@ -22,15 +22,13 @@ class ConvGenerator(Generator):
         super().__init__()
         self.latent_size = options.latent_size
         channels, height, width = image_shape
-        if height % 4 or width % 4:
-            raise ParameterError(f"network conv doubles images twice: {height}×{width} pixels cannot be divided by 4")
         wide, narrow = options.generator_channels, max(1, options.generator_channels // 2)
         self.layers = nn.Sequential(
             nn.ConvTranspose2d(options.latent_size, wide, (height // 4, width // 4), bias=False),
             *(nn.BatchNorm2d(wide), nn.LeakyReLU(options.slope)),
-            nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),
+            doubling(wide, narrow, (height // 2, width // 2), bias=False),
             *(nn.BatchNorm2d(narrow), nn.LeakyReLU(options.slope)),
-            nn.ConvTranspose2d(narrow, channels, 4, stride=2, padding=1),
+            doubling(narrow, channels, (height, width)),
             nn.Tanh(),
         )
 

@@ -14,7 +14,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear
 
-from stages.config.errors import ParameterError
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.network import Network
@@ -40,11 +39,11 @@ class ProGANGenerator(Growing, Generator):
     """A start at the smallest resolution, then blocks of doubling and two convolutions; images at each."""
 
     def __init__(self, options: ProGANNetwork, image_shape: ImageShape, classes: int) -> None:
-        sizes, depths = options.sizes(image_shape), options.channels
-        super().__init__(len(sizes))
+        depths = options.channels
+        super().__init__(len(depths))
         self.latent_size = options.latent_size
-        self.size = sizes[-1]
-        self.start_shape = (depths[0], *sizes[0])
+        self.sizes = halved(image_shape, len(depths))
+        self.start_shape = (depths[0], *self.sizes[0])
         self.start = EqualizedLinear(options.latent_size, math.prod(self.start_shape))
         self.first = EqualizedConv(depths[0], depths[0], 3)
         self.blocks = nn.ModuleList(
@@ -55,7 +54,7 @@ class ProGANGenerator(Growing, Generator):
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
         """(batch, latent_size) to (batch, channels, height, width) of the data, whatever the stage of growth."""
-        return interpolate(self.grown(latent), self.size)
+        return interpolate(self.grown(latent), self.sizes[-1])
 
     def grown(self, latent: Tensor) -> Tensor:
         """(batch, latent_size) to images at the resolution grown to; labels are not looked at."""
@@ -64,7 +63,7 @@ class ProGANGenerator(Growing, Generator):
         hidden = _active(self.first(hidden))
         images = self.to_images[0](hidden)
         for step, block in enumerate(list(self.blocks)[:index], start=1):
-            hidden = interpolate(hidden, scale_factor=2)
+            hidden = interpolate(hidden, self.sizes[step])
             before = hidden
             for convolution in block:  # type: ignore[attr-defined]
                 hidden = _active(convolution(hidden))
@@ -79,15 +78,15 @@ class ProGANDiscriminator(Growing):
     """The generator's mirror: from images at the resolution grown to, down to the minibatch's deviation and a logit."""
 
     def __init__(self, options: ProGANNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
-        sizes, depths = options.sizes(image_shape), options.channels
-        super().__init__(len(sizes))
+        depths = options.channels
+        super().__init__(len(depths))
         self.from_images = nn.ModuleList(EqualizedConv(image_shape[0], depth, 1) for depth in depths)
         self.blocks = nn.ModuleList(
             nn.ModuleList([EqualizedConv(shallow, shallow, 3), EqualizedConv(shallow, deep, 3)])
             for deep, shallow in itertools.pairwise(depths)
         )
         self.last = EqualizedConv(depths[0] + 1, depths[0], 3)
-        self.head = EqualizedLinear(depths[0] * math.prod(sizes[0]), outputs, gain=1)
+        self.head = EqualizedLinear(depths[0] * math.prod(halved(image_shape, len(depths))[0]), outputs, gain=1)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images at the resolution grown to, to (batch, outputs); labels are not looked at."""
@@ -96,9 +95,9 @@ class ProGANDiscriminator(Growing):
         for step in range(index, 0, -1):
             for convolution in self.blocks[step - 1]:  # type: ignore[attr-defined]
                 hidden = leaky_relu(convolution(hidden), 0.2)
-            hidden = avg_pool2d(hidden, 2)
+            hidden = avg_pool2d(hidden, 2, ceil_mode=True)
             if step == index and alpha < 1:
-                before = leaky_relu(self.from_images[step - 1](avg_pool2d(images, 2)), 0.2)
+                before = leaky_relu(self.from_images[step - 1](avg_pool2d(images, 2, ceil_mode=True)), 0.2)
                 hidden = torch.lerp(before, hidden, alpha)
         hidden = leaky_relu(self.last(_with_deviation(hidden)), 0.2)
         return self.head(hidden.flatten(1))
@@ -147,31 +146,17 @@ def _with_deviation(hidden: Tensor) -> Tensor:
     return torch.cat([hidden, deviation.expand(len(hidden), 1, *hidden.shape[2:])], dim=1)
 
 
+def halved(image_shape: ImageShape, count: int) -> list[tuple[int, int]]:
+    """Height and width at each of `count` resolutions, the last one the image's: 7, 14, 28 or 9, 17, 33."""
+    _, height, width = image_shape
+    return [(-(-height // 2**step), -(-width // 2**step)) for step in reversed(range(count))]
+
+
 class ProGANNetwork(Network):
-    """One block a resolution."""
+    """One block a resolution; the last resolution is the data's, each other one half of the next, rounded up."""
 
     generator_type: ClassVar = ProGANGenerator
     discriminator_type: ClassVar = ProGANDiscriminator
     kind: ClassVar[str] = "growing"
     latent_size: Size
-    resolutions: Annotated[
-        list[Size], Field(min_length=1, max_length=100)
-    ]  # image heights, each twice the last, to the data's
-    channels: Annotated[list[Size], Field(min_length=1, max_length=100)]  # at each resolution
-
-    def sizes(self, image_shape: ImageShape) -> list[tuple[int, int]]:
-        """Height and width at each resolution; raises ParameterError where the schedule does not fit the data."""
-        _, height, width = image_shape
-        doubling = [self.resolutions[-1] // 2**step for step in reversed(range(len(self.resolutions)))]
-        halvings = 2 ** (len(self.resolutions) - 1)
-        if self.resolutions != doubling or height != self.resolutions[-1] or height % halvings or width % halvings:
-            raise ParameterError(
-                f"network progan: resolutions {self.resolutions} is not allowed: each must double the one before, "
-                f"and the last be the data's height (images are {height}×{width})"
-            )
-        if len(self.channels) != len(self.resolutions):
-            raise ParameterError(
-                f"network progan: channels {self.channels} is not allowed: expected one number for each of the "
-                f"{len(self.resolutions)} resolutions"
-            )
-        return [(resolution, width * resolution // height) for resolution in self.resolutions]
+    channels: Annotated[list[Size], Field(min_length=1, max_length=100)]  # at each resolution, the smallest first

@@ -1,7 +1,8 @@
 """The page of variants, and the table of scores for docs/scores.md: Markdown that follows the declared scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from stages.config.params import Variant
 from stages.reporting.diagnosis import describe_faults
 from stages.reporting.summary import Records, Result
 from stages.scoring.score import Score
@@ -26,12 +27,22 @@ PICTURES = (
 )
 
 
-def write_page(results: Mapping[str, Result], scores: Mapping[str, Score], real: Records, count: int) -> str:
-    """Markdown: real images' records, a row a variant in the given order (`count` samples each), what stands out."""
+def write_page(
+    results: Mapping[str, Result],
+    scores: Mapping[str, Score],
+    real: Records,
+    count: int,
+    without: Mapping[str, Variant],
+    failures: Mapping[str, Sequence[str]],
+) -> str:
+    """Markdown: real images' records, a row a variant in the given order (`count` samples each), what stands out.
+
+    Variants `without` scores come last. `failures` are sentences on trainings that failed, by the variant's name.
+    """
     recorded = {name for result in results.values() for name in result.scores}
     shown = [score for name, score in scores.items() if score.position < TABLE_POSITIONS and name in recorded]
     listed = [score for score in scores.values() if score not in shown]
-    titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {score.ideal:{score.format}}'}" for score in shown]
+    titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {_ideal(score)}'}" for score in shown]
     lines = [
         INTRODUCTION.format(count=count),
         _row("variant", "summary", "paper", "parameters G / D", *titles, "more scores", "samples"),
@@ -41,7 +52,12 @@ def write_page(results: Mapping[str, Result], scores: Mapping[str, Score], real:
     for name, result in results.items():
         cells = _score_cells(result.scores, shown, listed, real)
         lines.append(_row(*_text_cells(name, result), *cells, PICTURES.format(name=name)))
-    if faults := [fault for name, result in results.items() for fault in describe_faults(name, result.models)]:
+    for name, variant in without.items():
+        empty = [""] * (len(shown) + 2)
+        lines.append(_row(f"`{name}`", variant.summary, variant.paper, *empty, "no scores, see below"))
+    faults = [f"`{name}`: {failure}" for name, reasons in failures.items() for failure in reasons]
+    faults += [fault for name, result in results.items() for fault in describe_faults(name, result.models)]
+    if faults:
         lines += ["", "## What stands out", "", *(f"- {fault}" for fault in faults)]
     return "\n".join(lines) + "\n"
 
@@ -50,7 +66,7 @@ def declarations_to_markdown(scores: Mapping[str, Score]) -> str:
     """Markdown table of declared scores: name, what it says, which direction is better."""
     lines = ["| score | what it says | better |", "|---|---|---|"]
     for name, score in scores.items():
-        better = f"near {score.ideal:{score.format}}" if score.better == "near" else score.better
+        better = f"near {_ideal(score)}" if score.better == "near" else score.better
         lines.append(_row(f"`{name}`", score.description, better))
     return "\n".join(lines) + "\n"
 
@@ -76,6 +92,10 @@ def _cell(score: Score, records: Records) -> str:
     record = records.get(score.name, {})
     numbers = [record[key] for key in ("value", "ci95") if isinstance(record.get(key), int | float)]
     return " ± ".join(format(number, score.format) for number in numbers)
+
+
+def _ideal(score: Score) -> str:
+    return "the baseline" if score.ideal is None else format(score.ideal, score.format)
 
 
 def _row(*cells: str) -> str:

@@ -1,8 +1,12 @@
 """The report's pictures: a strip of samples a variant, and bars of scores next to the real baseline."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 
+os.environ["MPLBACKEND"] = "agg"  # a notebook's own does not exist here
+
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,6 +15,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from stages.reporting.summary import Row
 
 SAMPLES_A_ROW = 20
+matplotlib.rcdefaults()  # the same pictures whatever the user's matplotlibrc says
 
 
 def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray]) -> bytes:

@@ -2,11 +2,10 @@
 
 from stages.scoring.score import Context, Estimate, ImageSet, score
 
-LOST_SHARE = 0.3  # of an even share
+LOST_SHARE = 0.3  # of the share that a class has among training images
 
 
 @score(format="g", needs=("logits",), position=120)
 def classes_lost(images: ImageSet, context: Context) -> Estimate:
-    """Number of classes with less than 0.3 of an even share of the samples."""
-    shares = images.class_shares
-    return Estimate(int((shares < LOST_SHARE / len(shares)).sum()))
+    """Number of classes with less than 0.3 of their share of the training images."""
+    return Estimate(int((images.class_shares < LOST_SHARE * context.class_shares).sum()))

@@ -9,4 +9,4 @@ from stages.scoring.score import REAL_QUANTILE, Context, Estimate, ImageSet, sco
 def duplicates(images: ImageSet, context: Context) -> Estimate:
     """Share of samples that are as close to another sample as only 1 % of test images are to another."""
     threshold = np.quantile(context.test_squared_nearest, REAL_QUANTILE)
-    return Estimate(float(np.mean(images.squared_nearest < threshold)))
+    return Estimate(float(np.mean(images.squared_nearest <= threshold)))

@@ -48,6 +48,7 @@ class Context:
 
     options: Evaluate
     classes: tuple[str, ...]  # names
+    class_shares: np.ndarray  # (classes,): share of each among training images; sums to 1
     test_features: np.ndarray
     test_labels: np.ndarray
     test_squared_nearest: np.ndarray  # as an ImageSet's

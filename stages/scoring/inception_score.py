@@ -14,7 +14,7 @@ def inception_score(images: ImageSet, context: Context) -> Estimate:
     options, log_probabilities = context.options, logits_to_log_probabilities(images.logits)
 
     def statistic(chosen: np.ndarray) -> tuple[float, float]:
-        return split_and_score(log_probabilities[chosen], options.inception_splits, options.seed)
+        return split_and_score(log_probabilities[chosen], min(options.inception_splits, len(chosen)), options.seed)
 
     estimate = bootstrap_to_estimate(lambda chosen: statistic(chosen)[0], len(images.logits), options)
     return estimate._replace(std=statistic(np.arange(len(images.logits)))[1])

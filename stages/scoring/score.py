@@ -39,7 +39,7 @@ class Score:
     description: str
     compute: Callable[[ImageSet, Context], Estimate | None]
     better: Literal["lower", "higher", "near"] = "lower"
-    ideal: float = 0.0  # that the score should be near to
+    ideal: float | None = None  # that the score should be near to; None: what real images reach
     format: str = ".2f"
     needs: tuple[str, ...] = ("features",)  # attributes of ImageSet: images without one of them have no such score
     baseline: Literal["training", "test"] = "training"  # real images that take the samples' place

@@ -15,6 +15,8 @@ def average_scores(scores: Sequence[Mapping[str, Record]]) -> dict[str, Record]:
 
     `ci95` is then Student's: it covers training noise as well as sampling noise, for the test images at hand.
     """
+    if not scores:
+        return {}
     first, *others = scores
     return {name: _average([of_seed[name] for of_seed in scores]) if others else first[name] for name in first}
 

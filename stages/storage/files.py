@@ -16,12 +16,19 @@ from typing import Any
 import numpy as np
 
 from stages.config.errors import StageError
-from stages.storage.paths import TEMPORARY
+from stages.storage.paths import TEMPORARY, stage_of
 
 
 def one_line(message: object) -> str:
     """An error's message, or what a program said of one, in one line of at most 300 characters."""
     return " ".join(str(message).split())[:300] or "no reason given"
+
+
+def unreadable(path: Path, error: Exception) -> StageError:
+    """What to raise for a file that cannot be read: of a missing output the line names the command that makes it."""
+    if isinstance(error, FileNotFoundError) and (stage := stage_of(path)):
+        return StageError(f"{path}: is missing: run `dvc repro {stage}`")
+    return StageError(f"{path}: cannot be read: {one_line(error)}")
 
 
 @contextlib.contextmanager
@@ -61,12 +68,12 @@ def write_array(path: Path, array: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_array(path: Path) -> np.ndarray:
-    """Read an .npy array; raises StageError where it is missing or no plain array."""
+def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """Read an .npy array, or map it into memory; raises StageError where it is missing or no plain array."""
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path, "r" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StageError(f"{path}: cannot be read: {one_line(error)}") from None
+        raise unreadable(path, error) from None
     if not isinstance(array, np.ndarray):  # an archive of several
         array.close()
         raise StageError(f"{path}: cannot be read: not one array")
@@ -97,7 +104,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StageError(f"{path}: cannot be read: {error}") from None
+        raise unreadable(path, error) from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -118,4 +125,4 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StageError(f"{path}: cannot be read: {error}") from None
+        raise unreadable(path, error) from None

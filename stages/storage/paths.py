@@ -44,6 +44,17 @@ def repository() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
+def stage_of(path: Path) -> str:
+    """The stage that makes an output; empty for any other path."""
+    stages = {RAW: "fetch", PROCESSED: "preprocess", CLASSIFIER: "classifier", REFERENCE: "reference"}
+    of_variants = {MODELS: "train", SAMPLES: "sample", SCORES: "evaluate"}
+    for folder, stage in (stages | of_variants).items():
+        if path != folder and path.is_relative_to(folder):
+            name = path.relative_to(folder).parts[0].removesuffix(".json")
+            return stage if folder in stages else f"{stage}@{name}"
+    return ""
+
+
 def seed_folder(folder: Path, seeds: Sequence[int], seed: int) -> Path:
     """Where in a variant's folder the files of one of its seeds are: those of the first seed are at its top."""
     return folder if seed == seeds[0] else folder / f"seed_{seed}"

@@ -9,7 +9,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from stages.config.errors import StageError
-from stages.storage.files import one_line
+from stages.storage.files import one_line, unreadable
 
 
 def weights_to_bytes(module: nn.Module) -> bytes:
@@ -22,7 +22,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load(path.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise StageError(f"{path}: cannot be read: {one_line(error)}") from None
+        raise unreadable(path, error) from None
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

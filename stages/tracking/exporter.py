@@ -39,7 +39,8 @@ def serve(key: str) -> None:
                     logging.getLogger().exception("not exported: %s", folder.name)
                     with contextlib.suppress(OSError):  # the folder may be what is missing
                         (folder / FAILURE).write_text(_reason(error), encoding="utf-8")
-                    followers.pop(folder, None)  # lets go of the log's lock: `sync` may have it
+                    if follower := followers.pop(folder, None):
+                        follower.close()  # `sync` may have it
                 last = time.monotonic()
             time.sleep(POLL_SECONDS)
 
@@ -52,7 +53,11 @@ def sync() -> int:
             print(f"left alone {folder.name}: its stage is running")
             continue
         try:
-            LogFollower(folder).advance()
+            follower = LogFollower(folder)
+            try:
+                follower.advance()
+            finally:
+                follower.close()
             print(f"exported {folder.name}")
         except Timeout:
             print(f"left alone {folder.name}: it is being exported")
@@ -80,6 +85,8 @@ def main() -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", UserWarning)  # MLflow's hints on types
     if arguments.command == "sync":
+        logging.disable()  # a person reads this: MLflow's hints are not for them, and it lifts filters of warnings
+        warnings.showwarning = lambda *_, **__: None
         sys.exit(1 if sync() else 0)
     serve(arguments.key)
 

@@ -19,11 +19,16 @@ class LogFollower:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.lock = FileLock(folder / "exporting").acquire(timeout=0)
+        self.lock = FileLock(folder / "exporting")
+        self.lock.acquire(timeout=0)
         self.exporter = MLflowExporter(folder)
         self.position = 0
         self.waiting: list[dict[str, Any]] = []  # events read, and not exported yet
         self.due = 0.0  # when to export them, unless the log ends before
+
+    def close(self) -> None:
+        """Let go of the log: another process may have it."""
+        self.lock.release()
 
     def advance(self) -> bool:
         """Export what is new; return whether the log is over, and removed. Raises whatever MLflow raises."""

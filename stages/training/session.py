@@ -102,7 +102,8 @@ class Session:
 
     def _take_snapshot(self) -> None:
         trainer, options = self.trainer, self.plan.options
-        labels = torch.arange(options.snapshot_images, device=trainer.device) % self.plan.classes
+        count = min(options.snapshot_images, len(trainer.batches.images))
+        labels = torch.arange(count, device=trainer.device) % self.plan.classes
         average = trainer.ema.module
         images = trainer.gan.sample(average, labels, trainer.batches.images, seed=options.snapshot_seed)
         snapshot = {"images_seen": torch.tensor(trainer.images_seen), "samples": to_uint8(images).cpu()}

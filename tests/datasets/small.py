@@ -27,7 +27,7 @@ def fetch_options(*sources: str, folder: str = "mine", timeout_seconds: int = 20
 
 
 def preprocess_options(**changes: Any) -> Preprocess:
-    options = {"validation_images": 12, "seed": 0, "test_images": 4, "image_size": 16, "channels": 1}
+    options = {"validation_images": 12, "seed": 0, "test_images": 4, "image_size": 16, "channels": 1, "fit": "crop"}
     return Preprocess.model_validate(options | changes)
 
 

@@ -13,7 +13,7 @@ from stages.evaluation.feature_network import FeatureNetwork, images_to_features
 from stages.storage.files import write_json
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 9, 13)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 9, 13), (3, 130, 259)])
 def test_any_image_shape_gives_features_and_logits(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     config = dict(zip(("channels", "height", "width"), shape, strict=True)) | {
@@ -26,10 +26,23 @@ def test_any_image_shape_gives_features_and_logits(tmp_path: Path, shape: tuple[
     write_json(tmp_path / "config.json", {"network": config})
     images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
     device = torch.device("cpu")
-    features, logits = images_to_features(load_classifier(tmp_path, device), images, device, batch_size=2)
+    features, logits = images_to_features(
+        load_classifier(tmp_path, device), images, device, batch_pixels=2 * images.shape[2] * images.shape[3]
+    )
     assert features.shape == (5, 6)
     expected = network(torch.from_numpy(images) / 127.5 - 1).detach().numpy()
     assert logits == pytest.approx(expected, abs=1e-5)
+
+
+def test_large_images_are_averaged_down_first() -> None:
+    torch.manual_seed(0)
+    sizes = {"base": 2, "features": 6, "classes": 4}
+    large, small = FeatureNetwork(3, 130, 259, **sizes).eval(), FeatureNetwork(3, 65, 129, **sizes).eval()
+    large.load_state_dict(small.state_dict())
+    images = torch.randn(2, 3, 130, 259)
+    means = images[..., :258].unflatten(3, (129, 2)).unflatten(2, (65, 2)).mean(dim=(3, 5))
+    assert torch.allclose(large(images), small(means), atol=1e-5)
+    assert FeatureNetwork(3, 127, 300, **sizes).shrinking == 1
 
 
 def test_each_plane_is_read_by_the_same_network_and_classes_combine() -> None:

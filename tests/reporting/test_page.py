@@ -28,7 +28,7 @@ SCORES = {
 
 def page(models: dict[str, Any], real: Records) -> list[str]:
     results = {name: result(VARIANTS[name], of_one) for name, of_one in models.items()}
-    return write_page(results, SCORES, real, 2500).splitlines()
+    return write_page(results, SCORES, real, 2500, {}, {}).splitlines()
 
 
 def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> None:
@@ -58,11 +58,22 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
 def test_faults_and_the_number_of_seeds_are_shown() -> None:
     good, bad = model(), model(copies_features=0.37)
     bad["run"]["seed"] = 9
-    lines = write_page({"mlp": result(VARIANTS["mlp"], good, bad)}, SCORES, {}, 10).splitlines()
+    lines = write_page({"mlp": result(VARIANTS["mlp"], good, bad)}, SCORES, {}, 10, {}, {}).splitlines()
     (row,) = [line for line in lines if line.startswith("| `mlp`")]
     assert row.startswith("| `mlp`<br>mean of 2 seeds |")
     assert lines[-4:-1] == ["", "## What stands out", ""]
     assert lines[-1].startswith("- `mlp` (seed 9): 37.0% of its samples")
+
+
+def test_a_variant_without_scores_has_a_row_and_its_reason() -> None:
+    failures = {"cgan": ["cgan (seed 0) diverged"], "mlp": ["mlp (seed 1) diverged"]}
+    without = {"cgan": VARIANTS["cgan"]}
+    lines = write_page({"mlp": result(VARIANTS["mlp"], model())}, SCORES, {}, 10, without, failures).splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == ["mlp", "cgan"]
+    assert rows[1].count(" | ") == rows[0].count(" | ")
+    assert rows[1].endswith(" | no scores, see below |")
+    assert lines[-2:] == ["- `cgan`: cgan (seed 0) diverged", "- `mlp`: mlp (seed 1) diverged"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ LABELS = torch.arange(6) % 4
 
 def plant(folder: Path, name: str, with_weights: bool = True) -> Any:
     """A model's folder; the generator of its last snapshot, after 16 images: after 8 all weights were 0."""
-    parts = {role: component.model_dump() for role, component in components(name, SHAPE).items()}
+    parts = {role: component.model_dump() for role, component in components(name).items()}
     write_json(folder / CONFIG, {"variant": parts, "image_shape": list(SHAPE), "classes": ["a", "b", "c", "d"]})
     generator = build_gan(name, SHAPE, 4).generator
     write_bytes(folder / GENERATOR, weights_to_bytes(generator))

@@ -23,6 +23,7 @@ def build_context(real: np.ndarray, labels: np.ndarray | None = None, **changes:
     context = Context(
         options=OPTIONS,
         classes=tuple(str(label) for label in range(int(labels.max()) + 1)),
+        class_shares=np.bincount(labels) / len(labels),
         test_features=real,
         test_labels=labels,
         test_squared_nearest=features_to_manifold(real, 5).squared_nearest,

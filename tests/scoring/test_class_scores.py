@@ -22,7 +22,8 @@ CONTEXT = build_context(np.random.default_rng(0).normal(size=(20, 2)), np.arange
 
 def value_of(score: Score, classes: np.ndarray, count: int) -> float:
     """A score of images in which the classifier sees these classes, of so many."""
-    estimate = score.compute(ImageSet(logits=np.eye(count)[classes]), CONTEXT)
+    even = build_context(np.random.default_rng(0).normal(size=(2 * count, 2)), np.arange(2 * count) % count)
+    estimate = score.compute(ImageSet(logits=np.eye(count)[classes]), even)
     assert estimate is not None
     assert isinstance(estimate.value, float | int)
     return estimate.value
@@ -36,7 +37,7 @@ def test_shares_count_classes_that_no_sample_has() -> None:
     assert estimate.value == {str(digit): {3: 0.75, 1: 0.25}.get(digit, 0) for digit in range(10)}
 
 
-def test_divergence_from_uniform() -> None:
+def test_divergence_from_even_data() -> None:
     assert value_of(class_kl, np.arange(10), 10) == 0
     assert value_of(class_kl, np.full(7, 3), 10) == pytest.approx(np.log(10))
     expected = entropy([0.5, 0, 0.25, 0.25], np.full(4, 0.25))
@@ -46,6 +47,19 @@ def test_divergence_from_uniform() -> None:
 def test_lost_classes_have_less_than_a_third_of_their_due() -> None:
     counts = [29, 31, 0, 134, 134, 134, 134, 134, 135, 135]
     assert value_of(classes_lost, np.repeat(np.arange(10), counts), 10) == 2  # the first and the third
+
+
+def test_uneven_data_are_the_measure_of_uneven_samples() -> None:
+    labels = np.repeat([0, 1], [380, 30])
+    context = build_context(np.random.default_rng(0).normal(size=(410, 2)), labels)
+    same, lost = ImageSet(logits=np.eye(2)[labels]), ImageSet(logits=np.eye(2)[labels * 0])
+    even = ImageSet(logits=np.eye(2)[np.arange(410) % 2])
+    found = {
+        score.name: [estimate.value for images in (same, lost, even) if (estimate := score.compute(images, context))]
+        for score in (class_kl, classes_lost)
+    }
+    assert found["classes_lost"] == [0, 1, 0]
+    assert found["class_kl"] == pytest.approx([0, np.log(410 / 380), entropy([0.5, 0.5], [380 / 410, 30 / 410])])
 
 
 def test_each_class_is_compared_with_its_own() -> None:

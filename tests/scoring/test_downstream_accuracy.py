@@ -16,7 +16,7 @@ CLASSIFIER = load(ROOT / "params.yaml").classifier
 OPTIONS = CLASSIFIER.model_copy(
     update={"batch_size": 32, "learning_rate": 0.01, "weight_decay": 0.0, "shift_pixels": 0}
 )
-CONFIG = {"network": NETWORK, "training": OPTIONS.model_dump()}
+CONFIG = {"network": NETWORK, "training": OPTIONS.model_dump(exclude={"images"})}
 
 
 def bars(count: int, seed: int) -> Split:

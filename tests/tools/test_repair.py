@@ -89,8 +89,22 @@ def test_a_lock_that_git_does_not_have_goes(tmp_path: Path) -> None:
     assert not (tmp_path / "dvc.lock").exists()
 
 
-def test_a_merges_conflict_is_left_alone(tmp_path: Path) -> None:
-    conflict = "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\n>>>>>>> other\n"
-    (tmp_path / "dvc.lock").write_text(conflict)
-    assert not repair(tmp_path)
-    assert (tmp_path / "dvc.lock").read_text() == conflict
+def test_of_a_merges_two_locks_ours_is_taken_and_dvc_goes_on(pipeline: Path) -> None:
+    """Two branches with other inputs, both built: git cannot merge their locks."""
+    run("git", "checkout", "--quiet", ".", cwd=pipeline)
+    run("git", "branch", "other", cwd=pipeline)
+    for branch, content in {"other": "theirs", "": "ours"}.items():
+        run("git", "checkout", "--quiet", branch or "-", cwd=pipeline)
+        Path("input").write_text(f"{content:12}")
+        run("dvc", "repro", cwd=pipeline)
+        commit_all(pipeline, content)
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    run("git", *identity, "merge", "other", cwd=pipeline, check=False)
+    run("git", "checkout", "--ours", "input", cwd=pipeline)
+    assert "<<<<<<< HEAD" in Path("dvc.lock").read_text()
+    ran = Path("ran").read_bytes()
+    done = run("make", "--file", str(ROOT / "Makefile"), "repair", cwd=pipeline)
+    assert done.stderr.startswith("dvc.lock had a merge conflict: ours is taken")
+    run("dvc", "repro", cwd=pipeline)
+    assert Path("ran").read_bytes() == ran
+    assert Path("file").read_text() == f"{'ours':12}"

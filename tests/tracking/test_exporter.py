@@ -9,8 +9,9 @@ import pytest
 
 from stages.config.params import Tracking
 from stages.tracking import exporter
+from stages.tracking.event_log import EventLog
 from stages.tracking.run_names import MODEL_TAG
-from tests.tracking.conftest import HASH, event_logs, log_training, runs
+from tests.tracking.conftest import HASH, client, event_logs, exporters, log_training, logged_models, runs
 
 
 def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
@@ -69,3 +70,64 @@ def test_a_killed_stage_leaves_a_killed_run(tracking: Tracking, tmp_path: Path) 
     while time.monotonic() < deadline and event_logs(tmp_path):
         time.sleep(0.5)
     assert [run.info.status for run in runs(tmp_path)] == ["KILLED"]
+
+
+def test_an_experiment_that_was_deleted_is_restored(tracking: Tracking, tmp_path: Path) -> None:
+    log_training(tracking, tmp_path / "model")
+    store = client(tmp_path)
+    (first,) = runs(tmp_path)
+    store.delete_experiment(first.info.experiment_id)
+    log_training(tracking, tmp_path / "model")
+    assert [run.info.status for run in runs(tmp_path)] == ["FINISHED"] * 2
+    assert store.get_experiment(first.info.experiment_id).lifecycle_stage == "active"
+    assert event_logs(tmp_path) == []
+
+
+def test_where_artifacts_cannot_be_stored_the_rest_is_recorded_and_sync_completes_the_same_run(
+    tracking: Tracking, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "repository/mlartifacts"
+    place.write_text("a file in the place of the folder")
+    log_training(tracking, tmp_path / "model")
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "pictures and model are missing: " in told
+    with EventLog(tracking, "evaluate-x") as event_log:  # its scores find the run all the same
+        event_log.join_run("x", HASH, "last")
+        event_log.metrics(20, {"fid": 3.5})
+    (run,) = runs(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"generator_loss": 2.0, "fid": 3.5}
+    assert exporter.sync() == 1  # still away
+    place.unlink()
+    assert exporter.sync() == 0
+    (again,) = runs(tmp_path)
+    assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
+    assert again.data.metrics == run.data.metrics
+    assert len(client(tmp_path).get_metric_history(run.info.run_id, "generator_loss")) == 2
+    assert len(list((place / run.info.run_id).rglob("*.png"))) == 2
+    assert len(logged_models(tmp_path, again)) == 1
+    assert event_logs(tmp_path) == []
+
+
+def test_sync_goes_to_work_at_once_after_a_store_was_broken(tracking: Tracking, tmp_path: Path) -> None:
+    """The exporter that failed idles for a while, and must not keep the log."""
+    log_training(tracking, tmp_path / "model")
+    database = tmp_path / "repository/mlflow.db"
+    content = database.read_bytes()
+    database.write_bytes(b"no database" * 1000)
+    log_training(tracking, tmp_path / "model")
+    assert len(event_logs(tmp_path)) == 1
+    database.write_bytes(content)
+    assert exporters()
+    assert exporter.sync() == 0
+    assert len(runs(tmp_path)) == 2
+
+
+def test_sync_says_nothing_but_its_own_lines(alone: Tracking, tmp_path: Path) -> None:
+    """Neither MLflow, which makes a database here, nor its libraries."""
+    log_training(alone, tmp_path / "model")
+    (folder,) = event_logs(tmp_path)
+    command = [sys.executable, "-m", "stages.tracking.exporter", "sync"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"exported {folder.name}\n", "")

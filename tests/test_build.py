@@ -1,0 +1,93 @@
+"""The parallel build: what it refuses before DVC removes anything, and how many jobs it starts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages.build import find_devices, refuse_unknown_files
+from stages.config.command import OUTPUTS, refuse_links
+from stages.config.errors import StageError
+from stages.config.params import load
+from tests.conftest import ROOT, commit_all, run
+
+FOLDERS = (
+    *("data/processed/train", "data/reference", "models/classifier", "models/mlp", "models/mlp/seed_3"),
+    *("data/samples/mlp", "metrics/mlp/pictures"),
+)
+OWN = ("images.npy", "config.json", "generator.safetensors", ".images.npy.1234.tmp")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With params.yaml in its one commit."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    run("git", "init", "--quiet", cwd=tmp_path)
+    commit_all(tmp_path, "start")
+    return tmp_path
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("name", ["holiday.jpg", "notes.txt", "mine/cat.jpeg"])
+def test_files_of_the_users_own_are_never_in_dvcs_way(repository: Path, folder: str, name: str) -> None:
+    mine = Path(folder) / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(StageError) as refused:
+        refuse_unknown_files(["mlp"])
+    assert str(refused.value) == f"DVC would remove files that are no outputs; move them elsewhere: {mine}"
+    command = ("python", "-m", "stages.build")
+    ended = run(*command, cwd=repository, check=False, PYTHONPATH=str(ROOT))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"error: {refused.value}\n"
+    assert mine.read_text() == "mine"
+
+
+def test_outputs_are_in_nobodys_way(repository: Path) -> None:
+    for folder in FOLDERS:
+        for name in ("samples.png",) if "pictures" in folder else OWN:
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    refuse_unknown_files(["mlp"])
+
+
+def test_an_archive_without_git_is_told_from_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(StageError, match=r"^this folder has no git commit.* git init && git add --all && git commit"):
+        refuse_unknown_files([])
+
+
+@pytest.mark.parametrize("folder", OUTPUTS)
+def test_a_folder_of_outputs_that_is_a_link_is_refused(repository: Path, folder: str) -> None:
+    refuse_links()
+    elsewhere = repository.parent / f"large-{folder}"
+    elsewhere.mkdir()
+    Path(folder).symlink_to(elsewhere)
+    with pytest.raises(StageError, match=rf"^{folder} is a link: .*dvc cache dir"):
+        refuse_links()
+    for module in ("build", "fetch"):
+        ended = run("python", "-m", f"stages.{module}", cwd=repository, check=False, PYTHONPATH=str(ROOT))
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(f"error: {folder} is a link: ")
+        assert ended.stderr.count("\n") == 1
+
+
+def test_cards_are_counted_as_cuda_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = load(ROOT / "params.yaml")
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\nprintf 'GPU 0: H100 (UUID: GPU-1)\\n  MIG 1g\\nGPU 1: H100 (UUID: GPU-2)\\n'\n")
+    smi.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert find_devices(params) == []
+    monkeypatch.setattr(shutil, "which", lambda name: str(smi))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert find_devices(params) == ["0", "1"]
+    assert find_devices(params.model_copy(update={"device": "cpu"})) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-2")
+    assert find_devices(params) == ["3", "GPU-2"]
