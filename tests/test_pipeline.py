@@ -135,7 +135,7 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
         coverage = scores["coverage"]
         assert 0 <= coverage["value"] < coverage["real"] <= 1 or variant == "cyclegan"  # of the same images
         assert 1 <= scores["inception_score"]["value"] <= 10
-        assert 0 <= scores["class_kl"]["value"] <= np.log(10)
+        assert 0 <= scores["class_kl"]["value"] <= np.log(12)  # the rarest class has a share of 9 %
         assert list(scores["class_share"]["value"]) == [str(digit) for digit in range(10)]
         short = json.loads((repository / f"metrics/{variant}.json").read_text())
         assert short == {name: scores[name]["value"] for name in ("fid", "kid", "precision", "recall")}
@@ -276,7 +276,8 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     set_parameter(clone, "variants", {name: every[name] for name in ("progan", *names)})
     failed = run("make", "--old-file", ".venv/bin/.installed", "repro", cwd=clone, check=False)
     assert failed.returncode != 0
-    assert stages_run(failed.stdout) == stages_of("mlp") | {"train@progan"}
+    assert stages_run(failed.stdout) == stages_of("mlp") | {"train@progan", "report"}  # of the others
+    assert "error: no scores: progan was not built" in failed.stdout
     assert "build: failed: progan; see above" in failed.stderr
     assert "stages/networks/progan.py: RuntimeError('half an edit')" in failed.stdout
 
@@ -301,7 +302,7 @@ def test_a_spoilt_data_file_is_found_by_its_hash_and_had_again(
     victim.unlink()
     victim.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     output = run("dvc", "repro", "preprocess", cwd=repository).stdout
-    assert stages_run(output) == (set() if is_cached else {"fetch"})
+    assert stages_run(output) == {"fetch"}  # DVC leaves it to the stage, as it may be the user's
     assert victim.read_bytes() == content
     assert run("git", "status", "--short", cwd=repository).stdout == ""
 
@@ -322,10 +323,9 @@ def test_each_training_is_a_run_with_its_scores(repository: Path, first_build: s
 
 def test_the_store_can_be_filled_from_what_is_on_disk(repository: Path, first_build: str, tmp_path: Path) -> None:
     """Whole runs in another, empty store; and none of them twice."""
-    place = f"sqlite:///{tmp_path / 'other.db'}"
     for _ in range(2):
-        run("python", "-m", "stages.tracking.restore", cwd=repository, MLFLOW_TRACKING_URI=place)
-    store = MlflowClient(place)
+        run("python", "-m", "stages.tracking.restore", cwd=repository, DVC_ROOT=str(tmp_path))
+    store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = store.get_experiment_by_name("reprogan")
     assert experiment is not None
     found = {run.info.run_name: run for run in store.search_runs([experiment.experiment_id])}
@@ -341,7 +341,7 @@ def test_the_store_can_be_filled_from_what_is_on_disk(repository: Path, first_bu
         assert restored.data.params == parameters
         digests = {one.inputs.dataset_inputs[0].dataset.digest for one in (original, restored) if one.inputs}
         assert len(digests) == 1
-        folders = [repository / "mlartifacts" / one.info.run_id for one in (original, restored)]
+        folders = [repository / "mlartifacts" / original.info.run_id, tmp_path / "mlartifacts" / restored.info.run_id]
         pictures = [len(list(folder.rglob("*.png"))) for folder in folders]
         assert pictures[0] == pictures[1] > 0
 

@@ -4,6 +4,7 @@ The stage itself never imports MLflow. A store that is slow, locked or away cann
 bounded wait at the end. A log that could not be exported stays in .cache/tracking for later.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -17,7 +18,14 @@ from safetensors.numpy import save
 
 from stages.config.params import Tracking
 from stages.storage.files import write_bytes
-from stages.tracking.exporter_process import EVENTS, LOCK, new_log_folder, start_exporter, wait_for_exporter
+from stages.tracking.exporter_process import (
+    EVENTS,
+    LOCK,
+    new_log_folder,
+    start_exporter,
+    take_notices,
+    wait_for_exporter,
+)
 from stages.tracking.run_names import MODEL_TAG, describe_run, source_tags
 
 
@@ -47,15 +55,22 @@ class EventLog:
         self._write("run", **describe_run(name, parameters, source_tags()))
 
     def join_run(
-        self, name: str, model_sha256: str, checkpoint: str, otherwise: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        model_sha256: str,
+        checkpoint: str,
+        otherwise: Mapping[str, Any] | None = None,
+        notice: str = "",
     ) -> None:
         """Go on in the run that trained the model of that hash, to choose that checkpoint (last or best).
 
-        With `otherwise` go on in a new run with these parameters, added only where the store knows no such run.
+        With `otherwise` go on in a new run with these parameters, added only where the store knows no such run. A
+        stage that ends then prints the notice.
         """
         tags = {"reprogan.restored": "true", MODEL_TAG: model_sha256}
         restored = None if otherwise is None else describe_run(name, otherwise, tags)
-        self._write("join", name=name, model_sha256=model_sha256, checkpoint=checkpoint, otherwise=restored)
+        wanted: dict[str, Any] = {"model_sha256": model_sha256, "checkpoint": checkpoint}
+        self._write("join", name=name, **wanted, otherwise=restored, notice=notice)
 
     def metrics(self, step: int, values: Mapping[str, Any]) -> None:
         """Numbers at a step (training images seen, say); what is no number is passed over."""
@@ -73,8 +88,9 @@ class EventLog:
 
     def model(self, files: Mapping[str, bytes], image_shape: Sequence[int], sha256: str) -> None:
         """The model to serve: its files by name, and the hash of the trained weights, by which its run is found."""
-        folder = f"model-{sha256}"  # apart, as the exporter may not have read the last one yet
-        contents = {f"{folder}/{file}": content for file, content in files.items()}
+        content = hashlib.sha256(b"".join(files.values())).hexdigest()
+        folder = f"model-{content}"  # apart, as the exporter may not have read the last one yet
+        contents = {f"{folder}/{file}": data for file, data in files.items()}
         self._write("model", contents, folder=folder, image_shape=list(image_shape), sha256=sha256)
 
     def __enter__(self) -> Self:
@@ -86,9 +102,12 @@ class EventLog:
             return
         obstacle = wait_for_exporter(self.folder, self._exporter, self._wait_seconds)
         self._lock.release()
+        lines = take_notices()
         if obstacle:
             later = "to export it later: python -m stages.tracking.exporter sync"
-            print(f"tracking: not in MLflow yet ({obstacle}); {later}", file=sys.stderr)
+            lines.append(f"not in MLflow yet ({obstacle}); {later}")
+        for line in lines:
+            print(f"tracking: {line}", file=sys.stderr)
 
     def _write(self, event: str, files: Mapping[str, bytes] | None = None, **content: Any) -> None:
         """Append an event, after the files that belong to it."""

@@ -6,43 +6,65 @@ import logging
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from stages.storage.files import one_line
-from stages.tracking.exporter_process import EVENTS, FAILURE, LOCK, POLL_SECONDS, event_logs, exporter_lock, is_free
+from stages.tracking.exporter_process import (
+    EVENTS,
+    FAILURE,
+    LOCK,
+    POLL_SECONDS,
+    event_logs,
+    exporter_lock,
+    is_free,
+    take_notices,
+)
 from stages.tracking.log_follower import LogFollower
+from stages.tracking.mlflow_exporter import STORE_FILE, ArtifactError, quiet
 
 IDLE_SECONDS = 30  # without an event log, until an exporter ends
 
 
 def serve(key: str) -> None:
-    """Export the logs of one key until there has been none for a while; return where another process does."""
+    """Export the logs of one key until there has been none for a while; return where another process does.
+
+    Return too where the store's file was deleted. The stage that waits starts another exporter.
+    """
     os.nice(10)  # trainings first
     # a stage that asks whether anyone serves holds the lock for a moment
     with contextlib.suppress(Timeout), FileLock(exporter_lock(key), timeout=1):
         followers: dict[Path, LogFollower] = {}
         last = time.monotonic()
-        while time.monotonic() - last < IDLE_SECONDS and event_logs().exists():
+        while time.monotonic() - last < IDLE_SECONDS and event_logs().exists() and not STORE_FILE.is_gone():
             for folder in _folders(f"*.{key}"):
-                if (folder / FAILURE).exists():
-                    continue
-                try:
-                    followers[folder] = followers.get(folder) or LogFollower(folder)
-                    if followers[folder].advance():
-                        del followers[folder]
-                except Timeout:  # `sync` has it
-                    continue
-                except Exception as error:  # a store that is away must not end the export of other logs
-                    logging.getLogger().exception("not exported: %s", folder.name)
-                    with contextlib.suppress(OSError):  # the folder may be what is missing
-                        (folder / FAILURE).write_text(_reason(error), encoding="utf-8")
-                    if follower := followers.pop(folder, None):
-                        follower.close()  # `sync` may have it
-                last = time.monotonic()
+                if not (folder / FAILURE).exists():
+                    _follow(folder, followers)
+                    last = time.monotonic()
             time.sleep(POLL_SECONDS)
+
+
+def _follow(folder: Path, followers: dict[Path, LogFollower]) -> None:
+    """Export what is new in a log. Where that fails, the log is left to `sync`, with a line that says why."""
+    reason = ""
+    try:
+        if folder not in followers:
+            followers[folder] = LogFollower(folder)
+        if not followers[folder].advance():
+            return
+    except Timeout:  # `sync` has it
+        return
+    except Exception as error:  # a store that is away must not end the export of other logs
+        if STORE_FILE.is_gone():  # the next exporter begins this log anew
+            return
+        logging.getLogger().exception("not exported: %s", folder.name)
+        reason = _reason(error)
+    if follower := followers.pop(folder, None):
+        follower.close()
+    if reason:
+        with contextlib.suppress(OSError):  # the folder may be what is missing
+            (folder / FAILURE).write_text(reason, encoding="utf-8")
 
 
 def sync() -> int:
@@ -53,17 +75,16 @@ def sync() -> int:
             print(f"left alone {folder.name}: its stage is running")
             continue
         try:
-            follower = LogFollower(folder)
-            try:
+            with quiet(), contextlib.closing(LogFollower(folder)) as follower:
                 follower.advance()
-            finally:
-                follower.close()
             print(f"exported {folder.name}")
         except Timeout:
             print(f"left alone {folder.name}: it is being exported")
         except Exception as error:
             failed += 1
             print(f"not exported {folder.name}: {_reason(error)}", file=sys.stderr)
+    for notice in take_notices():
+        print(notice)
     return failed
 
 
@@ -72,7 +93,7 @@ def _folders(pattern: str) -> list[Path]:
 
 
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"
+    return one_line(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def main() -> None:
@@ -82,11 +103,7 @@ def main() -> None:
     commands.add_parser("serve").add_argument("key", help="of the logs to export")
     commands.add_parser("sync")
     arguments = parser.parse_args()
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore", UserWarning)  # MLflow's hints on types
     if arguments.command == "sync":
-        logging.disable()  # a person reads this: MLflow's hints are not for them, and it lifts filters of warnings
-        warnings.showwarning = lambda *_, **__: None
         sys.exit(1 if sync() else 0)
     serve(arguments.key)
 

@@ -20,6 +20,7 @@ EVENTS = "events.jsonl"
 LOCK = "lock"  # of an event log: held while its stage lives
 FAILURE = "failure"  # one line: why the exporter gave this log up
 MESSAGES = "exporter.log"  # what exporters print: MLflow's warnings, and what broke one
+NOTICES = "exporter.notices"  # what exporters have to tell people, a line each
 POLL_SECONDS = 0.05
 
 
@@ -62,6 +63,26 @@ def start_exporter(log: Path) -> Popen[bytes] | None:
     with (repository() / ".cache" / MESSAGES).open("ab") as messages:
         # a session of its own: Ctrl-C is for the stage, which then tells the exporter how it ended
         return Popen(command, stdin=DEVNULL, stdout=messages, stderr=messages, start_new_session=True)
+
+
+def leave_notice(text: str) -> None:
+    """Have the next stage that ends, or `sync`, print a line: what an exporter prints nobody reads."""
+    notices = repository() / ".cache" / NOTICES
+    with notices.open("a+", encoding="utf-8") as file:
+        file.seek(0)
+        if text not in file.read().splitlines():
+            file.write(text + "\n")
+
+
+def take_notices() -> list[str]:
+    """The lines that exporters left; each is given once."""
+    notices = repository() / ".cache" / NOTICES
+    try:
+        lines = notices.read_text(encoding="utf-8").splitlines()
+        notices.unlink()
+    except OSError:  # there are none, or another stage takes them
+        return []
+    return lines
 
 
 def wait_for_exporter(log: Path, process: Popen[bytes] | None, seconds: float) -> str:

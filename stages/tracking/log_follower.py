@@ -15,7 +15,10 @@ LIVE_SECONDS = 5  # between two exports of what a stage is still writing: few la
 
 
 class LogFollower:
-    """Exports one log up to its end or its stage's; raises Timeout where another process does."""
+    """Exports one log up to its end or its stage's; raises Timeout where another process does.
+
+    A log that was exported in part before is exported again from its start: what the store has stays as it is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -26,12 +29,8 @@ class LogFollower:
         self.waiting: list[dict[str, Any]] = []  # events read, and not exported yet
         self.due = 0.0  # when to export them, unless the log ends before
 
-    def close(self) -> None:
-        """Let go of the log: another process may have it."""
-        self.lock.release()
-
     def advance(self) -> bool:
-        """Export what is new; return whether the log is over, and removed. Raises whatever MLflow raises."""
+        """Export what is new; return whether the log is over, and removed. Raises what the exporter raises."""
         is_orphan = is_free(self.folder / LOCK)  # asked before reading: nothing is written after
         with (self.folder / EVENTS).open("rb") as file:
             file.seek(self.position)
@@ -47,5 +46,10 @@ class LogFollower:
             self.waiting = []
             self.due = time.monotonic() + LIVE_SECONDS
         if is_over:
+            self.exporter.raise_if_incomplete()
             shutil.rmtree(self.folder)
         return is_over
+
+    def close(self) -> None:
+        """Leave the log to others, `sync` above all: an exporter that waits for the next log would keep it locked."""
+        self.lock.release()

@@ -1,64 +1,154 @@
-"""Fill MLflow's store with whole runs of the models on disk, where the store is new or DVC pulled the outputs.
+"""Fill MLflow's store from models/ and metrics/: a whole run for each trained model that the store does not know.
 
-A model whose run the store has, by the hash of its weights, is left alone. Reads models, metrics and data/processed.
+DVC runs no stage whose outputs are there. If the store was deleted, or if outputs came from DVC's cache, nothing else
+records them.
 """
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from safetensors.numpy import load_file
+import torch
+from mlflow.entities import Run
 
 from stages.config.command import run_stage
-from stages.config.params import Params
-from stages.storage import paths
-from stages.storage.files import read_json, sha256
-from stages.storage.images import data_digest, read_split
-from stages.storage.paths import METRICS, seed_folder
+from stages.config.components import resolve
+from stages.config.errors import StageError
+from stages.config.params import Params, Tracking
+from stages.storage.files import one_line, read_json, sha256
+from stages.storage.images import Split, data_digest, read_split
+from stages.storage.paths import (
+    CONFIG,
+    CURVE,
+    GENERATOR,
+    LOSSES,
+    METRICS,
+    MODELS,
+    PROCESSED,
+    SCORES,
+    SNAPSHOTS,
+    seed_folder,
+)
+from stages.storage.weights import read_tensors
 from stages.tracking.event_log import EventLog
-from stages.tracking.restored_runs import flatten_scores
+from stages.tracking.exporter import sync
+from stages.tracking.mlflow_exporter import find_run, open_store, quiet
+from stages.tracking.restored_runs import record_best, score_points
+from stages.tracking.run_names import SERVED_TAG
+from stages.training.session import GRID
 
-GRID = 64  # images in a grid of samples
+PATIENCE = 600  # seconds for a run; nothing else waits for this command
+
+
+class Trained(NamedTuple):
+    """A trained model on disk: of one variant, of one of its seeds."""
+
+    name: str
+    folder: Path
+    config: dict[str, Any]  # as in its config.json
+    sha256: str  # of its weights
 
 
 def main(params: Params) -> None:
-    """Restore the run of each variant and seed; raises StageError where a variant's files are missing."""
-    train = read_split("train")
-    digest = data_digest(train)
-    with EventLog(params.tracking, "restore") as event_log:
-        for name in params.variants:
-            scores = read_json(paths.SCORES / f"{name}.json")
-            for model in scores["models"]:
-                restore(event_log, name, model, len(train.images), digest)
-                print(f"restore: {name} (seed {model['seed']})")
+    """Export what waits for that, then restore the runs of all variants and seeds.
+
+    Raises StageError where files do not fit together, the store cannot be reached, or something was not recorded.
+    """
+    if not params.tracking.enabled:
+        raise StageError("params.yaml: tracking.enabled is false: no run is restored")
+    tracking = params.tracking.model_copy(update={"wait_seconds": PATIENCE})
+    failed, known = sync(), 0
+    models = [model for name in params.variants for model in find_models(name)]
+    runs = find_runs(tracking.experiment, models)
+    train = read_split("train") if (PROCESSED / "train").exists() else None
+    for model, run in zip(models, runs, strict=True):
+        if run and SERVED_TAG in run.data.tags:
+            known += 1
+        elif restore_run(tracking, model, run, train):
+            print(f"restored {model.name} (seed {model.config['seed']})", flush=True)
+        else:
+            failed += 1
+    print(f"{known} of {len(models)} models had their runs")
+    if absent := params.variants.keys() - {model.name for model in models}:
+        print(f"not in models/: {', '.join(sorted(absent))}; `dvc checkout` brings what DVC's cache has")
+    if failed:
+        raise StageError(f"not recorded whole: {failed}; the reasons are above")
 
 
-def restore(event_log: EventLog, name: str, model: Mapping[str, Any], rows: int, digest: str) -> None:
-    """Write a model's whole run into the log: data, curves, grids, scores and the model itself."""
-    run, seed = model["run"], model["seed"]
-    folder = seed_folder(paths.MODELS / name, run["seeds"], seed)
-    event_log.join_run(name, model["model_sha256"], run["checkpoint"], otherwise=run)
-    event_log.dataset("data/processed/train", rows, digest)
-    for row in read_curve(METRICS / name / paths.LOSSES, seed):
-        event_log.metrics(int(row.pop("images")), row)
-    snapshots = load_file(folder / paths.SNAPSHOTS)
-    for seen, samples in zip(snapshots["images_seen"].tolist(), snapshots["samples"], strict=True):
-        event_log.images("samples", seen, samples[:GRID])
-    curve = read_curve(METRICS / name / paths.CURVE, seed)
-    for row in curve:
-        values = {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")}
-        event_log.metrics(int(row["images"]), values)
-    event_log.metrics(int(curve[-1]["images"]), flatten_scores(model["scores"]))
-    files = {file: (folder / file).read_bytes() for file in (paths.CONFIG, paths.GENERATOR)}
-    event_log.model(files, run["image_shape"], sha256(folder / paths.GENERATOR))
+def find_models(name: str) -> Iterator[Trained]:
+    """The models of a variant that are on disk, one a seed."""
+    if (MODELS / name / CONFIG).exists():
+        seeds = read_json(MODELS / name / CONFIG)["seeds"]
+        for folder in (seed_folder(MODELS / name, seeds, seed) for seed in seeds):
+            yield Trained(name, folder, read_json(folder / CONFIG), sha256(folder / GENERATOR))
 
 
-def read_curve(path: Path, seed: int) -> list[dict[str, float]]:
-    """Rows of one seed in losses.csv or scores.csv."""
-    table = np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True))
-    names = [name for name in table.dtype.names or () if name != "seed"]
-    return [{name: float(row[name]) for name in names} for row in table[table["seed"] == seed]]
+def find_runs(experiment: str, models: list[Trained]) -> list[Run | None]:
+    """The runs of models in MLflow; raises StageError where the store cannot be reached."""
+    try:
+        with quiet():
+            client, experiment_id = open_store(experiment)
+            return [find_run(client, experiment_id, one.sha256, one.config["checkpoint"]) for one in models]
+    except Exception as error:  # each kind of store raises its own
+        raise StageError(f"MLflow's store: {type(error).__name__}: {one_line(error)}") from error
+
+
+def restore_run(tracking: Tracking, model: Trained, run: Run | None, train: Split | None) -> bool:
+    """Give MLflow a model's run, or what its run lacks; return whether all of it is there now."""
+    name, config = model.name, model.config
+    scored, curve = find_scores(model)
+    points = [*loss_points(model), *(score_points(scored, curve) if scored else ())]
+    known = run.data.metrics if run else {}
+    dataset = describe_dataset(config, train) if train else None
+    snapshots = read_tensors(model.folder / SNAPSHOTS)
+    files = {file: (model.folder / file).read_bytes() for file in (CONFIG, GENERATOR)}
+    with EventLog(tracking, f"restore-{name}") as event_log:
+        event_log.join_run(name, model.sha256, config["checkpoint"], otherwise=None if run else config)
+        if dataset and not (run and run.inputs and run.inputs.dataset_inputs):
+            event_log.dataset(*dataset)
+        for step, values in points:
+            event_log.metrics(step, {key: value for key, value in values.items() if key not in known})
+        for seen, samples in zip(snapshots["images_seen"], snapshots["samples"], strict=True):
+            event_log.images("samples", int(seen), samples[:GRID].numpy())
+        event_log.model(files, config["image_shape"], model.sha256)
+        if scored:
+            record_best(event_log, name, scored, config["seeds"])
+    return event_log.folder is not None and not event_log.folder.exists()
+
+
+def describe_dataset(config: dict[str, Any], train: Split) -> tuple[str, int, str] | None:
+    """Folder, count of images and hash of what a model learned from; None where the images now are of another kind."""
+    if (list(train.image_shape), list(train.classes)) != (config["image_shape"], config["classes"]):
+        return None
+    gan: Any = resolve("gan", config["variant"]["gan"])
+    images = gan.training_images(torch.from_numpy(train.images))
+    return str(PROCESSED / "train"), len(images), data_digest(train)
+
+
+def loss_points(model: Trained) -> Iterator[tuple[int, dict[str, float]]]:
+    """The loss curve: numbers by images seen; none where a later training diverged, and left its own instead."""
+    rows = read_rows(METRICS / model.name / LOSSES, model.config["seed"])
+    if rows and rows[-1]["images"] >= model.config["variant"]["images"]:
+        for row in rows:
+            yield int(row["images"]), {key: row[key] for key in row.keys() - {"seed", "images"}}
+
+
+def find_scores(model: Trained) -> tuple[dict[str, Any] | None, list[dict[str, float]]]:
+    """What evaluation found of exactly these weights, if it did, and its score curve."""
+    path = SCORES / f"{model.name}.json"
+    models = read_json(path)["models"] if path.exists() else []
+    curve = read_rows(METRICS / model.name / CURVE, model.config["seed"])
+    return next((one for one in models if curve and one["model_sha256"] == model.sha256), None), curve
+
+
+def read_rows(path: Path, seed: int) -> list[dict[str, float]]:
+    """The rows of a seed in a file of curves, without its empty cells; none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row for row in rows if row["seed"] == seed]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A trained generator as an MLflow model: code and safetensors, no pickle."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.entities import LoggedModelStatus, Run
 from mlflow.models import infer_signature, set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.tracking import MlflowClient
 from typing_extensions import override
 
 from stages.contracts.generator import ImageShape
@@ -42,22 +45,38 @@ class ServedGenerator(PythonModel):
             raise mlflow.MlflowException(one_line(error), INVALID_PARAMETER_VALUE) from None
 
 
-def log_model(name: str, folder: Path, image_shape: ImageShape) -> None:
-    """Log a model's folder to the active run under a name, with signature, input example and names of classes."""
+def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageShape) -> None:
+    """Log a model's folder to a run under its name, with signature, input example and names of classes."""
     model, context = ServedGenerator(), PythonModelContext({"model": str(folder)}, {})
     model.load_context(context)
     inputs = model.generator.example_inputs(image_shape, model.classes)
     example = pd.DataFrame(inputs) if isinstance(inputs, Mapping) else inputs
-    mlflow.pyfunc.log_model(
-        name=name,
-        python_model=__file__,
-        artifacts=context.artifacts,
-        code_paths=[str(Path(__file__).parent.parent)],
-        signature=infer_signature(example, model.predict(context, example)),
-        input_example=example,
-        metadata={"classes": model.classes},
-        pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in NEEDED],
+    broken = find_broken_model(client, run)
+    # MLflow links a model to the active run, and raises where it is linked already
+    active_run: Any = (
+        mlflow.start_run(run_id=run.info.run_id, log_system_metrics=False) if not broken else nullcontext()
     )
+    try:
+        with active_run:
+            mlflow.pyfunc.log_model(
+                name=run.info.run_name,
+                model_id=broken,
+                python_model=__file__,
+                artifacts=context.artifacts,
+                code_paths=[str(Path(__file__).parent.parent)],
+                signature=infer_signature(example, model.predict(context, example)),
+                input_example=example,
+                metadata={"classes": model.classes},
+                pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in NEEDED],
+            )
+    finally:  # MLflow takes the run for ended, as it would be where the active run is a script's own
+        client.set_terminated(run.info.run_id, run.info.status, run.info.end_time)
+
+
+def find_broken_model(client: MlflowClient, run: Run) -> str | None:
+    """The id of a model of this run whose upload was broken off: it is to be uploaded anew, not left to the UI."""
+    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return next((model.model_id for model in models if model.status != LoggedModelStatus.READY), None)
 
 
 set_model(ServedGenerator())

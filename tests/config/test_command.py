@@ -118,7 +118,7 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     for argv in ((), ("mlp", "dcgan"), ("--seed=1", "mlp")):
         assert run_with(failing(AssertionError()), monkeypatch, *argv) == 2
-        assert "usage: stage [-h] variant" in capsys.readouterr().err
+        assert " [-h] variant\n" in capsys.readouterr().err
 
 
 def test_components_are_looked_at_only_where_a_stage_asks_for_them(

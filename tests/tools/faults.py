@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,9 +60,25 @@ def environment(**variables: str) -> dict[str, str]:
 
 def train(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Train there, to success."""
-    done = subprocess.run(TRAIN, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False)
+    return run_there(folder, *TRAIN, **variables)
+
+
+def run_there(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the repository's code there, to success."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done
+
+
+def stop_exporters(folder: Path) -> None:
+    """End the exporters of trainings under a folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            if b"stages.tracking.exporter" in command and (process / "cwd").resolve().is_relative_to(folder):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -87,11 +105,33 @@ def with_small_files(size: int, script: str) -> list[str]:
     return ["sh", "-c", f"GROW='ulimit -S -f unlimited'; ulimit -S -f {size // 512}; {script}"]
 
 
+@contextlib.contextmanager
+def in_the_way_of(folder: Path) -> Iterator[None]:
+    """Within, a file is where the folder belongs: nobody can write there, not even root."""
+    aside = folder.with_name(f"{folder.name}.aside")
+    if folder.exists():
+        folder.rename(aside)
+    folder.touch()
+    try:
+        yield
+    finally:
+        folder.unlink()
+        if aside.exists():
+            aside.rename(folder)
+
+
+def with_permissions(command: tuple[str, ...]) -> tuple[str, ...]:
+    """A command that is denied what a file's mode denies; root, who is denied nothing, needs setpriv for that."""
+    mortal = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+    return command if os.geteuid() else (*mortal, *command)
+
+
 class Server:
     """A real MLflow server of a store of its own, on this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.artifacts = folder / "artifacts"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -101,7 +141,7 @@ class Server:
         command = [
             *("mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
             *("--backend-store-uri", f"sqlite:///{self.folder / 'store.db'}"),
-            *("--artifacts-destination", str(self.folder / "artifacts")),
+            *("--artifacts-destination", str(self.artifacts)),
         ]
         with (self.folder / "server.log").open("ab") as log:
             quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

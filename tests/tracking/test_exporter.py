@@ -1,5 +1,7 @@
 """Exporting in a real MLflow store: live, late, and with the store away."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages.config.params import Tracking
+from stages.tracking import event_log as event_log_module
 from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
 from stages.tracking.run_names import MODEL_TAG
@@ -31,6 +34,62 @@ def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
     (run,) = runs(tmp_path)
     assert run.data.metrics["generator_loss"] == 2.0
     assert run.data.tags[MODEL_TAG] == HASH
+
+
+@pytest.mark.parametrize("when", ["between", "within"])
+def test_a_store_that_was_deleted_is_begun_anew_though_its_exporter_lives(
+    when: str, tracking: Tracking, tmp_path: Path
+) -> None:
+    log_training(tracking, tmp_path / "model")
+    (first,) = exporters()
+    store = tmp_path / "repository/mlflow.db"
+    with EventLog(tracking, "y") as event_log:
+        if when == "between":
+            store.unlink()
+        event_log.begin_run("y", {"seed": 0})
+        event_log.metrics(10, {"loss": 2.0})
+        if when == "within":
+            deadline = time.monotonic() + 60
+            while not list((tmp_path / "repository/.cache/tracking").glob("*/run_id-*")):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            store.unlink()
+        event_log.metrics(20, {"loss": 1.0})
+    assert first not in exporters()
+    (run,) = runs(tmp_path)
+    assert (run.info.run_name, run.info.status) == ("y", "FINISHED")
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "loss")
+    assert [point.value for point in curve] == [2.0, 1.0]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_experiment_that_was_deleted_is_restored_and_one_line_says_so(
+    is_late: bool,
+    tracking: Tracking,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    log_training(tracking, tmp_path / "model")
+    store = client(tmp_path)
+    experiment = store.get_experiment_by_name("reprogan")
+    assert experiment is not None
+    store.delete_experiment(experiment.experiment_id)
+    capfd.readouterr()
+    with monkeypatch.context() as patch:
+        if is_late:
+            for process in exporters():  # it would export the next log too
+                os.kill(process, signal.SIGKILL)
+            patch.setattr(event_log_module, "start_exporter", lambda folder: None)
+            patch.setattr(event_log_module, "wait_for_exporter", lambda folder, process, seconds: "")
+        log_training(tracking, tmp_path / "model")
+    if is_late:
+        (log,) = event_logs(tmp_path)
+        assert exporter.sync() == 0
+    said = capfd.readouterr()
+    line = "the experiment 'reprogan' was deleted in MLflow: restored, with all its runs\n"
+    assert (said.out, said.err) == ((f"exported {log.name}\n{line}", "") if is_late else ("", f"tracking: {line}"))
+    assert [run.info.status for run in runs(tmp_path)] == ["FINISHED", "FINISHED"]
 
 
 def test_sync_keeps_off_a_running_stage_and_repairs_a_broken_off_log(
@@ -70,17 +129,6 @@ def test_a_killed_stage_leaves_a_killed_run(tracking: Tracking, tmp_path: Path) 
     while time.monotonic() < deadline and event_logs(tmp_path):
         time.sleep(0.5)
     assert [run.info.status for run in runs(tmp_path)] == ["KILLED"]
-
-
-def test_an_experiment_that_was_deleted_is_restored(tracking: Tracking, tmp_path: Path) -> None:
-    log_training(tracking, tmp_path / "model")
-    store = client(tmp_path)
-    (first,) = runs(tmp_path)
-    store.delete_experiment(first.info.experiment_id)
-    log_training(tracking, tmp_path / "model")
-    assert [run.info.status for run in runs(tmp_path)] == ["FINISHED"] * 2
-    assert store.get_experiment(first.info.experiment_id).lifecycle_stage == "active"
-    assert event_logs(tmp_path) == []
 
 
 def test_where_artifacts_cannot_be_stored_the_rest_is_recorded_and_sync_completes_the_same_run(

@@ -10,7 +10,7 @@ import pytest
 from stages.config.params import Tracking
 from stages.tracking import exporter_process
 from stages.tracking.event_log import EventLog
-from stages.tracking.exporter_process import new_log_folder, wait_for_exporter
+from stages.tracking.exporter_process import leave_notice, new_log_folder, take_notices, wait_for_exporter
 from tests.tracking.conftest import exporters, runs
 
 
@@ -37,7 +37,7 @@ def test_an_exporter_that_was_killed_has_a_successor_and_no_run_twice(tracking: 
     with EventLog(tracking, "x") as event_log:
         event_log.begin_run("x", {"seed": 0})
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (event_log.folder and (event_log.folder / "run_id").exists()):
+        while time.monotonic() < deadline and not (event_log.folder and list(event_log.folder.glob("run_id-*"))):
             time.sleep(0.1)
         (first,) = exporters()
         os.kill(first, signal.SIGKILL)
@@ -56,6 +56,15 @@ def test_an_exporter_that_cannot_start_costs_one_line_that_leads_to_why(
     messages = tmp_path / "repository/.cache/exporter.log"
     assert f"the exporter broke, see {messages}" in capfd.readouterr().err
     assert "half an installation" in messages.read_text()
+
+
+def test_what_exporters_have_to_tell_is_told_once(tracking: Tracking, tmp_path: Path) -> None:
+    assert take_notices() == []
+    (tmp_path / "repository/.cache").mkdir()
+    for text in ("first", "second", "first"):
+        leave_notice(text)
+    assert take_notices() == ["first", "second"]
+    assert take_notices() == []
 
 
 def test_a_stage_waits_only_so_long_and_only_where_mlflow_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

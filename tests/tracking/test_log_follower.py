@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from stages.tracking import log_follower
 from stages.tracking.log_follower import LogFollower
+from stages.tracking.mlflow_exporter import ArtifactError
 
 
 class FakeExporter:
@@ -20,6 +21,10 @@ class FakeExporter:
 
     def apply(self, events: list[dict[str, Any]]) -> None:
         self.given.append(events)
+
+    def raise_if_incomplete(self) -> None:
+        if any(event["event"] == "model" for event in self.given[-1]):
+            raise ArtifactError("no room")
 
 
 @pytest.fixture
@@ -75,6 +80,18 @@ def test_a_log_whose_stage_died_ends_as_killed_when_it_was_last_written(written:
     assert events[:-1] == ([{"event": "a"}] if written else [])
 
 
-def test_one_log_has_one_follower(folder: Path) -> None:
+def test_one_log_has_one_follower_at_a_time(folder: Path) -> None:
     with FileLock(folder / "exporting"), pytest.raises(Timeout):
         LogFollower(folder)
+    first = LogFollower(folder)
+    with pytest.raises(Timeout):
+        LogFollower(folder)
+    first.close()
+    LogFollower(folder).close()
+
+
+def test_a_log_that_lacks_artifacts_in_the_store_is_kept(folder: Path) -> None:
+    append(folder, '{"event": "model"}\n{"event": "end", "status": "FINISHED"}\n')
+    with pytest.raises(ArtifactError):
+        LogFollower(folder).advance()
+    assert (folder / "events.jsonl").exists()

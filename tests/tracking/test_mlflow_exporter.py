@@ -7,21 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 from PIL import Image
-from safetensors.numpy import save
 
 from stages.config.params import Tracking
 from stages.sampling.loading import load_generator
 from stages.storage.pixels import to_uint8
-from stages.tracking import event_log as event_log_module
 from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
+from stages.tracking.mlflow_exporter import MLflowExporter
 from stages.tracking.run_names import MODEL_TAG
+from tests.tools.faults import in_the_way_of
 from tests.tracking.conftest import (
     CLASSES,
     HASH,
     client,
     event_logs,
+    events,
     log_training,
     logged_models,
     model_files,
@@ -108,17 +110,76 @@ def test_chosen_checkpoints_of_several_seeds_go_each_to_its_run(tracking: Tracki
         assert not np.array_equal(*images)
 
 
-def test_a_restored_run_that_was_broken_off_is_made_anew(
-    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_an_export_that_is_broken_off_goes_on_in_its_run_and_doubles_nothing(
+    is_restored: bool, alone: Tracking, tmp_path: Path
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(event_log_module, "save", lambda tensors: b"no tensors")
-        with EventLog(tracking, "x") as event_log:
-            event_log.join_run("x", HASH, "last", {"seed": 0, "checkpoint": "last"})
-            event_log.images("samples", 20, sample_images(20))
-    (picture,) = event_logs(tmp_path)[0].glob("samples-*.safetensors")
-    picture.write_bytes(save({"images": sample_images(20)}))
+    parameters = {"seed": 0, "checkpoint": "last", "long": "y" * 7000}
+    with EventLog(alone, "x") as event_log:
+        if is_restored:
+            event_log.join_run("x", HASH, "last", parameters)
+        else:
+            event_log.begin_run("x", parameters)
+        event_log.dataset("data/processed/train", 55000, "0123")
+        for step in (10, 20):
+            event_log.metrics(step, {"generator_loss": step / 10})
+            event_log.images("samples", step, sample_images(step))
+        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
+    (log,) = event_logs(tmp_path)
+    written = events(tmp_path)
+    for count in range(1, len(written)):
+        MLflowExporter(log).apply(written[:count])
     assert exporter.sync() == 0
     (run,) = runs(tmp_path)
-    assert run.data.tags["reprogan.restored"] == "true"
-    assert len(list((tmp_path / "repository/mlartifacts").rglob(f"{run.info.run_id}/**/*.png"))) == 1
+    assert run.info.status == "FINISHED"
+    assert ("reprogan.restored" in run.data.tags) == is_restored
+    assert run.data.params["seed"] == "0"
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "generator_loss")
+    assert [(point.step, point.value) for point in curve] == [(10, 1.0), (20, 2.0)]
+    assert len(run.inputs.dataset_inputs) == 1
+    assert len(logged_models(tmp_path, run)) == 1
+    for kind in ("png", "webp"):
+        assert len(list((tmp_path / "repository/mlartifacts").rglob(f"{run.info.run_id}/**/*.{kind}"))) == 2
+
+
+def test_a_run_that_was_deleted_meanwhile_or_belongs_to_another_store_is_begun_anew(
+    alone: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventLog(alone, "x") as event_log:
+        event_log.begin_run("x", {"seed": 0})
+    (log,) = event_logs(tmp_path)
+    MLflowExporter(log).apply(events(tmp_path))
+    client(tmp_path).delete_run(runs(tmp_path)[0].info.run_id)
+    MLflowExporter(log).apply(events(tmp_path))
+    (run,) = runs(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    assert exporter.sync() == 0
+    (other,) = MlflowClient(f"sqlite:///{tmp_path}/other.db").search_runs(["1"])
+    assert (other.info.status, other.data.params) == ("FINISHED", {"seed": "0"})
+    assert other.info.run_id != run.info.run_id
+
+
+def test_a_chosen_model_that_cannot_be_stored_changes_nothing_else_of_its_run(
+    tracking: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log_training(tracking, tmp_path / "model")
+    (before,) = runs(tmp_path)
+    with in_the_way_of(tmp_path / "repository/mlartifacts"):
+        with EventLog(tracking, "evaluate") as event_log:
+            event_log.join_run("x", HASH, "last")
+            event_log.metrics(20, {"fid": 1.5})
+            event_log.model(model_files(tmp_path / "best", 1), (1, 5, 5), HASH)
+        said = capfd.readouterr().err
+        assert (said.count("\n"), said.count("pictures and model are missing: ")) == (1, 1)
+        assert exporter.sync() == 1
+        (scored,) = runs(tmp_path)
+        assert scored.data.metrics["fid"] == 1.5
+        assert scored.info.status == "FINISHED"
+    assert exporter.sync() == 0
+    (after,) = runs(tmp_path)
+    assert (after.info.status, after.info.end_time) == ("FINISHED", before.info.end_time)
+    assert after.data.metrics == scored.data.metrics
+    models = logged_models(tmp_path, after)
+    assert [model.status for model in models] == ["READY", "READY"]
+    weights = [next(Path(one.artifact_location[7:]).rglob("generator.safetensors")).read_bytes() for one in models]
+    assert weights == [(tmp_path / folder / "generator.safetensors").read_bytes() for folder in ("model", "best")]

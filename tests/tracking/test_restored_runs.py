@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load, save
 
 from stages.config.params import Tracking
 from stages.storage.files import write_bytes
 from stages.tracking.event_log import EventLog
-from stages.tracking.restored_runs import flatten_scores, record_scores, restore_runs
+from stages.tracking.restored_runs import NOTICE, flatten_scores, record_scores, restore_runs
 from tests.tracking.conftest import HASH, client, event_logs, events, model_files, runs
 
 SCORES: dict[str, dict[str, Any]] = {
@@ -36,13 +37,18 @@ def test_scores_are_flat_numbers_and_nested_ones_are_passed_over() -> None:
     assert flatten_scores(SCORES) == FLAT
 
 
-def test_models_without_a_run_get_one_with_their_scores_once(tracking: Tracking, tmp_path: Path) -> None:
+def test_models_without_a_run_get_one_with_their_scores_once(
+    tracking: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with EventLog(tracking, "x") as event_log:
         event_log.begin_run("x", {"checkpoint": "last"})
         event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
     models = {"x": [model(), model("b" * 64, seed=1)], "y": [model("c" * 64)]}
-    for _ in range(2):
-        restore_runs(tracking, models)
+    capfd.readouterr()
+    restore_runs(tracking, models)
+    assert capfd.readouterr().err == f"tracking: {NOTICE}\n"
+    restore_runs(tracking, models)
+    assert capfd.readouterr().err == ""
     trained, *restored = runs(tmp_path)
     assert "reprogan.restored" not in trained.data.tags
     assert "fid" not in trained.data.metrics  # evaluation adds them

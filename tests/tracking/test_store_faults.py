@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import shlex
-import signal
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,26 +16,41 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from tests.conftest import set_parameter
+from tests.conftest import set_parameter, set_parameters
 from tests.tools.faults import (
     TRAIN,
     Server,
     SlowProxy,
     environment,
     free_port,
+    in_the_way_of,
     may_mount,
     on_small_disk,
     outputs,
+    run_there,
     small_training,
+    stop_exporters,
     train,
+    with_permissions,
 )
 
 WAIT = 3  # seconds, as `tracking.wait_seconds`
 SLACK = 15  # seconds that a busy machine may cost; how long trainings take is for a benchmark
 SAID = "tracking: not in MLflow yet"
 POINTS = 20  # of the curve, as in `small_training`
+SYNC = (sys.executable, "-m", "stages.tracking.exporter", "sync")
+SCORE = """
+from pathlib import Path
+from stages.config.params import load
+from stages.storage.files import sha256
+from stages.tracking.event_log import EventLog
+with EventLog(load(components=False).tracking, "evaluate-mlp") as event_log:
+    event_log.join_run("mlp", sha256(Path("models/mlp/generator.safetensors")), "last")
+    event_log.metrics(32000, {"fid": 1.5})
+"""
 
 
 class Calm(NamedTuple):
@@ -71,15 +86,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         real.kill()
 
 
-def stop_exporters(folder: Path) -> None:
-    """End the exporters of trainings under a folder."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (process / "cmdline").read_bytes()
-            if b"stages.tracking.exporter" in command and (process / "cwd").resolve().is_relative_to(folder):
-                os.kill(int(process.name), signal.SIGKILL)
-
-
 def check(said: str, seconds: float, folder: Path, calm: Calm) -> None:
     """The same bytes, in hardly more time, and one line."""
     assert outputs(folder) == calm.outputs
@@ -98,26 +104,30 @@ def reason(folder: Path) -> str:
     return found[0].read_text()
 
 
-def sync(folder: Path, uri: str = "") -> None:
-    """Export what was left behind."""
-    stop_exporters(folder)
-    variables = environment(**({"MLFLOW_TRACKING_URI": uri} if uri else {}))
-    command = (sys.executable, "-m", "stages.tracking.exporter", "sync")
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def sync(folder: Path, uri: str = "", experiment: str = "reprogan") -> None:
+    """Export what was left behind, at once: the exporter that gave it up waits for another log. One line a log."""
+    done = run_there(folder, *SYNC, **({"MLFLOW_TRACKING_URI": uri} if uri else {}))
+    assert re.fullmatch(r"(exported \S+\n)+", done.stdout)
+    assert done.stderr == ""
     assert not list((folder / ".cache/tracking").iterdir())
-    assert_exported(uri or f"sqlite:///{folder / 'mlflow.db'}")
+    assert_exported(uri or f"sqlite:///{folder / 'mlflow.db'}", experiment)
 
 
-def assert_exported(uri: str) -> None:
-    """The store has one run, with its curve, pictures, model and environment."""
+def find_the_run(uri: str, experiment: str = "reprogan") -> Run:
+    """The one run of the experiment, which has ended and has its curve."""
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("reprogan")
-    assert experiment is not None
-    (found,) = client.search_runs([experiment.experiment_id])
-    assert found.info.status == "FINISHED"
-    curve = client.get_metric_history(found.info.run_id, "generator_loss")
-    assert len({point.step for point in curve}) == POINTS
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    (run,) = client.search_runs([found.experiment_id])
+    assert run.info.status == "FINISHED"
+    curve = client.get_metric_history(run.info.run_id, "generator_loss")
+    assert len(curve) == len({point.step for point in curve}) == POINTS
+    return run
+
+
+def assert_exported(uri: str, experiment: str = "reprogan") -> None:
+    """The store has one run, with its curve, pictures, model and environment."""
+    client, found = MlflowClient(uri), find_the_run(uri, experiment)
     assert len([file for file in client.list_artifacts(found.info.run_id, "images") if ".png" in file.path]) == 4
     assert "reprogan.served_sha256" in found.data.tags
     about = {key.removeprefix("environment."): value for key, value in found.data.params.items() if "." in key}
@@ -147,7 +157,7 @@ def test_a_server_that_dies_half_way(folder: Path, calm: Calm, server: Server) -
     variables = environment(MLFLOW_TRACKING_URI=server.uri)
     process = subprocess.Popen(TRAIN, cwd=folder, env=variables, stderr=subprocess.PIPE, text=True)
     try:
-        while not list((folder / ".cache/tracking").glob("*/run_id")):  # written once the run is there
+        while not list((folder / ".cache/tracking").glob("*/run_id-*")):  # written once the run is there
             assert process.poll() is None, "the training ended before the server could die"
             time.sleep(0.01)
         server.kill()
@@ -159,7 +169,7 @@ def test_a_server_that_dies_half_way(folder: Path, calm: Calm, server: Server) -
     finally:
         process.kill()
         server.start()
-    sync(folder, server.uri)  # the half of it is gone
+    sync(folder, server.uri)  # goes on in the run that was begun
 
 
 def test_a_server_that_takes_five_seconds_a_call(folder: Path, calm: Calm, server: Server) -> None:
@@ -174,6 +184,28 @@ def test_a_server_that_takes_five_seconds_a_call(folder: Path, calm: Calm, serve
             assert time.monotonic() < deadline, "the exporter did not call"
             time.sleep(0.1)
         stop_exporters(folder)
+
+
+def test_a_server_whose_artifact_store_is_away(folder: Path, calm: Calm, server: Server) -> None:
+    set_parameters(folder, {"tracking.wait_seconds": 120, "tracking.experiment": "no artifacts"})
+    uri = {"MLFLOW_TRACKING_URI": server.uri}
+    with in_the_way_of(server.artifacts):
+        done = train(folder, **uri)
+        check(done.stderr, 0, folder, calm)  # how long the store takes to refuse is its own matter
+        assert "(pictures and model are missing: " in done.stderr
+        before = find_the_run(server.uri, "no artifacts")
+        assert run_there(folder, sys.executable, "-c", SCORE, **uri).stderr == ""
+        scored = find_the_run(server.uri, "no artifacts")
+        assert scored.data.metrics["fid"] == 1.5
+        refused = subprocess.run(SYNC, cwd=folder, env=environment(**uri), capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert refused.stderr.count("\n") == 1
+        assert "pictures and model are missing: " in refused.stderr
+    sync(folder, server.uri, "no artifacts")
+    after = find_the_run(server.uri, "no artifacts")
+    assert after.info.run_id == before.info.run_id
+    assert after.info.end_time == before.info.end_time
+    assert after.data.metrics == scored.data.metrics
 
 
 @pytest.mark.parametrize(
@@ -191,6 +223,21 @@ def test_a_database_that_is_broken(fault: str, named: str, folder: Path, calm: C
         check(done.stderr, time.monotonic() - began, folder, calm)
         assert re.search(named, reason(folder))
     store.unlink()
+    sync(folder)
+
+
+def test_a_database_that_is_read_only_for_a_moment(folder: Path, calm: Calm) -> None:
+    if not os.geteuid() and not shutil.which("setpriv"):
+        pytest.skip("root writes where it is not allowed to")
+    store = folder / "mlflow.db"
+    MlflowClient(f"sqlite:///{store}").search_experiments()  # makes the tables
+    store.chmod(0o444)
+    command = with_permissions(TRAIN)
+    began = time.monotonic()
+    done = run_there(folder, *command)
+    check(done.stderr, time.monotonic() - began, folder, calm)
+    assert "readonly database" in reason(folder)
+    store.chmod(0o644)
     sync(folder)
 
 

@@ -1,0 +1,167 @@
+"""A store that was deleted is filled from disk: the same runs as those of the trainings, each once."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from stages.storage.files import read_json, sha256, write_csv, write_json
+from tests.tools.faults import environment, run_there, small_training, stop_exporters, train
+
+RESTORE = (sys.executable, "-m", "stages.tracking.restore")
+SEEDS = (0, 3)
+SCORES = {"fid": {"value": 3.0, "ci95": 0.25}, "class_fid": {"value": {"Bag": 4.0}}}
+RECORD = """
+from stages.config.params import load
+from stages.storage.files import read_json
+from stages.storage.paths import SCORES
+from stages.tracking.event_log import EventLog
+from stages.tracking.restored_runs import record_scores, restore_runs
+models, tracking = read_json(SCORES / "mlp.json")["models"], load(components=False).tracking
+"""
+EVALUATE = f"""{RECORD}
+with EventLog(tracking, "evaluate-mlp") as event_log:
+    for model in models:
+        record_scores(event_log, "mlp", model, [dict(images=32000, fid=8.0, inception_score=2.0)], {list(SEEDS)})
+"""
+REPORT = f"{RECORD}\nrestore_runs(tracking, {{'mlp': models}})"
+
+
+def write_scores(folder: Path) -> None:
+    """What evaluation leaves, of both seeds: the second snapshot is the best."""
+    models: list[dict[str, Any]] = []
+    for model in (folder / "models/mlp", folder / f"models/mlp/seed_{SEEDS[1]}"):
+        about = {"model_sha256": sha256(model / "generator.safetensors"), "run": read_json(model / "config.json")}
+        models.append(about | {"checkpoint": {"rule": "best", "images": 16000}, "scores": SCORES})
+    write_json(folder / "metrics/scores/mlp.json", {"models": models})
+    rows = [{"seed": seed, "images": 32000, "fid": 8.0, "fid_real": 1.0, "inception_score": 2.0} for seed in SEEDS]
+    write_csv(folder / "metrics/mlp/scores.csv", list(rows[0]), rows)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two trainings with their scores, recorded as they ran."""
+    changes: dict[str, Any] = {"tracking.enabled": True, "tracking.wait_seconds": 120}
+    changes |= {"training.seeds": list(SEEDS), "training.checkpoint": "best"}
+    folder = small_training(tmp_path_factory.mktemp("restore") / "built", changes)
+    train(folder)
+    write_scores(folder)
+    assert run_there(folder, sys.executable, "-c", EVALUATE).stderr == ""
+    yield folder
+    stop_exporters(folder)
+
+
+def read_runs(folder: Path) -> dict[str, Any]:
+    """All that the store has of each seed's run, in a copy: MLflow would not see that another file has its name."""
+    shutil.copy(folder / "mlflow.db", copy := folder / f"{len(list(folder.iterdir()))}.db")
+    client = MlflowClient(f"sqlite:///{copy}")
+    found = client.search_runs(["1"])
+    assert len({run.data.params["seed"] for run in found}) == len(found)
+    return {run.data.params["seed"]: describe(client, run) for run in found}
+
+
+def describe(client: MlflowClient, run: Run) -> dict[str, Any]:
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    pictures = sorted((artifacts / "images").glob("*.png"), key=lambda path: path.name)
+    models = client.search_logged_models(["1"], f"source_run_id = '{run.info.run_id}'")
+    folders = [Path(one.artifact_location.removeprefix("file://")) for one in models]
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    curves = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+    return {
+        "run": (run.info.run_name, run.info.status),
+        "parameters": {key: value for key, value in run.data.params.items() if not key.startswith("environment.")},
+        "curves": {key: [(one.step, float(f"{one.value:.6g}")) for one in curve] for key, curve in curves.items()},
+        "pictures": [(path.name.split("+timestamp+")[0], digest(path)) for path in pictures],
+        "dataset": [(one.dataset.name, one.dataset.digest, one.dataset.profile) for one in inputs],
+        "models": sorted(digest(path) for folder in folders for path in folder.rglob("generator.safetensors")),
+        "tags": {key: value for key, value in run.data.tags.items() if re.match(r"reprogan\.(?!restored)", key)},
+    }
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def recorded(folder: Path) -> dict[str, Any]:
+    """The runs that the trainings recorded."""
+    runs = read_runs(folder)
+    assert set(runs) == {str(seed) for seed in SEEDS}
+    for run in runs.values():
+        assert (len(run["curves"]["generator_loss"]), len(run["pictures"]), len(run["models"])) == (20, 4, 2)
+        assert run["curves"]["fid"] == [(32000, 3.0)]
+        assert run["curves"]["snapshot_fid"] == [(32000, 8.0)]
+        assert run["dataset"][0][0] == "data/processed/train"
+    return runs
+
+
+def delete_store(folder: Path) -> None:
+    (folder / "mlflow.db").unlink()
+    shutil.rmtree(folder / "mlartifacts")
+
+
+def test_restored_runs_are_those_of_the_trainings_and_none_is_made_twice(
+    folder: Path, recorded: dict[str, Any]
+) -> None:
+    kept = run_there(folder, *RESTORE)
+    assert kept.stdout.startswith("2 of 2 models had their runs\n")
+    delete_store(folder)
+    restored = run_there(folder, *RESTORE)
+    first, second, summary, others = restored.stdout.splitlines()
+    assert [first, second] == [f"restored mlp (seed {seed})" for seed in SEEDS]
+    assert summary == "0 of 2 models had their runs"
+    assert "dcgan" in others
+    assert "mlp," not in others
+    assert restored.stderr == ""
+    assert read_runs(folder) == recorded
+    runs = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"])
+    assert [run.data.tags["reprogan.restored"] for run in runs] == ["true", "true"]
+    assert run_there(folder, *RESTORE).stdout.startswith("2 of 2 models had their runs\n")
+    assert read_runs(folder) == recorded
+
+
+def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorded: dict[str, Any]) -> None:
+    delete_store(folder)
+    assert "python -m stages.tracking.restore" in run_there(folder, sys.executable, "-c", REPORT).stderr
+    bare = read_runs(folder)
+    assert bare["0"]["parameters"] == recorded["0"]["parameters"]
+    assert bare["0"]["curves"].keys() == {"fid", "fid_ci95"}
+    assert run_there(folder, *RESTORE).stdout.startswith("restored mlp (seed 0)\n")
+    assert read_runs(folder) == recorded
+
+
+def test_what_does_not_belong_to_a_model_is_left_out_of_its_run(folder: Path, recorded: dict[str, Any]) -> None:
+    delete_store(folder)
+    (folder / "metrics/scores/mlp.json").unlink()  # not evaluated yet
+    shutil.rmtree(folder / "data")
+    losses = folder / "metrics/mlp/losses.csv"
+    rows = losses.read_text().splitlines(keepends=True)
+    losses.write_text("".join(rows[:-1]))  # a later training of the second seed diverged
+    run_there(folder, *RESTORE)
+    runs = read_runs(folder)
+    curves = {seed: recorded[seed]["curves"] for seed in runs}
+    losses_alone = {key: curve for key, curve in curves["0"].items() if "fid" not in key and "inception" not in key}
+    losses_alone.pop("checkpoint_images")
+    assert runs["0"]["curves"] == losses_alone
+    assert runs["3"]["curves"] == {}
+    for seed, run in runs.items():
+        assert run["dataset"] == []
+        assert run["pictures"] == recorded[seed]["pictures"]
+        assert run["models"] == [
+            digest(folder / ("models/mlp" if seed == "0" else "models/mlp/seed_3") / "generator.safetensors")
+        ]
+
+
+def test_a_store_that_is_away_costs_one_line(folder: Path, recorded: dict[str, Any]) -> None:
+    variables = environment(MLFLOW_TRACKING_URI="sqlite:////proc/nowhere/mlflow.db")
+    done = subprocess.run(RESTORE, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"error: MLflow's store: .+\n", done.stderr)
