@@ -7,7 +7,7 @@ BIN := .venv/bin
 # JOBS=4 builds four variants at a time; by default as many as there are GPUs, or else cores (docs/speed.md)
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 repro: $(BIN)/.installed repair
-	$(ACTIVATED) python -m stages.build $(if $(JOBS),--jobs $(JOBS))
+	@$(ACTIVATED) python -m stages.build $(if $(JOBS),--jobs $(JOBS))
 
 # DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
 # DVC itself reads some of what a kill leaves, and would run finished stages again. Of a merge's two versions ours is taken.
@@ -72,10 +72,11 @@ audit: $(BIN)/.installed
 
 # DVC's experiments, one row each: the parameters and scores in which they differ, without the hashes of files
 experiments: $(BIN)/.installed
-	$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/scores|params)|.*csv$$'
+	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/scores|params)|.*csv$$'
 
 ui: $(BIN)/.installed
-	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
+	@echo "all runs: http://127.0.0.1:5000/#/experiments/1/runs (columns and order: choose fid under Columns and Sort)"
+	@$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
 $(BIN)/.installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,31 +17,19 @@ from typing import Any
 from joblib import cpu_count
 
 from stages.config.command import refuse_links
-from stages.config.errors import StageError
+from stages.config.errors import StageError, exit_with, first_ten
 from stages.config.params import Params, load
-from stages.storage.paths import (
-    CHECKPOINT,
-    CLASSES,
-    CLASSIFIER,
-    CONFIG,
-    DISCRIMINATOR,
-    GENERATOR,
-    METRICS,
-    MODELS,
-    PICTURES,
-    PROCESSED,
-    REAL_SCORES,
-    REFERENCE,
-    SAMPLES,
-    SCORES,
-    SNAPSHOTS,
-    TEMPORARY,
-    WEIGHTS,
-)
+from stages.storage import paths
 
+SINGLE = "--single-item"  # not the stages that these depend on
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
-CHATTER = (">", "Updating lock file", "Use `dvc push`", "To track the changes", "git add", "To enable auto staging")
-OUTPUT_NAMES = {CONFIG, WEIGHTS, GENERATOR, DISCRIMINATOR, SNAPSHOTS, CLASSES, CHECKPOINT, REAL_SCORES.name}
+CHATTER = re.compile(
+    r"\s*(>|Updating lock|Use `dvc push`|To (track|enable)|git add|dvc config|Stage .* didn't change|$)"
+)
+OUTPUTS = {  # names; arrays and pictures have others besides
+    *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS),
+    *(paths.CLASSES, paths.CHECKPOINT, paths.REAL_SCORES.name),
+}
 printing = threading.Lock()
 
 
@@ -49,25 +38,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, help="variants at a time; by default one a GPU, or else one a core")
     jobs, began = parser.parse_args().jobs, time.monotonic()
+    if jobs is not None and jobs < 1:
+        parser.error(f"--jobs: {jobs} is not allowed: expected at least 1")
     try:
         params = load(components=False)
         refuse_links()
         refuse_unknown_files(params.variants)
     except StageError as error:
-        parser.exit(error.exit_code, "".join(f"error: {line}\n" for line in str(error).splitlines()))
+        exit_with(error)
     devices = find_devices(params)
     jobs = jobs or len(devices) or max(1, cpu_count() // params.threads)
-    failed = ["preprocess"] if not repro("preprocess") else build_variants(list(params.variants), jobs, devices)
-    if failed:  # the report ranks the others, and has a row for these
-        for name in failed:
-            (SCORES / f"{name}.json").unlink(missing_ok=True)
-        repro("report")
-    elif not repro():
-        failed = ["report"]
+    try:
+        failed = build(list(params.variants), jobs, devices)
+    except KeyboardInterrupt:  # the stages have it, too
+        sys.exit(130)  # as shells count it
+    if params.tracking.enabled:  # DVC runs no stage whose outputs are there, and nothing would record those
+        subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time, {minutes} min {seconds} s")
     if failed:
         sys.exit(f"build: failed: {', '.join(failed)}; see above. `make repro` goes on from here")
+
+
+def build(variants: list[str], jobs: int, devices: list[str]) -> list[str]:
+    """All stages; what could not be built: a stage that all need, variants, or the report."""
+    if not repro("preprocess"):
+        return ["preprocess"]
+    is_compared, failed = build_variants(variants, jobs, devices)
+    if not is_compared:
+        return ["reference"]
+    if not failed:
+        return [] if repro() else ["report"]
+    for name in failed:  # what an earlier build left is not theirs: the report ranks the others, and says so
+        (paths.SCORES / f"{name}.json").unlink(missing_ok=True)
+    repro(SINGLE, "report")
+    return failed
 
 
 def refuse_unknown_files(variants: Iterable[str]) -> None:
@@ -78,19 +83,19 @@ def refuse_unknown_files(variants: Iterable[str]) -> None:
     if subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
         commands = "git init && git add --all && git commit --message start"
         raise StageError(f"this folder has no git commit, which DVC needs; was it downloaded as an archive? {commands}")
-    folders = [*PROCESSED.glob("*"), REFERENCE, CLASSIFIER]
-    folders += [folder for name in variants for folder in (MODELS / name, SAMPLES / name, METRICS / name / PICTURES)]
-    found = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not is_output(path)]
+    folders = [*paths.PROCESSED.glob("*"), paths.REFERENCE, paths.CLASSIFIER]
+    folders += [folder / name for name in variants for folder in (paths.MODELS, paths.SAMPLES)]
+    folders += [paths.METRICS / name / paths.PICTURES for name in variants]
+    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and not is_output(path)]
     if found:
-        listed = ", ".join(map(str, found[:10]))
+        listed = ", ".join(first_ten(found))
         raise StageError(f"DVC would remove files that are no outputs; move them elsewhere: {listed}")
 
 
 def is_output(path: Path) -> bool:
     """Whether a file in a folder of outputs may be one of them, by its name."""
-    if PICTURES in path.parts:
-        return path.suffix in (".png", TEMPORARY)
-    return path.name in OUTPUT_NAMES or path.suffix in (".npy", TEMPORARY)
+    suffixes = (".png" if paths.PICTURES in path.parts else ".npy", paths.TEMPORARY)
+    return path.suffix in suffixes or (path.name in OUTPUTS and paths.PICTURES not in path.parts)
 
 
 def find_devices(params: Params) -> list[str]:
@@ -103,8 +108,8 @@ def find_devices(params: Params) -> list[str]:
     return [str(index) for index in range(sum(line.startswith("GPU ") for line in listed))]
 
 
-def build_variants(names: list[str], jobs: int, devices: list[str]) -> list[str]:
-    """Train, sample and score each variant; the names of those that could not be built.
+def build_variants(names: list[str], jobs: int, devices: list[str]) -> tuple[bool, list[str]]:
+    """Train, sample and score each variant: whether there is a reference, and the variants that could not be built.
 
     The classifier and the reference are the first job: variants train meanwhile.
     """
@@ -112,41 +117,41 @@ def build_variants(names: list[str], jobs: int, devices: list[str]) -> list[str]
     for index in range(jobs):
         free.put(devices[index % len(devices)] if devices else "")
 
-    def on_a_device(build: Callable[..., bool], *arguments: Any) -> bool:
+    def on_a_device(job: Callable[..., bool], *arguments: Any) -> bool:
         device = free.get()
         try:
-            return build(*arguments, device)
+            return job(*arguments, device)
         finally:
             free.put(device)
 
     def build_reference(device: str) -> bool:
-        return repro("classifier", "reference", device=device)
+        return repro(SINGLE, "classifier", "reference", device=device)
 
     def build_variant(name: str, device: str) -> bool:
-        if not reference.done() and not (repro(f"train@{name}", device=device) and reference.result()):
+        if not reference.done() and not (repro(SINGLE, f"train@{name}", device=device) and reference.result()):
             return False
-        return repro(f"train@{name}", f"sample@{name}", f"evaluate@{name}", device=device)
+        return repro(SINGLE, f"train@{name}", f"sample@{name}", f"evaluate@{name}", device=device)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         reference = pool.submit(on_a_device, build_reference)
         built = {name: pool.submit(on_a_device, build_variant, name) for name in names}
-    if not reference.result():
-        return ["reference"]
-    return [name for name, done in built.items() if not done.result()]
+        return reference.result(), [name for name, done in built.items() if not done.result()]
+    finally:  # after Ctrl-C no other variant begins
+        pool.shutdown(cancel_futures=True)
 
 
-def repro(*stages: str, device: str = "") -> bool:
-    """Run these stages, which are not up to date, or the whole pipeline; print what they say; whether all succeeded."""
-    visible = {"CUDA_VISIBLE_DEVICES": device} if device else {}
-    single = ("--single-item",) if len(stages) and stages != ("preprocess",) else ()
-    command = [*DVC, *single, *stages]
+def repro(*arguments: str, device: str = "") -> bool:
+    """`dvc repro` with these arguments, without its chatter; whether all of its stages succeeded."""
+    variables = os.environ | ({"CUDA_VISIBLE_DEVICES": device} if device else {})
+    command = [*DVC, *arguments]
     with subprocess.Popen(
-        command, env=os.environ | visible, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         for line in process.stdout or ():
             if "is busy, it is being blocked by" in line:
                 line = f"another dvc is at work on this repository; wait until it has ended: {line}"
-            if line.strip() and not line.lstrip().startswith(CHATTER):
+            if not CHATTER.match(line):
                 with printing:
                     print(line, end="", flush=True)
     return process.returncode == 0

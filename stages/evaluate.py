@@ -46,7 +46,7 @@ def main(params: Params, name: str) -> None:
         rows = [row for _, curve, _ in scored for row in curve]
         write_bytes(METRICS / name / paths.CLOSEST, grid_png(np.concatenate(closest), COLUMNS))
         write_csv(METRICS / name / paths.CURVE, list(rows[0]) if rows else ["seed", "images", "fid"], rows)
-        write_json(paths.SCORES / f"{name}.json", {"models": models, "diverged": diverged})
+        write_json(paths.SCORES / f"{name}.json", {"models": models, "failures": diverged})
         shown = [score for score in SHOWN_BY_DVC if score in scores]
         write_json(METRICS / f"{name}.json", {score: scores[score]["value"] for score in shown})
         for model, curve, _ in scored:

@@ -3,17 +3,14 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from stages.config.command import run_stage
-from stages.config.errors import StageError
+from stages.config.errors import StageError, first_ten
 from stages.config.params import Params
 from stages.datasets.dataset import find_dataset
 from stages.storage.files import write_bytes
 from stages.storage.paths import RAW
-
-SHOWN = 10  # files in an error
 
 
 def main(params: Params) -> None:
@@ -29,9 +26,9 @@ def main(params: Params) -> None:
     remove_earlier_outputs([path for path in sorted(RAW.rglob("*")) if path.is_file() and path not in written])
 
 
-def remove_earlier_outputs(paths: Iterable[Path]) -> None:
+def remove_earlier_outputs(paths: list[Path]) -> None:
     """Remove files that DVC's cache has; raise StageError where it lacks one, which then is the user's."""
-    if not (paths := list(paths)):
+    if not paths:
         return
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
     cache = Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or ".dvc/cache")
@@ -40,7 +37,7 @@ def remove_earlier_outputs(paths: Iterable[Path]) -> None:
     if own := [str(path) for path in paths if path not in cached]:
         raise StageError(
             f"files that are not of this data set are in the way, and DVC has no copy of them; move them out of {RAW}: "
-            f"{', '.join(own[:SHOWN])}{f', and {len(own) - SHOWN} more' if len(own) > SHOWN else ''}"
+            f"{', '.join(first_ten(own))}"
         )
     for path in cached:
         path.unlink()

@@ -33,7 +33,7 @@ def main(params: Params) -> None:
     }
     if not results:
         raise StageError("no variant has scores")
-    failures = {name: found["diverged"] for name, found in evaluated.items() if found["diverged"]}
+    failures = {name: found["failures"] for name, found in evaluated.items() if found["failures"]}
     without = {name: variant for name, variant in params.variants.items() if name not in results}
     columns, rows = summarize(results, scores)
     images = {name: read_array(SAMPLES / name / IMAGES) for name in results}
@@ -53,7 +53,7 @@ def read_evaluation(name: str) -> Mapping[str, Any]:
     """Models with scores of a variant, and a line for each that has none."""
     path = SCORES / f"{name}.json"
     if not path.exists():
-        return {"models": [], "diverged": [f"{name} was not built"]}
+        return {"models": [], "failures": [f"{name} was not built"]}
     return read_json(path)
 
 

@@ -19,18 +19,18 @@ def main(params: Params, name: str) -> None:
     params.variant(name)
     device = prepare(params, params.sample.seed)
     seeds = read_json(MODELS / name / CONFIG)["seeds"]
+    (METRICS / name / PICTURES).mkdir(parents=True, exist_ok=True)
+    # the real baseline of as many images takes training images
+    count = min(params.sample.count, count_images("train"))
     for seed in seeds:
         model, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
-        (METRICS / name / PICTURES).mkdir(parents=True, exist_ok=True)
-        if diverged := read_json(model / CONFIG).get("diverged"):
-            write_json(samples / CHECKPOINT, {"diverged": diverged})
+        config = read_json(model / CONFIG)
+        if "diverged" in config:
+            write_json(samples / CHECKPOINT, {"diverged": config["diverged"]})
             continue
         best = choose_checkpoint(model, samples, params.training.checkpoint, device)
         generator = load_generator(model, device, best)
-        classes = read_json(model / CONFIG)["classes"]
-        # the real baseline of as many images takes training images
-        count = min(params.sample.count, count_images("train"))
-        labels = torch.arange(count, device=device) % len(classes)
+        labels = torch.arange(count, device=device) % len(config["classes"])
         drawn = generator.draw(labels, read_split("test"), seed=params.sample.seed, truncation=params.sample.truncation)
         for key, array in drawn.arrays.items():
             write_array(samples / f"{key}.npy", array)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -16,8 +17,9 @@ from stages import fetch
 from stages.config.errors import ParameterError, StageError
 from stages.config.params import Fetch, Params, load
 from stages.datasets.fashion_mnist import FashionMNIST
+from stages.fetch import remove_earlier_outputs
 from stages.storage.paths import RAW
-from tests.conftest import ROOT, run, set_parameters
+from tests.conftest import ROOT, clone_repository, run, set_parameters
 
 SQUARES = '''
 """Squares of two sizes, drawn here."""
@@ -166,3 +168,40 @@ def test_images_of_ones_own_need_the_name_of_their_folder_alone(copy_of_stages: 
         assert np.load(folder / "images.npy").shape == (sum(counts), 1, 28, 28)
         assert np.bincount(np.load(folder / "labels.npy")).tolist() == counts
         assert json.loads((folder / "classes.json").read_text())["classes"] == ["1", "2", "10"]
+
+
+def test_what_dvc_has_a_copy_of_goes_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("git", "init", "--quiet", cwd=tmp_path)
+    run("dvc", "init", "--quiet", cwd=tmp_path)
+    old, mine = RAW / "cats/old.png", RAW / "cats/mine.png"
+    for path in (old, mine):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    digest = hashlib.md5(old.read_bytes(), usedforsecurity=False).hexdigest()
+    copy = tmp_path / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(old.read_bytes())
+    with pytest.raises(StageError, match=r"move them out of data/raw: data/raw/cats/mine\.png$"):
+        remove_earlier_outputs([old, mine])
+    assert old.exists()
+    assert mine.exists()
+    remove_earlier_outputs([old])
+    assert not old.exists()
+    mine.unlink()
+    assert RAW.exists()
+
+
+def test_dvc_repro_leaves_images_in_data_raw_alone(tmp_path: Path) -> None:
+    clone = clone_repository(tmp_path / "reprogan")
+    mine = clone / "data/raw/holiday/beach.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("a beach")
+    failed = run("dvc", "repro", "fetch", cwd=clone, check=False)
+    assert failed.returncode != 0
+    assert "error: files that are not of this data set are in the way" in failed.stdout + failed.stderr
+    assert mine.read_text() == "a beach"
+    mine.rename(clone / "beach.jpg")
+    mine.parent.rmdir()
+    run("dvc", "repro", "fetch", cwd=clone)
+    assert len(list((clone / "data/raw").iterdir())) == 4

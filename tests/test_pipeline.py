@@ -6,9 +6,11 @@ import copy
 import csv
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import textwrap
 import time
@@ -280,6 +282,18 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     assert "error: no scores: progan was not built" in failed.stdout
     assert "build: failed: progan; see above" in failed.stderr
     assert "stages/networks/progan.py: RuntimeError('half an edit')" in failed.stdout
+    # Ctrl-C ends it all: what waits for its turn does not begin
+    set_parameter(clone, "variants", {name: every[name] for name in names})
+    for name in names:
+        set_parameter(clone, f"variants.{name}.images.smoke", 10**6)
+    log = tmp_path / "interrupted"
+    process = start(clone, ("python", "-m", "stages.build", "--jobs", "1"), log)
+    while process.poll() is None and "'train@" not in log.read_text():
+        time.sleep(0.1)
+    time.sleep(5)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert len(re.findall("Running stage 'train@", log.read_text())) == 1
 
 
 def count_same_files(expected: Path, found: Path, paths: list[str]) -> int:

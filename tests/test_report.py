@@ -41,7 +41,7 @@ def build(folder: Path, params: Any, fids: dict[str, list[float]], sharpness: fl
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
     for name, of_seeds in fids.items():
         models = [model(fid=fid, sharpness=sharpness) for fid in of_seeds]
-        write(folder / f"metrics/scores/{name}.json", {"models": models, "diverged": []})
+        write(folder / f"metrics/scores/{name}.json", {"models": models, "failures": []})
         samples = folder / "data/samples" / name / "images.npy"
         samples.parent.mkdir(parents=True)
         np.save(samples, np.zeros((30, 1, 28, 28), np.uint8))

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
-from stages.storage.images import Split, write_split
-from tests.conftest import ROOT, put, run
-from tests.tools.rebuilds import hashes
+from tests.conftest import ROOT, run
+from tests.tools.faults import TRAIN, outputs, run_there, small_training
 
 VARIABLES: dict[str, dict[str, str]] = {
     "none": {},
@@ -31,39 +28,22 @@ print(json.dumps({pool["internal_api"]: pool["num_threads"] for pool in threadpo
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Small data, and params.yaml with a short training."""
-    monkeypatch.chdir(tmp_path)
-    images = np.random.default_rng(0).integers(0, 256, (200, 1, 28, 28), np.uint8)
-    write_split("train", Split(images, np.arange(200) % 10, tuple("0123456789")))
-    return tmp_path
+def train(folder: Path, threads: int, name: str) -> dict[str, bytes]:
+    """What a training of convolutions and matrix products writes under those variables."""
+    there = small_training(folder / f"{name}-{threads}", {"threads": threads, "variants.dcgan.images.smoke": 256})
+    run_there(there, "timeout", "60", *TRAIN[:-1], "dcgan", **VARIABLES[name])
+    return outputs(there)
 
 
-def train(folder: Path, threads: int, variables: dict[str, str]) -> dict[str, str]:
-    """Hashes of what a training of convolutions and matrix products writes."""
-    params = YAML(typ="safe").load(ROOT / "params.yaml")
-    changes = {"budget": "smoke", "device": "cpu", "threads": threads, "tracking.enabled": False}
-    changes |= {"variants.dcgan.images.smoke": 256}
-    for key, value in changes.items():
-        put(params, key, value)
-    YAML(typ="safe").dump(params, folder / "params.yaml")
-    variables = {"PYTHONPATH": str(ROOT), **variables}
-    run("timeout", "60", "python", "-m", "stages.train", "dcgan", cwd=folder, check=True, **variables)
-    found = hashes(folder)
-    assert len(found) > 5
-    return found
-
-
-def test_no_variable_changes_a_byte(folder: Path) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        for name in {name for variables in VARIABLES.values() for name in variables}:
-            patched.delenv(name, raising=False)
-        found = {name: train(folder, 1, variables) for name, variables in VARIABLES.items()}
-        assert all(of_one == found["none"] for of_one in found.values())
-        several = {name: train(folder, 2, VARIABLES[name]) for name in ("none", *LIMITING)}
-        assert all(of_one == several["none"] for of_one in several.values())
-        assert several["none"] != found["none"]  # config.json names the number, at least
+def test_no_variable_changes_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in {variable for variables in VARIABLES.values() for variable in variables}:
+        monkeypatch.delenv(variable, raising=False)
+    found = {name: train(tmp_path, 1, name) for name in VARIABLES}
+    assert len(found["none"]) == 5
+    assert all(of_one == found["none"] for of_one in found.values())
+    several = {name: train(tmp_path, 2, name) for name in ("none", *LIMITING)}
+    assert all(of_one == several["none"] for of_one in several.values())
+    assert several["none"] != found["none"]  # config.json names the number, at least
 
 
 @pytest.mark.parametrize("name", VARIABLES)

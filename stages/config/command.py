@@ -6,7 +6,7 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 
-from stages.config.errors import StageError
+from stages.config.errors import StageError, exit_with
 from stages.config.inputs import Inputs
 from stages.config.params import PARAMS_FILE, load
 
@@ -33,9 +33,7 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
         main(load(components=components), *values)
         inputs.raise_if_changed()
     except StageError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        exit_with(error)
     except OSError as error:  # a full disk, a folder without permission
         print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
         sys.exit(StageError.exit_code)

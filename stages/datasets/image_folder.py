@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 from typing_extensions import override
 
-from stages.config.errors import StageError
+from stages.config.errors import StageError, first_ten
 from stages.config.params import Fetch, Preprocess
 from stages.datasets.dataset import LEAST_IN_A_SPLIT, Dataset, hold_out_by_class
 from stages.storage.files import one_line
@@ -22,7 +22,6 @@ LITTER = {  # of file managers, archives and network drives, in lower case; hidd
 }
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")  # a file in a cache of DVC, wherever that is
 LEAST_IN_A_CLASS = 3 * LEAST_IN_A_SPLIT
-LINES = 10  # of an error that lists files
 # DVC does not see the folder: without --force it might restore what an earlier run with these parameters copied
 AFTER = "nothing was copied; fix it, run `dvc repro --force fetch`, and then the same command again"
 
@@ -56,8 +55,7 @@ class ImageFolder(Dataset):
             except StageError as error:
                 problems.append(str(error))
         if problems:
-            more = [f"and {len(problems) - LINES} more"] if len(problems) > LINES else []
-            raise StageError("\n".join([*problems[:LINES], *more, AFTER]))
+            raise StageError("\n".join([*first_ten(problems), AFTER]))
         print(f"fetch: {where} served {len(images)} images; classes: {len({path.parent for path in images})}")
         return ((str(path.relative_to(root)), path.read_bytes()) for path in images)
 

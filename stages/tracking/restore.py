@@ -34,7 +34,7 @@ from stages.storage.weights import read_tensors
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
 from stages.tracking.mlflow_exporter import find_run, open_store, quiet
-from stages.tracking.restored_runs import record_best, score_points
+from stages.tracking.restored_runs import flatten_scores, record_best, score_points
 from stages.tracking.run_names import SERVED_TAG
 from stages.training.session import GRID
 
@@ -63,7 +63,7 @@ def main(params: Params) -> None:
     runs = find_runs(tracking.experiment, models)
     train = read_split("train") if (PROCESSED / "train").exists() else None
     for model, run in zip(models, runs, strict=True):
-        if run and SERVED_TAG in run.data.tags:
+        if run and is_whole(run, model):
             known += 1
         elif restore_run(tracking, model, run, train):
             print(f"restored {model.name} (seed {model.config['seed']})", flush=True)
@@ -77,11 +77,19 @@ def main(params: Params) -> None:
 
 
 def find_models(name: str) -> Iterator[Trained]:
-    """The models of a variant that are on disk, one a seed."""
+    """The models of a variant that are on disk, one a seed; a training that diverged left none."""
     if (MODELS / name / CONFIG).exists():
         seeds = read_json(MODELS / name / CONFIG)["seeds"]
         for folder in (seed_folder(MODELS / name, seeds, seed) for seed in seeds):
-            yield Trained(name, folder, read_json(folder / CONFIG), sha256(folder / GENERATOR))
+            if "diverged" not in (config := read_json(folder / CONFIG)):
+                yield Trained(name, folder, config, sha256(folder / GENERATOR))
+
+
+def is_whole(run: Run, model: Trained) -> bool:
+    """Whether a run has its model and its scores: DVC scores nothing again whose samples it has met before."""
+    scored, _ = find_scores(model)
+    wanted = flatten_scores(scored["scores"]).keys() if scored else set()
+    return SERVED_TAG in run.data.tags and wanted <= run.data.metrics.keys()
 
 
 def find_runs(experiment: str, models: list[Trained]) -> list[Run | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.conftest import clone_repository, run, set_parameters
-from tests.tools.rebuilds import hashes
+from tests.tools.faults import TRAIN, outputs, run_there
 
 KINDS = ("cyclegan", "dcgan", "mlp", "wgan")
 BUSY = "while True: pass"
@@ -50,19 +51,19 @@ def changing_load(most: int, seed: int) -> Iterator[None]:
         thread.join()
 
 
-def train(data: Path, folder: Path, budget: str, variant: str) -> dict[str, str]:
-    """Hashes of all that a training writes, in a folder of its own."""
+def train(clone: Path, folder: Path, budget: str, variant: str) -> dict[str, bytes]:
+    """All that a training writes, on the clone's data, in a folder of its own."""
     folder.mkdir(parents=True)
-    for name in ("dvc.yaml", "stages"):
-        (folder / name).symlink_to(data / name)
-    (folder / "params.yaml").write_bytes((data / "params.yaml").read_bytes())
+    shutil.copy(clone / "params.yaml", folder)
     set_parameters(folder, {"budget": budget, "tracking.enabled": False})
-    (folder / "data").symlink_to(data / "data")
-    run("python", "-m", "stages.train", variant, cwd=folder)
-    return {path: digest for path, digest in hashes(folder).items() if not path.startswith("data/")}
+    (folder / "data").symlink_to(clone / "data")
+    run_there(folder, *TRAIN[:-1], variant)
+    found = outputs(folder)
+    shutil.rmtree(folder)
+    return found
 
 
-def compare(found: Mapping[str, str], expected: Mapping[str, str], name: str) -> None:
+def compare(found: Mapping[str, bytes], expected: Mapping[str, bytes], name: str) -> None:
     """Exit where a file has other bytes."""
     for path in sorted(found.keys() | expected.keys()):
         if found.get(path) != expected.get(path):
@@ -89,7 +90,7 @@ def main() -> None:
                     (variant, pool.submit(train, clone, folder, budget, variant))
                     for (variant, _), folder in zip(names, folders, strict=True)
                 ]
-                first: dict[str, dict[str, str]] = {}
+                first: dict[str, dict[str, bytes]] = {}
                 for variant, job in jobs:
                     compare(job.result(), first.setdefault(variant, job.result()), f"{variant}, {budget} budget")
                     compared += 1

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from stages.storage.files import read_json, sha256, write_csv, write_json
-from tests.tools.faults import environment, run_there, small_training, stop_exporters, train
+from tests.tools.faults import TRAIN, environment, run_there, small_training, stop_exporters, train
 
 RESTORE = (sys.executable, "-m", "stages.tracking.restore")
 SEEDS = (0, 3)
@@ -136,6 +136,25 @@ def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorde
     assert bare["0"]["curves"].keys() == {"fid", "fid_ci95"}
     assert run_there(folder, *RESTORE).stdout.startswith("restored mlp (seed 0)\n")
     assert read_runs(folder) == recorded
+
+
+def test_a_run_whose_scores_dvc_did_not_compute_again_gets_them(folder: Path, recorded: dict[str, Any]) -> None:
+    """A clone has the scores in git: where a training gives the same samples again, evaluation does not run."""
+    delete_store(folder)
+    shutil.move(folder / "metrics/scores", folder / "aside")
+    run_there(folder, *RESTORE)
+    assert "fid" not in read_runs(folder)["0"]["curves"]
+    shutil.move(folder / "aside", folder / "metrics/scores")
+    assert run_there(folder, *RESTORE).stdout.startswith("restored mlp (seed 0)\n")
+    assert read_runs(folder) == recorded
+
+
+def test_a_training_that_diverged_has_no_run_to_restore(tmp_path: Path) -> None:
+    wild = {"variants.mlp.regularizer.weight": 1e300, "variants.mlp.images.smoke": 640, "tracking.enabled": True}
+    there = small_training(tmp_path / "wild", wild)
+    run_there(there, *TRAIN)
+    assert "0 of 0 models had their runs" in run_there(there, *RESTORE).stdout
+    stop_exporters(there)
 
 
 def test_what_does_not_belong_to_a_model_is_left_out_of_its_run(folder: Path, recorded: dict[str, Any]) -> None:
