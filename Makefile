@@ -75,7 +75,7 @@ experiments: $(BIN)/.installed
 	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/scores|params)|.*csv$$'
 
 ui: $(BIN)/.installed
-	@echo "all runs: http://127.0.0.1:5000/#/experiments/1/runs (columns and order: choose fid under Columns and Sort)"
+	@echo "the runs, best FID first: http://127.0.0.1:5000/#/experiments/1/runs?orderByKey=metrics.%60fid%60&orderByAsc=true"
 	@$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
 $(BIN)/.installed: requirements.lock
