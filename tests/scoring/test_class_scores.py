@@ -62,6 +62,23 @@ def test_uneven_data_are_the_measure_of_uneven_samples() -> None:
     assert found["class_kl"] == pytest.approx([0, np.log(410 / 380), entropy([0.5, 0.5], [380 / 410, 30 / 410])])
 
 
+def test_a_class_that_the_data_lack_leaves_the_divergence_finite() -> None:
+    context = build_context(np.random.default_rng(0).normal(size=(8, 2)), np.repeat([0, 2], 4))
+    estimate = class_kl.compute(ImageSet(logits=np.eye(3)[[1, 1]]), context)
+    assert estimate is not None
+    assert estimate.value == pytest.approx(np.log(1e6))
+
+
+def test_a_class_needs_more_images_than_features_have_dimensions() -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [6, 5])  # in five dimensions
+    real, features = random.normal(size=(11, 5)), random.normal(size=(11, 5))
+    estimate = class_fid.compute(ImageSet(features=features, logits=np.eye(2)[labels]), build_context(real, labels))
+    assert estimate is not None
+    assert isinstance(estimate.value, dict)
+    assert set(estimate.value) == {"0"}
+
+
 def test_each_class_is_compared_with_its_own() -> None:
     random = np.random.default_rng(0)
     labels, predicted = random.integers(0, 3, 600), random.integers(0, 3, 500)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.scoring.kid import features_to_kid
+from stages.scoring.kid import features_to_kid, kid_ci95
 
 
 def by_definition(one: np.ndarray, other: np.ndarray) -> float:
@@ -65,3 +65,10 @@ def test_subsets_are_drawn_without_replacement_from_both_sides(pair: tuple[np.nd
 def test_impossible_features_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="expected"):
         features_to_kid(np.zeros(shapes[0]), np.zeros(shapes[1]), subsets=1, subset_size=3, seed=0)
+
+
+def test_the_interval_of_subsets_that_are_all_images_is_that_of_their_deviation() -> None:
+    assert kid_ci95(0.5, 1000, subsets=7, subset_size=1000) == pytest.approx(1.959964 * 0.5)
+    assert kid_ci95(0.5, 500, subsets=7, subset_size=1000) == pytest.approx(1.959964 * 0.5)
+    quarter = (1 / 4 + 3 / 4 / 7) ** 0.5  # what a quarter of the images is worth, and the chance of seven draws
+    assert kid_ci95(0.5, 4000, subsets=7, subset_size=1000) == pytest.approx(1.959964 * 0.5 * quarter)
