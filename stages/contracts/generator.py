@@ -1,6 +1,6 @@
 """The contract of generators: what training, sampling and serving ask of one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from stages.config.errors import StageError
+from stages.contracts.rows import SeededRows, in_batches, read_rows
 from stages.storage.images import Split
 from stages.storage.pixels import to_uint8
 
 ImageShape = tuple[int, int, int]  # (channels, height, width)
 COLUMNS, SHOWN = 10, 100  # of the picture of samples
+PATHS = 10  # in the picture of interpolations
 
 
 class Picture(NamedTuple):
@@ -39,6 +41,7 @@ class Generator(nn.Module):
 
     latent_size: int
     label_meaning: Literal["ignored", "class", "code"] = "ignored"  # code: training gave it a meaning of its own
+    categories: int = 0  # of codes, where a label is one
     starts_from: ClassVar[Literal["latents", "test_images"]] = "latents"
 
     def latent(self, labels: Tensor) -> Tensor:
@@ -77,29 +80,77 @@ class Generator(nn.Module):
         arrays = {"images": images}
         if self.label_meaning != "ignored":
             arrays["labels" if self.label_meaning == "class" else "codes"] = labels.cpu().numpy()
-        return Drawn(arrays, {"samples": Picture(images[:SHOWN], COLUMNS)} | self.pictures(seed=seed))
+        more = self.pictures(labels, seed=seed, truncation=truncation)
+        return Drawn(arrays, {"samples": Picture(images[:SHOWN], COLUMNS)} | more)
 
-    def pictures(self, *, seed: int) -> dict[str, Picture]:
-        """What to show of this generator besides plain samples, by name: nothing here."""
-        return {}
+    def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
+        """What to show of this generator besides plain samples, by name: interpolations, a row each."""
+        images = self.interpolate(labels[:PATHS], COLUMNS, seed=seed, truncation=truncation)
+        return {"interpolations": Picture(to_pixels(images), COLUMNS)}
+
+    @torch.no_grad()
+    def interpolate(self, labels: Tensor, steps: int, *, seed: int, truncation: float = 1.0) -> Tensor:
+        """Images (count * steps, channels, height, width) in [-1, 1]: for each label a path from one latent to another.
+
+        Both ends come from `seed`. The modes of the module and torch's random numbers are left as they were.
+        """
+        device, was_training = labels.device, self.training
+        self.eval()
+        shares = torch.linspace(0, 1, steps, device=device).repeat(len(labels)).unsqueeze(1)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            start, end = (self.latent(labels.cpu()).to(device).repeat_interleave(steps, dim=0) for _ in range(2))
+            images = self.generate(self.mix_latents(start, end, shares), labels.repeat_interleave(steps), truncation)
+        self.train(was_training)
+        return images
+
+    def mix_latents(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+        """Latents between two (batch, latent_size): `start` where share (batch, 1) is 0, `end` where it is 1.
+
+        Along a circle: a straight line would leave the lengths that Gaussian latents have (White, 2016, section 2.1).
+        """
+        return start * torch.cos(share * torch.pi / 2) + end * torch.sin(share * torch.pi / 2)
+
+    def label_names(self, classes: Sequence[str]) -> list[str]:
+        """What a label may be called: the names of the classes, the numbers of codes, or nothing."""
+        names = {"ignored": [], "class": list(classes), "code": [str(code) for code in range(self.categories)]}
+        return names[self.label_meaning]
+
+    @torch.no_grad()
+    def sample_rows(
+        self, seeds: Sequence[int], labels: Tensor, *, truncation: float = 1.0, latents: Tensor | None = None
+    ) -> Tensor:
+        """Images (rows, channels, height, width) in [-1, 1], one a label (rows,), each from its own seed.
+
+        A row's image does not depend on other rows. `latents` (rows, …) take the place of those of the seeds, which
+        then give the noise only.
+        """
+
+        def draw(rows: list[int]) -> Tensor:
+            with SeededRows([seeds[row] for row in rows]):
+                drawn = self.latent(labels[rows])
+                return self.generate(drawn if latents is None else latents[rows], labels[rows], truncation)
+
+        was_training = self.training
+        self.eval()
+        images = in_batches(draw, len(seeds))
+        self.train(was_training)
+        return images
 
     def example_inputs(self, image_shape: ImageShape, classes: Sequence[str]) -> Any:
         """An example of what `serve` takes: columns of a table (or, of a translator, uint8 images)."""
         example: dict[str, list[Any]] = {"seed": [0, 1]}
-        return example if self.label_meaning == "ignored" else example | {"label": [classes[0], classes[-1]]}
+        names = self.label_names(classes)
+        return example | {"label": [names[0], names[-1]]} if names else example
 
     def serve(self, inputs: Any, classes: Sequence[str]) -> Tensor:
-        """Images in [-1, 1], one a row of the columns `seed` and `label` (a class name): each from its own seed.
+        """Images (rows, channels, height, width) in [-1, 1] of a table's columns `seed` and `label`.
 
-        Raises ValueError for a label that is no class.
+        Seeds are whole numbers from 0 to 2⁶³ - 1, labels are among `label_names`. Raises ValueError, in one line,
+        for other ones, and for no rows or more than 10,000.
         """
-        table: Mapping[str, Any] = inputs
-        seeds = list(table["seed"])
-        names = list(table["label"]) if "label" in table else [classes[0]] * len(seeds)
-        if unknown := sorted(set(map(str, names)) - set(classes)):
-            raise ValueError(f"unknown label {unknown[0]!r}; expected one of: {', '.join(classes)}")
-        rows = zip(map(int, seeds), (classes.index(str(name)) for name in names), strict=True)
-        return torch.cat([self.sample(torch.tensor([label]), seed=seed) for seed, label in rows])
+        seeds, labels = read_rows(inputs, self.label_names(classes))
+        return self.sample_rows(seeds, labels)
 
 
 def to_pixels(images: Tensor) -> np.ndarray:

@@ -60,8 +60,15 @@ class CodedGenerator(Generator):
         return self(torch.cat([noise * truncation, codes], dim=1), labels)
 
     @override
-    def pictures(self, *, seed: int) -> dict[str, Picture]:
-        """A sweep over each code: a row keeps everything else."""
+    def mix_latents(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+        """Noise alone is mixed: all keep the codes of the start."""
+        sizes = [self.latent_size - self.categories - self.continuous]
+        (noise, codes), (other, _) = start.tensor_split(sizes, dim=1), end.tensor_split(sizes, dim=1)
+        return torch.cat([super().mix_latents(noise, other, share), codes], dim=1)
+
+    @override
+    def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
+        """A sweep over each code, too: a row keeps everything else."""
         device = next(self.parameters()).device
         self.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -71,7 +78,7 @@ class CodedGenerator(Generator):
             steps = torch.linspace(-1, 1, SHOWN, device=device).unsqueeze(1)
             for code in range(self.continuous):
                 sweeps[f"sweep_code_{code + 1}"] = self._sweep(latent, steps, self.categories + code)
-        return sweeps
+        return super().pictures(labels, seed=seed, truncation=truncation) | sweeps
 
     def _sweep(self, latent: Tensor, values: Tensor, first: int) -> Picture:
         """Images of latents (rows, size) with the code from position `first` set to each of values (columns, width)."""

@@ -77,6 +77,11 @@ class BEGANGenerator(Generator):
         """Uniform in [-1, 1]."""
         return torch.rand(len(labels), self.latent_size, device=labels.device) * 2 - 1
 
+    @override
+    def mix_latents(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+        """Along a straight line, which stays within [-1, 1]."""
+        return torch.lerp(start, end, share)
+
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
         """(batch, latent_size) to (batch, channels, height, width); labels are not looked at."""
         return torch.tanh(self.layers(latent))

@@ -98,8 +98,9 @@ class StyleGANGenerator(Generator):
 
     @override
     @torch.no_grad()
-    def pictures(self, *, seed: int) -> dict[str, Picture]:
-        """Style mixing: rows give the first two layers' style, columns the later layers'."""
+    def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
+        """Style mixing, too: rows give the first two layers' style, columns the later layers'."""
+        more = super().pictures(labels, seed=seed, truncation=truncation)
         labels = torch.zeros(2 * PICTURED, dtype=torch.int64, device=self.constant.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -107,7 +108,7 @@ class StyleGANGenerator(Generator):
             coarse, fine = self.every_layer(self.eval().styles(latent)).chunk(2)
             crossover = torch.full((PICTURED**2,), 2, device=labels.device)
             mixed = self.mix(coarse.repeat_interleave(PICTURED, 0), fine.repeat(PICTURED, 1, 1), crossover)
-            return {"style_mixing": Picture(to_pixels(self.synthesise(mixed)), PICTURED)}
+            return more | {"style_mixing": Picture(to_pixels(self.synthesise(mixed)), PICTURED)}
 
 
 class MappingLayer(nn.Module):

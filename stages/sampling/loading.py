@@ -12,12 +12,16 @@ from stages.storage.files import read_json
 from stages.storage.paths import CONFIG, GENERATOR, SNAPSHOTS
 from stages.storage.weights import read_tensors, read_weights, unprefixed
 
+CPU = torch.device("cpu")
 
-def load_generator(folder: Path, device: torch.device, checkpoint_images: int | None = None) -> Generator:
+
+def load_generator(folder: Path | str, device: torch.device = CPU, checkpoint_images: int | None = None) -> Generator:
     """The averaged generator, ready to evaluate; of the snapshot after so many images where that is asked for.
 
-    Raises StageError where the folder's files do not fit together.
+    Its `sample` draws images in [-1, 1] of labels and a seed. Raises StageError where the folder's files do not fit
+    together.
     """
+    folder = Path(folder)
     config = read_json(folder / CONFIG)
     gan, network = (resolve(role, config["variant"][role]) for role in ("gan", "network"))
     generator: Generator = gan.generator(network, tuple(config["image_shape"]), len(config["classes"]))  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ class ServedGenerator(PythonModel):
 
     @override
     def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> np.ndarray:
-        """uint8 images (rows, channels, height, width); a server answers 400 to the MlflowException of a bad label."""
+        """uint8 images (rows, channels, height, width); a server answers 400 to the MlflowException of a bad row."""
         try:
             with torch.inference_mode():
                 return to_uint8(self.generator.serve(model_input, self.classes)).numpy()

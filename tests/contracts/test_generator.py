@@ -64,6 +64,26 @@ def test_truncation_draws_latents_towards_their_mean() -> None:
     assert not none.any()
 
 
+def test_a_path_leads_from_one_latent_to_another_and_keeps_their_length() -> None:
+    class Wide(Plain):
+        latent_size = 4000
+
+        def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+            return latent / 9
+
+    generator, state = Wide().train(), torch.get_rng_state()
+    paths = generator.interpolate(labels(3), 5, seed=4).unflatten(0, (3, 5)) * 9
+    assert torch.equal(torch.get_rng_state(), state)
+    assert generator.training
+    torch.manual_seed(4)
+    starts, ends = torch.randn(3, 4000), torch.randn(3, 4000)
+    torch.testing.assert_close(paths[:, 0], starts)
+    torch.testing.assert_close(paths[:, -1], ends, atol=1e-5, rtol=0)
+    torch.testing.assert_close(paths[:, 2], (starts + ends) / 2**0.5)
+    lengths = paths.norm(dim=2) / 4000**0.5
+    assert (lengths - 1).abs().max() < 0.05  # half-way along a straight line it would be 0.71
+
+
 @pytest.mark.parametrize(("meaning", "file"), [("ignored", None), ("class", "labels"), ("code", "codes")])
 def test_what_is_drawn_names_labels_where_they_count(meaning: Any, file: str | None) -> None:
     generator = Plain(meaning)
@@ -71,15 +91,16 @@ def test_what_is_drawn_names_labels_where_they_count(meaning: Any, file: str | N
     assert set(arrays) == {"images"} | ({file} if file else set())
     assert np.array_equal(arrays["images"], to_pixels(generator.sample(labels(120), seed=1, truncation=0.5)))
     assert file is None or arrays[file].tolist() == labels(120).tolist()
-    (picture,) = pictures.values()
+    assert list(pictures) == ["samples", "interpolations"]
+    picture = pictures["samples"]
     assert picture.columns == 10
     assert np.array_equal(picture.images, arrays["images"][:100])
 
 
 def test_pictures_of_a_kind_of_its_own_are_drawn_too() -> None:
     class Pictured(Plain):
-        def pictures(self, *, seed: int) -> dict[str, Picture]:
-            return {"sweep": Picture(np.full((4, 1, 2, 2), seed, np.uint8), 2)}
+        def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
+            return {"sweep": Picture(np.full((4, 1, 2, 2), seed * truncation, np.uint8), 2)}
 
     pictures = Pictured().draw(labels(3), TEST, seed=9, truncation=1.0).pictures
     assert list(pictures) == ["samples", "sweep"]
@@ -95,6 +116,33 @@ def test_an_example_can_be_served() -> None:
     assert torch.equal(served, torch.cat([generator.sample(torch.tensor([i]), seed=s) for s, i in ((0, 0), (1, 2))]))
     assert torch.equal(generator.serve({"seed": [1, 0], "label": ["c", "a"]}, "abc"), served.flip(0))
     assert torch.equal(generator.serve({"seed": [0]}, "abc"), served[:1])  # the first class
+
+
+def test_a_label_is_a_class_a_code_or_nothing() -> None:
+    coded = Plain("code")
+    coded.categories = 12
+    assert Plain().label_names("abc") == []
+    assert Plain("class").label_names("abc") == ["a", "b", "c"]
+    assert coded.label_names("abc") == [str(code) for code in range(12)]
+    assert coded.example_inputs((1, 2, 2), "abc") == {"seed": [0, 1], "label": ["0", "11"]}
+    with pytest.raises(ValueError, match=r"unknown label 'a'; expected one of: 0, 1, .*and 2 more"):
+        coded.serve({"seed": [0], "label": ["a"]}, "abc")
+
+
+def test_rows_are_drawn_in_batches_and_leave_the_module_as_it_was() -> None:
+    generator, state = Plain("class").train(), torch.get_rng_state()
+    images = generator.sample_rows(range(70), labels(70), truncation=0.5)
+    assert generator.calls == {32: 3}
+    assert generator.training
+    assert torch.equal(torch.get_rng_state(), state)
+    alone = [generator.sample(labels(70)[row : row + 1], seed=row, truncation=0.5) for row in range(70)]
+    assert torch.equal(images, torch.cat(alone))
+
+
+def test_latents_can_take_the_place_of_those_of_the_seeds() -> None:
+    latents = torch.tensor([[0.9, 1.8, 2.7], [0.0, 0.9, 0.0]])
+    images = Plain().sample_rows([4, 4], labels(2), truncation=0.5, latents=latents)
+    torch.testing.assert_close(images[:, 0].flatten(1)[:, :3], latents / 18)
 
 
 def test_an_unknown_label_is_refused_with_the_known_ones() -> None:

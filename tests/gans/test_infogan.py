@@ -49,9 +49,11 @@ def test_a_sweep_changes_its_code_and_nothing_else() -> None:
     generator = build().generator
     latents: list[Tensor] = []
     generator.inner.register_forward_hook(lambda _module, given, _out: latents.append(given[0]))
-    pictures = generator.pictures(seed=0)
-    assert list(pictures) == ["sweep_category", "sweep_code_1", "sweep_code_2"]
-    category, first, second = (latent.unflatten(0, (10, 10)) for latent in latents)
+    pictures = generator.pictures(torch.arange(10), seed=0, truncation=1.0)
+    assert list(pictures) == ["interpolations", "sweep_category", "sweep_code_1", "sweep_code_2"]
+    category, first, second, mixed = (latent.unflatten(0, (10, 10)) for latent in latents)
+    assert torch.equal(mixed[:, :, 64:], mixed[:, :1, 64:].expand(-1, 10, -1))  # a path keeps its codes
+    assert mixed[:, 0, :64].ne(mixed[:, -1, :64]).all()
     noise = slice(0, 64)
     for swept in (category, first, second):
         assert torch.equal(swept[:, :, noise], swept[:, :1, noise].expand(-1, 10, -1))

@@ -58,3 +58,10 @@ def test_latents_are_uniform() -> None:
     assert latent.abs().max() <= 1
     assert latent.mean().item() == pytest.approx(0, abs=0.01)
     assert latent.var().item() == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_a_path_between_latents_stays_among_uniform_ones() -> None:
+    generator = build().generator
+    start, end = torch.full((3, 4), 0.9), torch.full((3, 4), 0.5)
+    mixed = generator.mix_latents(start, end, torch.tensor([[0.0], [0.5], [1.0]]))
+    torch.testing.assert_close(mixed[:, 0], torch.tensor([0.9, 0.7, 0.5]))

@@ -87,7 +87,7 @@ def test_samples_have_the_datas_shape_and_range(name: str, shape: tuple[int, int
     assert images.shape == (9, *shape)
     assert images.abs().max() <= 1
     assert gan.discriminate(images, labels).shape[0] == 9
-    for picture in gan.generator.pictures(seed=1).values():
+    for picture in gan.generator.pictures(labels, seed=1, truncation=1.0).values():
         assert picture.images.shape[1:] == shape
         assert len(picture.images) % picture.columns == 0
 

@@ -55,6 +55,13 @@ def test_a_snapshots_generator_has_its_weights(tmp_path: Path) -> None:
     assert same(load(snapshot_weights(tmp_path, 16)), trained.state_dict())
 
 
+def test_a_folder_is_enough_and_may_be_text(tmp_path: Path) -> None:
+    trained = plant(tmp_path, "cgan")
+    images = load_generator(str(tmp_path)).sample(LABELS, seed=1)
+    assert (images.shape, images.dtype, images.device.type) == ((6, *SHAPE), torch.float32, "cpu")
+    torch.testing.assert_close(images, trained.sample(LABELS, seed=1))
+
+
 @pytest.mark.parametrize(("with_weights", "images"), [(True, 17), (False, 16)])
 def test_a_snapshot_that_was_not_kept_is_refused(with_weights: bool, images: int, tmp_path: Path) -> None:
     plant(tmp_path, "mlp", with_weights)
