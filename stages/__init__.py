@@ -1,6 +1,7 @@
 """The pipeline: one command a DVC stage, and the parts that the commands are made of.
 
-Importing it settles how linear algebra uses threads, before any library that reads these variables is loaded.
+Importing it sets variables before any library that reads them is loaded: how linear algebra uses threads, and how
+MLflow talks to its store.
 """
 
 import os
@@ -16,3 +17,11 @@ for variable in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):
 # rounds that a waiting thread spins before it lets go of its core; by default it keeps others' work from running
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+for variable, value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # a server that is away is given up soon: the event log is the better retry
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}.items():
+    os.environ.setdefault(variable, value)

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from stages.storage.files import one_line
+from stages.tracking.artifacts import ArtifactError
 from stages.tracking.exporter_process import (
     EVENTS,
     FAILURE,
@@ -22,7 +23,7 @@ from stages.tracking.exporter_process import (
     take_notices,
 )
 from stages.tracking.log_follower import LogFollower
-from stages.tracking.mlflow_exporter import STORE_FILE, ArtifactError, quiet
+from stages.tracking.store import STORE_FILE, quiet
 
 IDLE_SECONDS = 30  # without an event log, until an exporter ends
 

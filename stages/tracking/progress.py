@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; elsewhere a line now and then."""
+"""A progress bar on a terminal; elsewhere a line at the end, and in long trainings now and then."""
 
 import sys
 import time
@@ -7,7 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-SECONDS_BETWEEN_LINES = 30
+SECONDS_BETWEEN_LINES = 300
+SHOWN = ("discriminator_loss", "generator_loss")
 
 
 class Progress:
@@ -21,7 +22,7 @@ class Progress:
 
     def update(self, seen: int, scalars: Mapping[str, float]) -> None:
         """So many images are done; show these numbers."""
-        numbers = {key: f"{value:.3g}" for key, value in scalars.items()}
+        numbers = {key.replace("_", " "): f"{scalars[key]:.3g}" for key in SHOWN if key in scalars}
         if not self.bar.disable:
             self.bar.set_postfix(numbers, refresh=False)
             self.bar.update(seen - self.bar.n)
@@ -31,9 +32,10 @@ class Progress:
             return
         self.last_line = now
         rate = (seen - self.before) / max(now - self.started, 1e-9)
-        shown = " ".join(f"{key}={number}" for key, number in numbers.items())
-        left = max(0, self.total - seen) / rate
-        print(f"{self.name}: {seen}/{self.total} images, {rate:.0f}/s, {left:.0f} s left, {shown}", flush=True)
+        left = [f"{(self.total - seen) / rate:,.0f} s left"] if seen < self.total else []
+        facts = [f"{seen:,} of {self.total:,} images", f"{rate:,.0f}/s", *left]
+        facts += [f"{key} {number}" for key, number in numbers.items()]
+        print(f"train: {self.name}: {', '.join(facts)}", flush=True)
 
     def close(self) -> None:
         """Leave the bar as it is."""

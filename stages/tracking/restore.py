@@ -4,18 +4,21 @@ DVC runs no stage whose outputs are there. If the store was deleted, or if outpu
 records them.
 """
 
+from __future__ import annotations
+
+import contextlib
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from mlflow.entities import Run
 
 from stages.config.command import run_stage
 from stages.config.components import resolve
 from stages.config.errors import StageError
 from stages.config.params import Params, Tracking
+from stages.reporting.summary import find_champion
 from stages.storage.files import one_line, read_json, sha256
 from stages.storage.images import Split, data_digest, read_split
 from stages.storage.paths import (
@@ -23,20 +26,31 @@ from stages.storage.paths import (
     CURVE,
     GENERATOR,
     LOSSES,
-    METRICS,
     MODELS,
     PROCESSED,
     SCORES,
     SNAPSHOTS,
+    SUMMARY,
+    VARIANTS,
     seed_folder,
 )
 from stages.storage.weights import read_tensors
+from stages.tracking.descriptions import describe_variant
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
-from stages.tracking.mlflow_exporter import find_run, open_store, quiet
-from stages.tracking.restored_runs import flatten_scores, record_best, score_points
+from stages.tracking.registry import find_model, set_champion
+from stages.tracking.restored_runs import (
+    compare,
+    curve_points,
+    record_best,
+    record_report,
+)
 from stages.tracking.run_names import SERVED_TAG
+from stages.tracking.store import find_run, open_store, quiet
 from stages.training.session import GRID
+
+if TYPE_CHECKING:  # MLflow is imported after its settings are made
+    from mlflow.entities import Run
 
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
 
@@ -58,7 +72,7 @@ def main(params: Params) -> None:
     if not params.tracking.enabled:
         raise StageError("params.yaml: tracking.enabled is false: no run is restored")
     tracking = params.tracking.model_copy(update={"wait_seconds": PATIENCE})
-    failed, known = sync(), 0
+    failed, known, restored = sync(), 0, 0
     models = [model for name in params.variants for model in find_models(name)]
     runs = find_runs(tracking.experiment, models)
     train = read_split("train") if (PROCESSED / "train").exists() else None
@@ -66,12 +80,14 @@ def main(params: Params) -> None:
         if run and is_whole(run, model):
             known += 1
         elif restore_run(tracking, model, run, train):
+            restored += 1
             print(f"restored {model.name} (seed {model.config['seed']})", flush=True)
         else:
             failed += 1
     print(f"{known} of {len(models)} models had their runs")
     if absent := params.variants.keys() - {model.name for model in models}:
         print(f"not in models/: {', '.join(sorted(absent))}; `dvc checkout` brings what DVC's cache has")
+    restore_build(tracking, models, is_new=restored > 0)
     if failed:
         raise StageError(f"not recorded whole: {failed}; the reasons are above")
 
@@ -88,25 +104,49 @@ def find_models(name: str) -> Iterator[Trained]:
 def is_whole(run: Run, model: Trained) -> bool:
     """Whether a run has its model and its scores: DVC scores nothing again whose samples it has met before."""
     scored, _ = find_scores(model)
-    wanted = flatten_scores(scored["scores"]).keys() if scored else set()
+    wanted = {f"scores/{key}" for key in compare(scored["scores"]).values} if scored else set()
     return SERVED_TAG in run.data.tags and wanted <= run.data.metrics.keys()
+
+
+def restore_build(tracking: Tracking, models: Sequence[Trained], *, is_new: bool) -> None:
+    """Make the registry's champion the best of these models. A build with restored runs gets its report, too."""
+    scored: dict[str, list[Any]] = {model.name: [] for model in models}
+    for model in models:
+        scored[model.name] += [found] if (found := find_scores(model)[0]) else []
+    if is_new and SUMMARY.exists():
+        record_report(tracking, scored)
+    elif champion := find_champion(scored):
+        _, best = champion
+        with store_errors():
+            client, experiment_id = open_store(tracking.experiment)
+            run = find_run(client, experiment_id, best["model_sha256"], best["run"]["checkpoint"])
+            if run and (logged := find_model(client, run)):
+                set_champion(client, run, logged)
+
+
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
+    """What MLflow prints within is not shown, and what it raises becomes a StageError."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:  # each kind of store raises its own
+        raise StageError(f"MLflow's store: {type(error).__name__}: {one_line(error)}") from error
 
 
 def find_runs(experiment: str, models: list[Trained]) -> list[Run | None]:
     """The runs of models in MLflow; raises StageError where the store cannot be reached."""
-    try:
-        with quiet():
-            client, experiment_id = open_store(experiment)
-            return [find_run(client, experiment_id, one.sha256, one.config["checkpoint"]) for one in models]
-    except Exception as error:  # each kind of store raises its own
-        raise StageError(f"MLflow's store: {type(error).__name__}: {one_line(error)}") from error
+    with store_errors():
+        client, experiment_id = open_store(experiment)
+        return [find_run(client, experiment_id, one.sha256, one.config["checkpoint"]) for one in models]
 
 
 def restore_run(tracking: Tracking, model: Trained, run: Run | None, train: Split | None) -> bool:
     """Give MLflow a model's run, or what its run lacks; return whether all of it is there now."""
     name, config = model.name, model.config
     scored, curve = find_scores(model)
-    points = [*loss_points(model), *(score_points(scored, curve) if scored else ())]
+    points = [("training", *point) for point in loss_points(model)]
+    points += [("along_training", *point) for point in (curve_points(scored, curve) if scored else ())]
     known = run.data.metrics if run else {}
     dataset = describe_dataset(config, train) if train else None
     snapshots = read_tensors(model.folder / SNAPSHOTS)
@@ -115,13 +155,16 @@ def restore_run(tracking: Tracking, model: Trained, run: Run | None, train: Spli
         event_log.join_run(name, model.sha256, config["checkpoint"], otherwise=None if run else config)
         if dataset and not (run and run.inputs and run.inputs.dataset_inputs):
             event_log.dataset(*dataset)
-        for step, values in points:
-            event_log.metrics(step, {key: value for key, value in values.items() if key not in known})
+        for group, step, values in points:
+            lacking = {key: value for key, value in values.items() if f"{group}/{key}" not in known}
+            event_log.metrics(step, lacking, group)
         for seen, samples in zip(snapshots["images_seen"], snapshots["samples"], strict=True):
             event_log.images("samples", int(seen), samples[:GRID].numpy())
         event_log.model(files, config["image_shape"], model.sha256)
         if scored:
             record_best(event_log, name, scored, config["seeds"])
+            event_log.scores(scored["checkpoint"]["images"], *compare(scored["scores"]))
+            event_log.note(describe_variant(name, scored["scores"]))
     return event_log.folder is not None and not event_log.folder.exists()
 
 
@@ -136,7 +179,7 @@ def describe_dataset(config: dict[str, Any], train: Split) -> tuple[str, int, st
 
 def loss_points(model: Trained) -> Iterator[tuple[int, dict[str, float]]]:
     """The loss curve: numbers by images seen; none where a later training diverged, and left its own instead."""
-    rows = read_rows(METRICS / model.name / LOSSES, model.config["seed"])
+    rows = read_rows(VARIANTS / model.name / LOSSES, model.config["seed"])
     if rows and rows[-1]["images"] >= model.config["variant"]["images"]:
         for row in rows:
             yield int(row["images"]), {key: row[key] for key in row.keys() - {"seed", "images"}}
@@ -144,9 +187,9 @@ def loss_points(model: Trained) -> Iterator[tuple[int, dict[str, float]]]:
 
 def find_scores(model: Trained) -> tuple[dict[str, Any] | None, list[dict[str, float]]]:
     """What evaluation found of exactly these weights, if it did, and its score curve."""
-    path = SCORES / f"{model.name}.json"
+    path = VARIANTS / model.name / SCORES
     models = read_json(path)["models"] if path.exists() else []
-    curve = read_rows(METRICS / model.name / CURVE, model.config["seed"])
+    curve = read_rows(VARIANTS / model.name / CURVE, model.config["seed"])
     return next((one for one in models if curve and one["model_sha256"] == model.sha256), None), curve
 
 

@@ -1,52 +1,78 @@
 """Scores in MLflow: added to the run that trained a model, or to a run restored for one that came from DVC's cache.
 
-A model is one of metrics/scores/<variant>.json; its run is found by the hash of its weights.
+A model is one of metrics/variants/<variant>/scores.json; its run is found by the hash of its weights.
 """
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.config.params import Tracking
-from stages.storage.paths import CONFIG, GENERATOR, MODELS, seed_folder
+from stages.reporting.summary import CHOICE, find_champion
+from stages.storage.paths import CONFIG, GENERATOR, MODELS, PAGE, REPORT, SUMMARY, seed_folder
+from stages.tracking.descriptions import describe_build, describe_variant
 from stages.tracking.event_log import EventLog
 
+Model = Mapping[str, Any]
 NOTICE = "MLflow did not know some models; to add their curves, pictures and models: python -m stages.tracking.restore"
 
 
-def restore_runs(tracking: Tracking, models: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Give each model of each variant a run with its scores where MLflow knows none: its stages came from the cache.
+class Compared(NamedTuple):
+    """Those of a model's scores that people compare, as numbers by name."""
 
-    What else belongs to such a run is no dependency of the report: `stages.tracking.restore` reads and adds it.
+    values: dict[str, float]
+    real: dict[str, float]  # what real images reach
+
+
+def record_report(tracking: Tracking, models: Mapping[str, Sequence[Model]]) -> None:
+    """Add the build's run, with its ranking and its page, the ranks of its variants, and the champion of all.
+
+    A model whose stages came from the cache, and whose run MLflow does not know, gets one with its scores. What else
+    belongs to such a run is no dependency of the report: `stages.tracking.restore` reads and adds it.
     """
+    rows = read_summary()
+    ranks = {
+        row["variant"]: f"{row['rank']} of {sum(bool(other['rank']) for other in rows)}" for row in rows if row["rank"]
+    }
     with EventLog(tracking, "report") as event_log:
+        event_log.join_build()
+        event_log.note(describe_build(rows))
+        if (REPORT / PAGE).exists():
+            event_log.artifact(f"report/{PAGE}", (REPORT / PAGE).read_bytes())
         for name, of_variant in models.items():
             for model in of_variant:
-                run = model["run"]
+                run, note = model["run"], describe_variant(name, model["scores"], ranks.get(name, ""))
                 event_log.join_run(name, model["model_sha256"], run["checkpoint"], otherwise=run, notice=NOTICE)
-                event_log.metrics(run["variant"]["images"], flatten_scores(model["scores"]))
+                event_log.scores(model["checkpoint"]["images"], *compare(model["scores"]))
+                event_log.join_run(name, model["model_sha256"], run["checkpoint"])
+                event_log.note(note, of_build=True)
+        if champion := find_champion(models):
+            _, best = champion
+            event_log.join_run("champion", best["model_sha256"], best["run"]["checkpoint"])
+            event_log.champion()
 
 
 def record_scores(
-    event_log: EventLog, name: str, model: Mapping[str, Any], curve_rows: Sequence[Any], seeds: Sequence[int]
+    event_log: EventLog, name: str, model: Model, curve_rows: Sequence[Any], seeds: Sequence[int]
 ) -> None:
     """Add a model's scores to the run that trained it, its score curve, and the checkpoint that was chosen."""
     event_log.join_run(name, model["model_sha256"], model["run"]["checkpoint"])
-    for step, values in score_points(model, curve_rows):
-        event_log.metrics(step, values)
+    for step, values in curve_points(model, curve_rows):
+        event_log.metrics(step, values, "along_training")
     record_best(event_log, name, model, seeds)
+    event_log.scores(model["checkpoint"]["images"], *compare(model["scores"]))
+    event_log.note(describe_variant(name, model["scores"]))
 
 
-def score_points(model: Mapping[str, Any], curve_rows: Sequence[Any]) -> Iterator[tuple[int, dict[str, float]]]:
-    """A model's scores, its score curve, and which checkpoint was chosen: numbers by images seen."""
-    last = int(curve_rows[-1]["images"])
-    yield last, flatten_scores(model["scores"])
+def curve_points(model: Model, curve_rows: Sequence[Any]) -> Iterator[tuple[int, dict[str, float]]]:
+    """A model's score curve, and which checkpoint was chosen: numbers by images seen."""
     for row in curve_rows:
-        yield int(row["images"]), {f"snapshot_{key}": row[key] for key in ("fid", "inception_score")}
+        yield int(row["images"]), {key: row[key] for key in ("fid", "inception_score")}
     if model["checkpoint"]["rule"] == "best":
-        yield last, {"checkpoint_images": model["checkpoint"]["images"]}
+        yield int(curve_rows[-1]["images"]), {"checkpoint_images": model["checkpoint"]["images"]}
 
 
-def record_best(event_log: EventLog, name: str, model: Mapping[str, Any], seeds: Sequence[int]) -> None:
+def record_best(event_log: EventLog, name: str, model: Model, seeds: Sequence[int]) -> None:
     """Add the chosen checkpoint, where that is another than the last, as a model of its own."""
     if model["checkpoint"]["rule"] == "best":
         from stages.sampling.loading import snapshot_weights  # imports torch, which the report does without
@@ -57,11 +83,20 @@ def record_best(event_log: EventLog, name: str, model: Mapping[str, Any], seeds:
         event_log.model(files, model["run"]["image_shape"], model["model_sha256"])
 
 
-def flatten_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Records of scores to numbers: the value as `fid`, the rest as `fid_ci95`, …; nested values are passed over."""
-    return {
-        name if key == "value" else f"{name}_{key}": number
-        for name, record in scores.items()
-        for key, number in record.items()
-        if isinstance(number, int | float)
-    }
+def compare(scores: Mapping[str, Mapping[str, Any]]) -> Compared:
+    """Scores with a confidence interval, and the one to choose by; of the intervals the one of FID.
+
+    They are few because MLflow's pages draw each. The description of the run has all.
+    """
+    compared = {name: record for name, record in scores.items() if "ci95" in record or name == CHOICE}
+    values = {name: record["value"] for name, record in compared.items()}
+    interval = {"fid_ci95": scores["fid"]["ci95"]} if "ci95" in scores.get("fid", {}) else {}
+    return Compared(values | interval, {name: record["real"] for name, record in compared.items() if "real" in record})
+
+
+def read_summary() -> list[dict[str, str]]:
+    """The rows of metrics/summary.csv that have scores, the lowest FID first."""
+    if not SUMMARY.exists():
+        return []
+    with SUMMARY.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["fid"]]

@@ -20,6 +20,7 @@ from stages.storage.files import write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.tracking import event_log as event_log_module
 from stages.tracking.event_log import EventLog
+from stages.tracking.run_names import BUILD_TAG
 from tests.conftest import ROOT
 
 HASH = "a" * 64
@@ -69,7 +70,12 @@ def client(tmp_path: Path) -> MlflowClient:
 
 
 def runs(tmp_path: Path) -> list[Any]:
-    """All runs in the test's store, oldest first."""
+    """All runs in the test's store but those of builds, oldest first."""
+    return [run for run in every_run(tmp_path) if BUILD_TAG not in run.data.tags]
+
+
+def every_run(tmp_path: Path) -> list[Any]:
+    """Those of builds too."""
     store = client(tmp_path)
     experiment = store.get_experiment_by_name("reprogan")
     if experiment is None:

@@ -32,7 +32,7 @@ def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
     assert exporter.sync() == 0
     assert exporter.sync() == 0  # nothing is left to do
     (run,) = runs(tmp_path)
-    assert run.data.metrics["generator_loss"] == 2.0
+    assert run.data.metrics["training/generator_loss"] == 2.0
     assert run.data.tags[MODEL_TAG] == HASH
 
 
@@ -58,7 +58,7 @@ def test_a_store_that_was_deleted_is_begun_anew_though_its_exporter_lives(
     assert first not in exporters()
     (run,) = runs(tmp_path)
     assert (run.info.run_name, run.info.status) == ("y", "FINISHED")
-    curve = client(tmp_path).get_metric_history(run.info.run_id, "loss")
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "training/loss")
     assert [point.value for point in curve] == [2.0, 1.0]
 
 
@@ -98,6 +98,7 @@ def test_sync_keeps_off_a_running_stage_and_repairs_a_broken_off_log(
     script = (
         "import os, sys; from stages.config.params import Tracking; from stages.tracking import event_log as module\n"
         "module.start_exporter = lambda folder: None\n"
+        "module.SystemMetrics.start = lambda self: None\n"  # writes no line after the half one
         "with module.EventLog(Tracking(enabled=True, experiment='reprogan', wait_seconds=1), 'x') as event_log:\n"
         "    event_log.begin_run('x', {'seed': 0})\n"
         "    open(event_log.folder / 'events.jsonl', 'a').write('{\"event\": \"metr')\n"
@@ -142,18 +143,18 @@ def test_where_artifacts_cannot_be_stored_the_rest_is_recorded_and_sync_complete
     assert "pictures and model are missing: " in told
     with EventLog(tracking, "evaluate-x") as event_log:  # its scores find the run all the same
         event_log.join_run("x", HASH, "last")
-        event_log.metrics(20, {"fid": 3.5})
+        event_log.scores(20, {"fid": 3.5}, {})
     (run,) = runs(tmp_path)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"generator_loss": 2.0, "fid": 3.5}
+    assert run.data.metrics == {"training/generator_loss": 2.0, "scores/fid": 3.5}
     assert exporter.sync() == 1  # still away
     place.unlink()
     assert exporter.sync() == 0
     (again,) = runs(tmp_path)
     assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
     assert again.data.metrics == run.data.metrics
-    assert len(client(tmp_path).get_metric_history(run.info.run_id, "generator_loss")) == 2
-    assert len(list((place / run.info.run_id).rglob("*.png"))) == 2
+    assert len(client(tmp_path).get_metric_history(run.info.run_id, "training/generator_loss")) == 2
+    assert len(list((place / run.info.run_id).rglob("*.png"))) == 3
     assert len(logged_models(tmp_path, again)) == 1
     assert event_logs(tmp_path) == []
 

@@ -44,7 +44,7 @@ def test_an_exporter_that_was_killed_has_a_successor_and_no_run_twice(tracking: 
         event_log.metrics(10, {"loss": 2.0})
     (run,) = runs(tmp_path)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"loss": 2.0}
+    assert run.data.metrics["training/loss"] == 2.0
 
 
 def test_an_exporter_that_cannot_start_costs_one_line_that_leads_to_why(

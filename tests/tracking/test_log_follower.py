@@ -9,8 +9,8 @@ import pytest
 from filelock import FileLock, Timeout
 
 from stages.tracking import log_follower
+from stages.tracking.artifacts import ArtifactError
 from stages.tracking.log_follower import LogFollower
-from stages.tracking.mlflow_exporter import ArtifactError
 
 
 class FakeExporter:

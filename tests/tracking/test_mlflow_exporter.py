@@ -46,13 +46,15 @@ def test_a_training_is_one_run_with_everything(tracking: Tracking, tmp_path: Pat
     tags = run.data.tags
     assert (tags["dvc.stage"], tags["dvc.exp_name"]) == ("train@x", "odd-name")
     assert tags[MODEL_TAG] == HASH
-    curve = client(tmp_path).get_metric_history(run.info.run_id, "generator_loss")
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "training/generator_loss")
     assert [(point.step, point.value) for point in curve] == [(10, 1.0), (20, 2.0)]
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.name == "data/processed/train"
     assert dataset.dataset.digest == ("0123456789abcdef" * 4)[:36]  # as much as MLflow takes
     pictures = sorted((tmp_path / "repository/mlartifacts").rglob("*.png"))
-    assert sorted(int(read_picture(picture)[2, 2, 0]) for picture in pictures) == [10, 20]
+    steps = {picture.name.split("+timestamp+")[0]: int(read_picture(picture)[2, 2, 0]) for picture in pictures}
+    samples = {f"along_training~samples+step+{step}": step for step in (10, 20)}
+    assert steps == samples | {"along_training~last_samples+step+0": 20}
     assert read_picture(pictures[0]).shape == (13, 49, 3)  # 8 × 2 images of 5 × 5 with lines between
     assert read_picture(pictures[0])[9, 3].tolist() == [7, 8, 9]
     assert not event_logs(tmp_path)  # exported logs are removed
@@ -66,7 +68,7 @@ def test_a_run_may_have_more_of_everything_than_mlflow_takes_in_a_call(tracking:
     (run,) = runs(tmp_path)
     assert run.data.params["long"] == "y" * 6000
     assert [run.data.params[str(number)] for number in range(250)] == [str(number) for number in range(250)]
-    curve = client(tmp_path).get_metric_history(run.info.run_id, "loss")
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "training/loss")
     assert [point.value for point in curve] == list(range(2100))
 
 
@@ -78,13 +80,13 @@ def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp
         event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
     with EventLog(tracking, "evaluate") as event_log:
         event_log.join_run("x", HASH, "last")
-        event_log.metrics(20, {"fid": 1.5})
+        event_log.scores(20, {"fid": 1.5}, {})
         event_log.join_run("y", "b" * 64, "last")  # nobody's model: nothing to add to
-        event_log.metrics(20, {"fid": 9.0})
+        event_log.scores(20, {"fid": 9.0}, {})
     first, second, third = runs(tmp_path)
-    assert "fid" not in first.data.metrics
-    assert "fid" not in third.data.metrics
-    assert second.data.metrics["fid"] == 1.5
+    assert "scores/fid" not in first.data.metrics
+    assert "scores/fid" not in third.data.metrics
+    assert second.data.metrics["scores/fid"] == 1.5
     assert second.info.status == "FINISHED"
 
 
@@ -134,12 +136,12 @@ def test_an_export_that_is_broken_off_goes_on_in_its_run_and_doubles_nothing(
     assert run.info.status == "FINISHED"
     assert ("reprogan.restored" in run.data.tags) == is_restored
     assert run.data.params["seed"] == "0"
-    curve = client(tmp_path).get_metric_history(run.info.run_id, "generator_loss")
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "training/generator_loss")
     assert [(point.step, point.value) for point in curve] == [(10, 1.0), (20, 2.0)]
     assert len(run.inputs.dataset_inputs) == 1
     assert len(logged_models(tmp_path, run)) == 1
     for kind in ("png", "webp"):
-        assert len(list((tmp_path / "repository/mlartifacts").rglob(f"{run.info.run_id}/**/*.{kind}"))) == 2
+        assert len(list((tmp_path / "repository/mlartifacts").rglob(f"{run.info.run_id}/**/*.{kind}"))) == 3
 
 
 def test_a_run_that_was_deleted_meanwhile_or_belongs_to_another_store_is_begun_anew(
@@ -154,7 +156,8 @@ def test_a_run_that_was_deleted_meanwhile_or_belongs_to_another_store_is_begun_a
     (run,) = runs(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     assert exporter.sync() == 0
-    (other,) = MlflowClient(f"sqlite:///{tmp_path}/other.db").search_runs(["1"])
+    build, other = MlflowClient(f"sqlite:///{tmp_path}/other.db").search_runs(["1"], order_by=["tags.`reprogan.build`"])
+    assert other.data.tags["mlflow.parentRunId"] == build.info.run_id
     assert (other.info.status, other.data.params) == ("FINISHED", {"seed": "0"})
     assert other.info.run_id != run.info.run_id
 
@@ -167,13 +170,13 @@ def test_a_chosen_model_that_cannot_be_stored_changes_nothing_else_of_its_run(
     with in_the_way_of(tmp_path / "repository/mlartifacts"):
         with EventLog(tracking, "evaluate") as event_log:
             event_log.join_run("x", HASH, "last")
-            event_log.metrics(20, {"fid": 1.5})
+            event_log.scores(20, {"fid": 1.5}, {})
             event_log.model(model_files(tmp_path / "best", 1), (1, 5, 5), HASH)
         said = capfd.readouterr().err
         assert (said.count("\n"), said.count("pictures and model are missing: ")) == (1, 1)
         assert exporter.sync() == 1
         (scored,) = runs(tmp_path)
-        assert scored.data.metrics["fid"] == 1.5
+        assert scored.data.metrics["scores/fid"] == 1.5
         assert scored.info.status == "FINISHED"
     assert exporter.sync() == 0
     (after,) = runs(tmp_path)

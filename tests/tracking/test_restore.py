@@ -18,21 +18,21 @@ from tests.tools.faults import TRAIN, environment, run_there, small_training, st
 
 RESTORE = (sys.executable, "-m", "stages.tracking.restore")
 SEEDS = (0, 3)
-SCORES = {"fid": {"value": 3.0, "ci95": 0.25}, "class_fid": {"value": {"Bag": 4.0}}}
+SCORES = {"fid": {"value": 3.0, "ci95": 0.25, "real": 1.0}, "class_fid": {"value": {"Bag": 4.0}}}
 RECORD = """
 from stages.config.params import load
 from stages.storage.files import read_json
-from stages.storage.paths import SCORES
+from stages.storage.paths import VARIANTS
 from stages.tracking.event_log import EventLog
-from stages.tracking.restored_runs import record_scores, restore_runs
-models, tracking = read_json(SCORES / "mlp.json")["models"], load(components=False).tracking
+from stages.tracking.restored_runs import record_report, record_scores
+models, tracking = read_json(VARIANTS / "mlp/scores.json")["models"], load(components=False).tracking
 """
 EVALUATE = f"""{RECORD}
 with EventLog(tracking, "evaluate-mlp") as event_log:
     for model in models:
         record_scores(event_log, "mlp", model, [dict(images=32000, fid=8.0, inception_score=2.0)], {list(SEEDS)})
 """
-REPORT = f"{RECORD}\nrestore_runs(tracking, {{'mlp': models}})"
+REPORT = f"{RECORD}\nrecord_report(tracking, {{'mlp': models}})"
 
 
 def write_scores(folder: Path) -> None:
@@ -41,9 +41,9 @@ def write_scores(folder: Path) -> None:
     for model in (folder / "models/mlp", folder / f"models/mlp/seed_{SEEDS[1]}"):
         about = {"model_sha256": sha256(model / "generator.safetensors"), "run": read_json(model / "config.json")}
         models.append(about | {"checkpoint": {"rule": "best", "images": 16000}, "scores": SCORES})
-    write_json(folder / "metrics/scores/mlp.json", {"models": models})
+    write_json(folder / "metrics/variants/mlp/scores.json", {"models": models})
     rows = [{"seed": seed, "images": 32000, "fid": 8.0, "fid_real": 1.0, "inception_score": 2.0} for seed in SEEDS]
-    write_csv(folder / "metrics/mlp/scores.csv", list(rows[0]), rows)
+    write_csv(folder / "metrics/variants/mlp/scores.csv", list(rows[0]), rows)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,8 @@ def describe(client: MlflowClient, run: Run) -> dict[str, Any]:
     models = client.search_logged_models(["1"], f"source_run_id = '{run.info.run_id}'")
     folders = [Path(one.artifact_location.removeprefix("file://")) for one in models]
     inputs = run.inputs.dataset_inputs if run.inputs else []
-    curves = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+    recorded = [key for key in run.data.metrics if not key.startswith("system/")]  # which nobody knows any more
+    curves = {key: client.get_metric_history(run.info.run_id, key) for key in recorded}
     return {
         "run": (run.info.run_name, run.info.status),
         "parameters": {key: value for key, value in run.data.params.items() if not key.startswith("environment.")},
@@ -82,7 +83,11 @@ def describe(client: MlflowClient, run: Run) -> dict[str, Any]:
         "pictures": [(path.name.split("+timestamp+")[0], digest(path)) for path in pictures],
         "dataset": [(one.dataset.name, one.dataset.digest, one.dataset.profile) for one in inputs],
         "models": sorted(digest(path) for folder in folders for path in folder.rglob("generator.safetensors")),
-        "tags": {key: value for key, value in run.data.tags.items() if re.match(r"reprogan\.(?!restored)", key)},
+        "tags": {
+            key: value
+            for key, value in run.data.tags.items()
+            if re.match(r"reprogan\.(?!restored)|real\.|mlflow\.note", key)
+        },
     }
 
 
@@ -96,9 +101,9 @@ def recorded(folder: Path) -> dict[str, Any]:
     runs = read_runs(folder)
     assert set(runs) == {str(seed) for seed in SEEDS}
     for run in runs.values():
-        assert (len(run["curves"]["generator_loss"]), len(run["pictures"]), len(run["models"])) == (20, 4, 2)
-        assert run["curves"]["fid"] == [(32000, 3.0)]
-        assert run["curves"]["snapshot_fid"] == [(32000, 8.0)]
+        assert (len(run["curves"]["training/generator_loss"]), len(run["pictures"]), len(run["models"])) == (20, 5, 2)
+        assert run["curves"]["scores/fid"] == [(16000, 3.0)]  # of the best checkpoint
+        assert run["curves"]["along_training/fid"] == [(32000, 8.0)]
         assert run["dataset"][0][0] == "data/processed/train"
     return runs
 
@@ -133,7 +138,7 @@ def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorde
     assert "python -m stages.tracking.restore" in run_there(folder, sys.executable, "-c", REPORT).stderr
     bare = read_runs(folder)
     assert bare["0"]["parameters"] == recorded["0"]["parameters"]
-    assert bare["0"]["curves"].keys() == {"fid", "fid_ci95"}
+    assert bare["0"]["curves"].keys() == {"scores/fid", "scores/fid_ci95"}
     assert run_there(folder, *RESTORE).stdout.startswith("restored mlp (seed 0)\n")
     assert read_runs(folder) == recorded
 
@@ -141,10 +146,10 @@ def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorde
 def test_a_run_whose_scores_dvc_did_not_compute_again_gets_them(folder: Path, recorded: dict[str, Any]) -> None:
     """A clone has the scores in git: where a training gives the same samples again, evaluation does not run."""
     delete_store(folder)
-    shutil.move(folder / "metrics/scores", folder / "aside")
+    shutil.move(folder / "metrics/variants/mlp/scores.json", folder / "aside")
     run_there(folder, *RESTORE)
-    assert "fid" not in read_runs(folder)["0"]["curves"]
-    shutil.move(folder / "aside", folder / "metrics/scores")
+    assert "scores/fid" not in read_runs(folder)["0"]["curves"]
+    shutil.move(folder / "aside", folder / "metrics/variants/mlp/scores.json")
     assert run_there(folder, *RESTORE).stdout.startswith("restored mlp (seed 0)\n")
     assert read_runs(folder) == recorded
 
@@ -159,16 +164,15 @@ def test_a_training_that_diverged_has_no_run_to_restore(tmp_path: Path) -> None:
 
 def test_what_does_not_belong_to_a_model_is_left_out_of_its_run(folder: Path, recorded: dict[str, Any]) -> None:
     delete_store(folder)
-    (folder / "metrics/scores/mlp.json").unlink()  # not evaluated yet
+    (folder / "metrics/variants/mlp/scores.json").unlink()  # not evaluated yet
     shutil.rmtree(folder / "data")
-    losses = folder / "metrics/mlp/losses.csv"
+    losses = folder / "metrics/variants/mlp/losses.csv"
     rows = losses.read_text().splitlines(keepends=True)
     losses.write_text("".join(rows[:-1]))  # a later training of the second seed diverged
     run_there(folder, *RESTORE)
     runs = read_runs(folder)
     curves = {seed: recorded[seed]["curves"] for seed in runs}
-    losses_alone = {key: curve for key, curve in curves["0"].items() if "fid" not in key and "inception" not in key}
-    losses_alone.pop("checkpoint_images")
+    losses_alone = {key: curve for key, curve in curves["0"].items() if key.startswith("training/")}
     assert runs["0"]["curves"] == losses_alone
     assert runs["3"]["curves"] == {}
     for seed, run in runs.items():

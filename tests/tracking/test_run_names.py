@@ -5,20 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from stages.tracking.run_names import describe_run, flatten, source_tags
+from stages.tracking.run_names import describe_run, source_tags
 from tests.conftest import ROOT
 
 
-def test_a_run_has_the_name_of_its_variant() -> None:
-    assert describe_run("dcgan", {"network": {"name": "dcgan"}}, {"a": "b"}) == {
+def test_a_run_has_the_name_of_its_variant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    monkeypatch.chdir(tmp_path)  # no repository
+    described = describe_run("dcgan", {"network": {"name": "dcgan"}}, {"a": "b"})
+    assert described == {
         "name": "dcgan",
         "parameters": {"network.name": "dcgan"},
         "tags": {"reprogan.variant": "dcgan", "a": "b"},
+        "build": None,
     }
-
-
-def test_flatten_joins_names_with_dots() -> None:
-    assert flatten({"a": {"b": {"c": 1}}, "d": [2]}) == {"a.b.c": 1, "d": [2]}
+    (tmp_path / "params.yaml").write_text("variants: {dcgan: {summary: a GAN, paper: 'P, 2000'}}")
+    monkeypatch.setenv("DVC_EXP_NAME", "odd-name")
+    described = describe_run("dcgan", {}, {})
+    assert described["build"] == ("odd-name", "odd-name")
+    assert described["tags"]["mlflow.note.content"].startswith("**dcgan**: a GAN (P, 2000)\n")
 
 
 def test_source_tags_name_the_commit_and_what_dvc_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ from stages.storage.files import sha256
 from stages.tracking.event_log import EventLog
 with EventLog(load(components=False).tracking, "evaluate-mlp") as event_log:
     event_log.join_run("mlp", sha256(Path("models/mlp/generator.safetensors")), "last")
-    event_log.metrics(32000, {"fid": 1.5})
+    event_log.scores(32000, {"fid": 1.5}, {})
 """
 
 
@@ -120,7 +120,7 @@ def find_the_run(uri: str, experiment: str = "reprogan") -> Run:
     assert found is not None
     (run,) = client.search_runs([found.experiment_id])
     assert run.info.status == "FINISHED"
-    curve = client.get_metric_history(run.info.run_id, "generator_loss")
+    curve = client.get_metric_history(run.info.run_id, "training/generator_loss")
     assert len(curve) == len({point.step for point in curve}) == POINTS
     return run
 
@@ -128,7 +128,7 @@ def find_the_run(uri: str, experiment: str = "reprogan") -> Run:
 def assert_exported(uri: str, experiment: str = "reprogan") -> None:
     """The store has one run, with its curve, pictures, model and environment."""
     client, found = MlflowClient(uri), find_the_run(uri, experiment)
-    assert len([file for file in client.list_artifacts(found.info.run_id, "images") if ".png" in file.path]) == 4
+    assert len([file for file in client.list_artifacts(found.info.run_id, "images") if ".png" in file.path]) == 5
     assert "reprogan.served_sha256" in found.data.tags
     about = {key.removeprefix("environment."): value for key, value in found.data.params.items() if "." in key}
     assert about["python"] == platform.python_version()
@@ -196,7 +196,7 @@ def test_a_server_whose_artifact_store_is_away(folder: Path, calm: Calm, server:
         before = find_the_run(server.uri, "no artifacts")
         assert run_there(folder, sys.executable, "-c", SCORE, **uri).stderr == ""
         scored = find_the_run(server.uri, "no artifacts")
-        assert scored.data.metrics["fid"] == 1.5
+        assert scored.data.metrics["scores/fid"] == 1.5
         refused = subprocess.run(SYNC, cwd=folder, env=environment(**uri), capture_output=True, text=True, check=False)
         assert refused.returncode == 1
         assert refused.stderr.count("\n") == 1

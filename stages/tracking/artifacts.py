@@ -1,0 +1,83 @@
+"""Fills the artifact store: pictures, models and files of the runs of one event log."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run, RunInfo
+from mlflow.tracking import MlflowClient
+from safetensors.numpy import load_file
+
+from stages.storage.files import one_line, sha256
+from stages.storage.images import grid
+from stages.storage.paths import GENERATOR
+from stages.tracking.registry import PREFIX, find_model, register
+from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
+
+
+class ArtifactError(Exception):
+    """All of a log is in MLflow but what goes to its artifact store."""
+
+
+class Artifacts:
+    """Where one upload fails, nothing more of this log is tried: each try may take its time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.obstacle: Exception | None = None
+        self.pictures: dict[str, set[str]] = {}  # that are there, by the run that has them
+
+    def upload(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+        """Store what an event speaks of, unless it is there."""
+        if self.obstacle:
+            return
+        uploads: dict[str, Callable[[MlflowClient, str, dict[str, Any]], None]] = {
+            "image": self._picture,
+            "model": self._model,
+            "artifact": self._file,
+        }
+        try:
+            uploads[event["event"]](client, run_id, event)
+        except Exception as error:  # each kind of store raises its own
+            logging.getLogger().exception("not stored: %s of %s", event["event"], self.folder.name)
+            self.obstacle = error
+
+    def raise_if_incomplete(self) -> None:
+        """Raise ArtifactError where pictures or a model could not be stored."""
+        if self.obstacle:
+            reason = f"{type(self.obstacle).__name__}: {one_line(self.obstacle)}"
+            raise ArtifactError(f"pictures and model are missing: {reason}") from self.obstacle
+
+    def _picture(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+        if run_id not in self.pictures:
+            files = client.list_artifacts(run_id, "images")
+            # the .webp is the last of the two files that MLflow makes of a picture
+            there = {file.path.split("+timestamp+")[0] for file in files if file.path.endswith(".webp")}
+            self.pictures[run_id] = there
+        file = event["name"].replace("/", "~")  # as MLflow writes it
+        if f"images/{file}+step+{event['step']}" not in self.pictures[run_id]:
+            picture = grid(load_file(self.folder / event["file"])["images"], columns=8, scale=1)
+            client.log_image(run_id, picture, key=event["name"], step=event["step"])
+
+    def _model(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+        from stages.tracking.served_model import log_model  # imports torch, which most logs do without
+
+        folder, run = self.folder / event["folder"], client.get_run(run_id)
+        served = sha256(folder / GENERATOR)
+        if run.data.tags.get(SERVED_TAG) != served:  # or it was scored again: the run has this model
+            log_model(client, named(run, run.data.tags[VARIANT_TAG]), folder, tuple(event["image_shape"]))
+            client.set_tag(run_id, SERVED_TAG, served)
+            run = client.get_run(run_id)
+        if model := find_model(client, run):
+            register(client, PREFIX + run.data.tags[VARIANT_TAG], run, model)
+
+    def _file(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+        parent = str(Path(event["path"]).parent)
+        client.log_artifact(run_id, str(self.folder / event["file"]), None if parent == "." else parent)
+
+
+def named(run: Run, name: str) -> Run:
+    """A run under another name, that of its model: a model's name may have no dot and no colon, a run's has both."""
+    info: Any = RunInfo.from_dictionary({**dict(run.info), "run_name": name})
+    return Run(info, run.data, run.inputs, run.outputs)

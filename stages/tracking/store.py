@@ -1,0 +1,124 @@
+"""MLflow's store: MLFLOW_TRACKING_URI, else mlflow.db and mlartifacts/ in the repository."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import LifecycleStage, Run
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking import MlflowClient
+
+from stages.storage.paths import repository
+from stages.tracking.exporter_process import MESSAGES, leave_notice
+from stages.tracking.pages import experiment_tags
+from stages.tracking.run_names import BUILD_TAG, MODEL_TAG, NOTE_TAG
+
+SQLITE = "sqlite:///"
+
+
+class StoreFile:
+    """The file of a SQLite store, from when it was opened: MLflow does not notice that it is deleted."""
+
+    def __init__(self) -> None:
+        self.held: BinaryIO | None = None  # open, or its inode could be given to the file that takes its place
+
+    def hold(self) -> None:
+        """From now on, `is_gone` speaks of the file that is there; a server has none."""
+        path = Path(store_uri().removeprefix(SQLITE))
+        if not self.held and path.is_file():
+            self.held = path.open("rb")
+
+    def is_gone(self) -> bool:
+        """Whether that file was deleted, or another took its place."""
+        try:
+            now = Path(store_uri().removeprefix(SQLITE)).stat()
+        except OSError:
+            return self.held is not None
+        return self.held is not None and not os.path.samestat(os.fstat(self.held.fileno()), now)
+
+
+STORE_FILE = StoreFile()  # one, as MLflow too keeps one connection a process
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """What MLflow prints within goes where exporters print: people read the lines of a command alone."""
+    messages = repository() / ".cache" / MESSAGES
+    messages.parent.mkdir(exist_ok=True)
+    with messages.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        yield
+
+
+def store_uri() -> str:
+    """MLFLOW_TRACKING_URI, else that of mlflow.db; a relative path starts at the repository."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    return f"{SQLITE}{repository() / uri.removeprefix(SQLITE)}" if uri.startswith(SQLITE) else uri
+
+
+def store_lock() -> FileLock:
+    """Held to look for something in the store and make it where it is missing: another process may do the same."""
+    (repository() / ".cache").mkdir(exist_ok=True)
+    return FileLock(repository() / ".cache" / "mlflow.lock")
+
+
+def open_store(experiment: str) -> tuple[MlflowClient, str]:
+    """A client of the store, and the experiment's id; both are made where they are missing.
+
+    An experiment that was deleted is restored: MLflow gives its name to no other, and a deleted one takes no run.
+    """
+    uri, tags = store_uri(), experiment_tags()
+    mlflow.set_tracking_uri(uri)
+    with store_lock():  # two first runs at once would both create the tables, or the experiment
+        client = MlflowClient(uri)
+        STORE_FILE.hold()
+        if found := client.get_experiment_by_name(experiment):
+            if found.lifecycle_stage == LifecycleStage.DELETED:
+                client.restore_experiment(found.experiment_id)
+                leave_notice(f"the experiment {experiment!r} was deleted in MLflow: restored, with all its runs")
+            for key, value in tags.items():  # an older store lacks some; its description may be a person's own
+                if found.tags.get(key) != value and not (key == NOTE_TAG and found.tags.get(key)):
+                    client.set_experiment_tag(found.experiment_id, key, value)
+            return client, found.experiment_id
+        # a place of our own for a store of our own; a server decides for itself
+        location = (repository() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+        return client, client.create_experiment(experiment, artifact_location=location, tags=tags)
+
+
+def find_run(client: MlflowClient, experiment_id: str, model_sha256: str, checkpoint: str) -> Run | None:
+    """The latest run that trained the model of that hash, to choose that checkpoint (last or best)."""
+    query = f"tags.`{MODEL_TAG}` = '{model_sha256}' and params.checkpoint = '{checkpoint}'"
+    return find_latest(client, experiment_id, query)
+
+
+def find_or_create_build(
+    client: MlflowClient, experiment_id: str, key: str, name: str, tags: Mapping[str, str], time: int
+) -> str:
+    """The id of the parent of a build's runs. It always counts as finished: nobody knows whether more will come."""
+    query = f"tags.`{BUILD_TAG}` = '{key}'"
+    with store_lock():
+        if found := find_latest(client, experiment_id, query):
+            return str(found.info.run_id)
+        run = client.create_run(experiment_id, time, {**tags, BUILD_TAG: key}, run_name=name)
+        client.set_terminated(run.info.run_id, "FINISHED", time)
+        return str(run.info.run_id)
+
+
+def find_active(client: MlflowClient, run_id: str) -> str:
+    """The id of a run that is in this store and was not deleted; empty for any other."""
+    try:
+        run = client.get_run(run_id)
+    except mlflow.MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return ""
+    return str(run.info.run_id) if run.info.lifecycle_stage == LifecycleStage.ACTIVE else ""
+
+
+def find_latest(client: MlflowClient, experiment_id: str, query: str) -> Run | None:
+    """The run that started last of those that a query finds."""
+    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"], max_results=1)
+    return found[0] if found else None

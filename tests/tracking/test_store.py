@@ -1,0 +1,110 @@
+"""The store's runs of builds, and its experiment."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from stages.config.params import Tracking
+from stages.tracking.event_log import EventLog
+from stages.tracking.pages import ABOUT, VIEW, addresses
+from stages.tracking.store import open_store
+from tests.conftest import ROOT
+from tests.tracking.conftest import client, every_run, runs, store_uri
+
+STAGES = 4
+CREATE = """
+import sys
+from stages.tracking.store import find_or_create_build, open_store
+client, experiment = open_store("reprogan")
+print("ready", flush=True)
+sys.stdin.read()
+print(find_or_create_build(client, experiment, "a key", "a name", {}, 1000))
+"""
+
+
+def test_stages_at_once_find_one_parent(tracking: Tracking, tmp_path: Path) -> None:
+    open_store("reprogan")
+    command = [sys.executable, "-c", CREATE]
+    stages = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(STAGES)
+    ]
+    for stage in stages:
+        assert stage.stdout is not None
+        assert stage.stdout.readline() == "ready\n"
+    for stage in stages:
+        assert stage.stdin is not None
+        stage.stdin.close()  # all at once
+    found = set()
+    for stage in stages:
+        assert stage.stdout is not None
+        found.add(stage.stdout.read().strip())
+        assert not stage.wait()
+    (parent,) = every_run(tmp_path)
+    assert found == {parent.info.run_id}
+    assert (parent.info.run_name, parent.info.status) == ("a name", "FINISHED")
+
+
+def test_runs_of_a_build_have_one_parent_that_lasts_as_long_as_they(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("x", "y"):
+        with EventLog(tracking, name) as event_log:
+            event_log.begin_run(name, {})
+    monkeypatch.setenv("DVC_EXP_NAME", "other")
+    with EventLog(tracking, "z") as event_log:
+        event_log.begin_run("z", {})
+    parents = {run.info.run_name: run for run in every_run(tmp_path) if "reprogan.build" in run.data.tags}
+    assert set(parents) == {"odd-name", "other"}
+    found = {run.info.run_name: run.data.tags["mlflow.parentRunId"] for run in runs(tmp_path)}
+    first, other = parents["odd-name"], parents["other"]
+    assert found == {"x": first.info.run_id, "y": first.info.run_id, "z": other.info.run_id}
+    begun, ended = zip(*((run.info.start_time, run.info.end_time) for run in runs(tmp_path)[:2]), strict=True)
+    assert (first.info.start_time, first.info.end_time) == (min(begun), max(ended))
+    assert first.data.metrics == {}
+    assert first.data.tags["dvc.exp_name"] == "odd-name"
+    assert "dvc.stage" not in first.data.tags
+
+
+def test_a_parent_that_was_deleted_has_a_successor(tracking: Tracking, tmp_path: Path) -> None:
+    for _ in range(2):
+        with EventLog(tracking, "x") as event_log:
+            event_log.begin_run("x", {})
+        (parent,) = (run for run in every_run(tmp_path) if "reprogan.build" in run.data.tags)
+        assert runs(tmp_path)[-1].data.tags["mlflow.parentRunId"] == parent.info.run_id
+        client(tmp_path).delete_run(parent.info.run_id)
+
+
+def test_an_experiment_says_what_to_look_at(tracking: Tracking, tmp_path: Path) -> None:
+    _, experiment_id = open_store("reprogan")
+    tags = client(tmp_path).get_experiment(experiment_id).tags
+    assert tags["mlflow.note.content"] == ABOUT
+    assert tags["mlflow.experiment.primaryMetric.name"] == "scores/fid"
+    assert "metrics.`scores/fid`" in json.loads(tags[f"mlflow.sharedViewState.{VIEW}"])["selectedColumns"]
+
+
+def test_an_older_experiment_gets_what_it_lacks_and_keeps_its_own_description(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    store = MlflowClient(store_uri(tmp_path))
+    own = {"mlflow.note.content": "mine", f"mlflow.sharedViewState.{VIEW}": "of an earlier version"}
+    experiment_id = store.create_experiment("reprogan", tags=own)
+    assert open_store("reprogan")[1] == experiment_id
+    tags = store.get_experiment(experiment_id).tags
+    assert tags["mlflow.note.content"] == "mine"
+    assert json.loads(tags[f"mlflow.sharedViewState.{VIEW}"])["orderByAsc"] is True
+
+
+def test_make_ui_names_the_pages_of_the_local_store(tracking: Tracking, tmp_path: Path) -> None:
+    (Path.cwd() / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    command = [sys.executable, "-m", "stages.tracking.pages"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    experiment = client(tmp_path).get_experiment_by_name("reprogan")
+    assert experiment is not None
+    pages = addresses("http://127.0.0.1:5000", experiment.experiment_id)
+    assert done.stdout.splitlines() == [f"{shown}: {address}" for shown, address in pages.items()]
