@@ -19,6 +19,7 @@ from joblib import cpu_count
 from stages.config.command import refuse_links
 from stages.config.errors import StageError, exit_with, first_ten
 from stages.config.params import Params, load
+from stages.datasets.dataset import find_dataset
 from stages.storage import paths
 
 SINGLE = "--single-item"  # not the stages that these depend on
@@ -27,7 +28,7 @@ CHATTER = re.compile(
     r"\s*(>|Updating lock|Use `dvc push`|To (track|enable)|git add|dvc config|Stage .* didn't change|$)"
 )
 OUTPUTS = {  # names; arrays and pictures have others besides
-    *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS),
+    *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),
     *(paths.CLASSES, paths.CHECKPOINT, paths.REAL_SCORES.name),
 }
 printing = threading.Lock()
@@ -44,12 +45,13 @@ def main() -> None:
         params = load(components=False)
         refuse_links()
         refuse_unknown_files(params.variants)
+        is_stale = find_dataset(params.dataset).has_changed(params.fetch)
     except StageError as error:
         exit_with(error)
     devices = find_devices(params)
     jobs = jobs or len(devices) or max(1, cpu_count() // params.threads)
     try:
-        failed = build(list(params.variants), jobs, devices)
+        failed = build(list(params.variants), jobs, devices, is_stale=is_stale)
     except KeyboardInterrupt:  # the stages have it, too
         sys.exit(130)  # as shells count it
     if params.tracking.enabled:  # DVC runs no stage whose outputs are there, and nothing would record those
@@ -60,8 +62,13 @@ def main() -> None:
         sys.exit(f"build: failed: {', '.join(failed)}; see above. `make repro` goes on from here")
 
 
-def build(variants: list[str], jobs: int, devices: list[str]) -> list[str]:
-    """All stages; what could not be built: a stage that all need, variants, or the report."""
+def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool = False) -> list[str]:
+    """All stages; what could not be built: a stage that all need, variants, or the report.
+
+    `is_stale`: whether the raw data are not the source's any more, which DVC cannot see of a folder of images.
+    """
+    if is_stale and not repro(SINGLE, "--force", "fetch"):
+        return ["fetch"]
     if not repro("preprocess"):
         return ["preprocess"]
     is_compared, failed = build_variants(variants, jobs, devices)
@@ -70,7 +77,7 @@ def build(variants: list[str], jobs: int, devices: list[str]) -> list[str]:
     if not failed:
         return [] if repro() else ["report"]
     for name in failed:  # what an earlier build left is not theirs: the report ranks the others, and says so
-        (paths.SCORES / f"{name}.json").unlink(missing_ok=True)
+        (paths.VARIANTS / name / paths.SCORES).unlink(missing_ok=True)
     repro(SINGLE, "report")
     return failed
 
@@ -83,9 +90,9 @@ def refuse_unknown_files(variants: Iterable[str]) -> None:
     if subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
         commands = "git init && git add --all && git commit --message start"
         raise StageError(f"this folder has no git commit, which DVC needs; was it downloaded as an archive? {commands}")
-    folders = [*paths.PROCESSED.glob("*"), paths.REFERENCE, paths.CLASSIFIER]
-    folders += [folder / name for name in variants for folder in (paths.MODELS, paths.SAMPLES)]
-    folders += [paths.METRICS / name / paths.PICTURES for name in variants]
+    folders = [*paths.PROCESSED.glob("*"), paths.REFERENCE, paths.CLASSIFIER, paths.CHAMPION]
+    folders += [folder / name for name in variants for folder in (paths.MODELS, paths.SAMPLES, paths.TRAINING)]
+    folders += [paths.VARIANTS / name / paths.PICTURES for name in variants]
     found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and not is_output(path)]
     if found:
         listed = ", ".join(first_ten(found))
@@ -94,8 +101,11 @@ def refuse_unknown_files(variants: Iterable[str]) -> None:
 
 def is_output(path: Path) -> bool:
     """Whether a file in a folder of outputs may be one of them, by its name."""
-    suffixes = (".png" if paths.PICTURES in path.parts else ".npy", paths.TEMPORARY)
-    return path.suffix in suffixes or (path.name in OUTPUTS and paths.PICTURES not in path.parts)
+    if path.is_relative_to(paths.TRAINING):  # <images seen>.png
+        return path.suffix in (".png", paths.TEMPORARY) and path.stem.lstrip(".").split(".")[0].isdecimal()
+    is_picture = path.is_relative_to(paths.METRICS)
+    suffixes = (".png" if is_picture else ".npy", paths.TEMPORARY)
+    return path.suffix in suffixes or (path.name in OUTPUTS and not is_picture)
 
 
 def find_devices(params: Params) -> list[str]:

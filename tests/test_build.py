@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from stages.build import find_devices, refuse_unknown_files
 from stages.config.command import OUTPUTS, refuse_links
 from stages.config.errors import StageError
 from stages.config.params import load
-from tests.conftest import ROOT, commit_all, run
+from tests.conftest import ROOT, clone_repository, commit_all, run, set_parameters
+from tests.datasets.pictures import write_pictures
 
 FOLDERS = (
     *("data/processed/train", "data/reference", "models/classifier", "models/mlp", "models/mlp/seed_3"),
-    *("data/samples/mlp", "metrics/mlp/pictures"),
+    *("data/samples/mlp", "data/champion", "metrics/variants/mlp/pictures", "metrics/training/mlp"),
 )
-OWN = ("images.npy", "config.json", "generator.safetensors", ".images.npy.1234.tmp")
+OWN = ("images.npy", "config.json", "generator.safetensors", "training.gif", ".images.npy.1234.tmp")
 
 
 @pytest.fixture
@@ -39,16 +41,43 @@ def test_files_of_the_users_own_are_never_in_dvcs_way(repository: Path, folder: 
     with pytest.raises(StageError) as refused:
         refuse_unknown_files(["mlp"])
     assert str(refused.value) == f"DVC would remove files that are no outputs; move them elsewhere: {mine}"
-    command = ("python", "-m", "stages.build")
-    ended = run(*command, cwd=repository, check=False, PYTHONPATH=str(ROOT))
+
+
+def test_a_refusal_is_one_line_and_leaves_everything_alone(repository: Path) -> None:
+    mine = Path("models/mlp/notes.txt")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    ended = run("python", "-m", "stages.build", cwd=repository, check=False, PYTHONPATH=str(ROOT))
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"error: {refused.value}\n"
+    assert ended.stderr == f"error: DVC would remove files that are no outputs; move them elsewhere: {mine}\n"
     assert mine.read_text() == "mine"
+
+
+def test_a_folder_of_images_that_changed_is_fetched_again_or_the_build_ends(tmp_path: Path) -> None:
+    clone = clone_repository(tmp_path / "reprogan")
+    set_parameters(clone, {"dataset": "image_folder", "fetch.folder": "mine", "preprocess.image_size": 16})
+    write_pictures(clone / "mine", cats=6, dogs=6)
+    fetch = "from stages.build import build; import stages.build as b; b.build_variants = lambda *_: (False, []); "
+    command = ("python", "-c", f"{fetch} print(build([], 1, [], is_stale=True))")
+    assert run(*command, cwd=clone).stdout.splitlines()[-1] == "['reference']"  # as far as this test goes
+    digests = {path.name: path.read_bytes() for path in (clone / "data/raw/cats").iterdir()}
+    (clone / "mine/cats/0.png").unlink()
+    write_pictures(clone / "mine", owls=7)
+    (clone / "mine/cats/7.png").write_bytes(digests["1.png"])
+    run(*command, cwd=clone)
+    assert sorted(path.name for path in (clone / "data/raw").iterdir()) == ["cats", "dogs", "owls"]
+    assert sorted(path.name for path in (clone / "data/raw/cats").iterdir()) == [f"{i}.png" for i in (1, 2, 3, 4, 5, 7)]
+    classes = json.loads((clone / "data/processed/train/classes.json").read_text())["classes"]
+    assert classes == ["cats", "dogs", "owls"]
+    (clone / "mine/cats/8.png").write_bytes(b"no picture")
+    output = run(*command, cwd=clone).stdout
+    assert "mine/cats/8.png" in output
+    assert output.splitlines()[-1] == "['fetch']"
 
 
 def test_outputs_are_in_nobodys_way(repository: Path) -> None:
     for folder in FOLDERS:
-        for name in ("samples.png",) if "pictures" in folder else OWN:
+        for name in ("8.png",) if folder.startswith("metrics") else OWN:
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

@@ -24,6 +24,10 @@ class Dataset(ABC):
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
         """Read data/raw: all that is for training, and the test split; raises StageError for a malformed file."""
 
+    def has_changed(self, options: Fetch) -> bool:
+        """Whether `fetch` would give something else than data/raw has, though no parameter changed: no, here."""
+        return False
+
     def hold_out_validation(self, whole: Split, count: int, random: np.random.Generator) -> tuple[Split, Split]:
         """The training split and the validation split, of all that is for training; raises as `hold_out` does."""
         return hold_out(whole, count, "validation", random)

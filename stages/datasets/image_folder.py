@@ -72,6 +72,21 @@ class ImageFolder(Dataset):
         return hold_out_by_class(Split(np.stack(images), labels, tuple(numbers)), options.test_images, random)
 
     @override
+    def has_changed(self, options: Fetch) -> bool:
+        """Whether the folder has other images than data/raw; a folder that is gone, or has none, has not changed."""
+        try:
+            root = _local_folder(Path(options.folder))
+            images, _ = _survey(root, root)
+        except StageError:
+            return False
+        names = {path.relative_to(root) for path in images}
+        copied = {path.relative_to(RAW) for path in RAW.rglob("*") if path.is_file()}
+        try:
+            return names != copied or any((root / name).read_bytes() != (RAW / name).read_bytes() for name in names)
+        except OSError:  # fetch says which file cannot be read
+            return True
+
+    @override
     def hold_out_validation(self, whole: Split, count: int, random: np.random.Generator) -> tuple[Split, Split]:
         return hold_out_by_class(whole, count, random)
 

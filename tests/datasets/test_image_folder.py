@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from stages.config.errors import StageError
 from stages.config.params import Params, load
 from stages.datasets.dataset import LEAST_IN_A_SPLIT
 from stages.datasets.image_folder import AFTER, LEAST_IN_A_CLASS, ImageFolder
+from stages.storage.files import write_bytes
 from stages.storage.images import read_split
 from stages.storage.paths import PROCESSED, RAW
 from tests.conftest import ROOT
@@ -49,6 +51,24 @@ def test_a_folder_is_taken_class_by_class(classes: Path, capsys: pytest.CaptureF
     assert list(found) == list(expected)
     assert all(content == (classes / name).read_bytes() for name, content in found.items())
     assert "mine served 12 images; classes: 2" in capsys.readouterr().out
+
+
+def test_a_folder_that_changed_is_told_from_one_that_did_not(classes: Path) -> None:
+    options, folder = fetch_options(folder="mine"), ImageFolder()
+    assert folder.has_changed(options)  # nothing is fetched yet, and DVC might restore what an earlier run copied
+    for name, content in fetched().items():
+        write_bytes(RAW / name, content)
+    assert not folder.has_changed(options)
+    (image, other, *_) = sorted(path for path in classes.rglob("*") if path.is_file())
+    before = image.read_bytes()
+    image.write_bytes(other.read_bytes())
+    assert folder.has_changed(options)
+    image.write_bytes(before)
+    assert not folder.has_changed(options)
+    shutil.copy(image, image.with_stem("one_more"))
+    assert folder.has_changed(options)
+    shutil.rmtree(classes)
+    assert not folder.has_changed(options)  # what was copied is all there is
 
 
 def test_one_class_is_enough() -> None:
