@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro repair test lint verify soak chaos experiments bench bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui lock clean
+.PHONY: repro repair test lint verify soak chaos experiments bench bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve lock clean
 
 # JOBS=4 builds four variants at a time; by default as many as there are GPUs, or else cores (docs/speed.md)
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
-repro: $(BIN)/.installed repair
+repro: $(BIN)/.installed .cache/vega.js repair
 	@$(ACTIVATED) python -m stages.build $(if $(JOBS),--jobs $(JOBS))
 
 # DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
@@ -72,17 +72,27 @@ audit: $(BIN)/.installed
 
 # DVC's experiments, one row each: the parameters and scores in which they differ, without the hashes of files
 experiments: $(BIN)/.installed
-	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/scores|params)|.*csv$$'
+	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/(variants|training)|params)|.*csv$$'
 
 ui: $(BIN)/.installed
-	@echo "the runs, best FID first: http://127.0.0.1:5000/#/experiments/1/runs?orderByKey=metrics.%60fid%60&orderByAsc=true"
+	@$(BIN)/python -m stages.tracking.pages
 	@$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
+
+# a page to draw digits with: MLflow's champion, or VARIANT=dcgan; the variant that verify takes by default is not meant
+serve: $(BIN)/.installed
+	@$(BIN)/python -m stages.serve $(if $(filter command environment,$(origin VARIANT)),$(VARIANT)) \
+		$(if $(PORT),--port $(PORT))
 
 $(BIN)/.installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	touch $@
+
+# Vega, for the page of `dvc plots show` without a network
+.cache/vega.js: $(BIN)/.installed
+	@mkdir -p .cache
+	@$(BIN)/python -c 'import vl_convert; print(vl_convert.javascript_bundle())' >$@.tmp && mv $@.tmp $@
 
 # resolve the newest versions that pyproject.toml allows, for all platforms; needs the command uv
 lock:

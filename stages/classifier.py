@@ -45,7 +45,7 @@ def main(params: Params) -> None:
         write_bytes(CLASSIFIER / WEIGHTS, weights_to_bytes(network))
         write_json(CLASSIFIER / CONFIG, {"network": shape, "training": training, "images": images})
         write_json(METRICS / "classifier.json", accuracies)
-        event_log.metrics(0, accuracies)
+        event_log.metrics(0, accuracies, "scores")
     print("classifier:", ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items()))
 
 

@@ -1,4 +1,4 @@
-"""Score one variant's samples: data/samples/<variant> -> metrics/scores/<variant>.json, metrics/<variant>."""
+"""Score one variant's samples: data/samples/<variant> -> metrics/<variant>.json, metrics/variants/<variant>."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from stages.scoring.seeds import average_scores
 from stages.storage import paths
 from stages.storage.files import read_array, read_json, sha256, write_bytes, write_csv, write_json
 from stages.storage.images import grid_png
-from stages.storage.paths import METRICS, seed_folder
+from stages.storage.paths import METRICS, VARIANTS, seed_folder
 from stages.storage.weights import read_tensors
 from stages.tracking.event_log import EventLog
 from stages.tracking.restored_runs import record_scores
@@ -44,9 +44,9 @@ def main(params: Params, name: str) -> None:
         scores = average_scores([model["scores"] for model in models])
         closest = [images for _, _, images in scored] or [evaluator.train.images[:0]]
         rows = [row for _, curve, _ in scored for row in curve]
-        write_bytes(METRICS / name / paths.CLOSEST, grid_png(np.concatenate(closest), COLUMNS))
-        write_csv(METRICS / name / paths.CURVE, list(rows[0]) if rows else ["seed", "images", "fid"], rows)
-        write_json(paths.SCORES / f"{name}.json", {"models": models, "failures": diverged})
+        write_bytes(VARIANTS / name / paths.CLOSEST, grid_png(np.concatenate(closest), COLUMNS))
+        write_csv(VARIANTS / name / paths.CURVE, list(rows[0]) if rows else ["seed", "images", "fid"], rows)
+        write_json(VARIANTS / name / paths.SCORES, {"models": models, "failures": diverged})
         shown = [score for score in SHOWN_BY_DVC if score in scores]
         write_json(METRICS / f"{name}.json", {score: scores[score]["value"] for score in shown})
         for model, curve, _ in scored:
@@ -62,7 +62,7 @@ def main(params: Params, name: str) -> None:
 def score_seed(
     name: str, seed: int, seeds: Sequence[int], evaluator: Evaluator
 ) -> tuple[dict[str, Any], list[dict[str, Any]], np.ndarray]:
-    """Of one seed: the model in metrics/scores/<variant>.json, the rows of scores.csv, the images of closest.png."""
+    """Of one seed: the model in scores.json, the rows of scores.csv, the images of closest.png."""
     model, samples = (seed_folder(parent / name, seeds, seed) for parent in (paths.MODELS, paths.SAMPLES))
     run = read_json(model / paths.CONFIG)
     pixels = read_samples(samples / paths.IMAGES, tuple(run["image_shape"]))
@@ -80,7 +80,7 @@ def score_seed(
         "checkpoint": read_json(samples / paths.CHECKPOINT),
         "sample_count": len(pixels),
         "scores": compute_scores(images, evaluator.context, find_scores().values()),
-        "training": diagnose(METRICS / name / paths.LOSSES, seed, [row["fid"] for row in curve]),
+        "training": diagnose(VARIANTS / name / paths.LOSSES, seed, [row["fid"] for row in curve]),
     }
     return about, curve, draw_closest(pixels, evaluator.train.images, nearest.values())
 

@@ -1,4 +1,4 @@
-"""Draw from one trained variant: models/<variant> -> data/samples/<variant>, metrics/<variant>/pictures."""
+"""Draw from one trained variant: models/<variant> -> data/samples/<variant>, metrics/variants/<variant>/pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stages.sampling.best_checkpoint import choose_checkpoint
 from stages.sampling.loading import load_generator
 from stages.storage.files import read_json, write_array, write_bytes, write_json
 from stages.storage.images import count_images, grid_png, read_split
-from stages.storage.paths import CHECKPOINT, CONFIG, METRICS, MODELS, PICTURES, SAMPLES, seed_folder
+from stages.storage.paths import CHECKPOINT, CONFIG, MODELS, PICTURES, SAMPLES, VARIANTS, seed_folder
 from stages.training.device import prepare
 
 
@@ -19,7 +19,7 @@ def main(params: Params, name: str) -> None:
     params.variant(name)
     device = prepare(params, params.sample.seed)
     seeds = read_json(MODELS / name / CONFIG)["seeds"]
-    (METRICS / name / PICTURES).mkdir(parents=True, exist_ok=True)
+    (VARIANTS / name / PICTURES).mkdir(parents=True, exist_ok=True)
     # the real baseline of as many images takes training images
     count = min(params.sample.count, count_images("train"))
     for seed in seeds:
@@ -36,7 +36,7 @@ def main(params: Params, name: str) -> None:
             write_array(samples / f"{key}.npy", array)
         for title, picture in drawn.pictures.items():
             png = grid_png(picture.images, picture.columns)
-            write_bytes(seed_folder(METRICS / name / PICTURES, seeds, seed) / f"{title}.png", png)
+            write_bytes(seed_folder(VARIANTS / name / PICTURES, seeds, seed) / f"{title}.png", png)
         print(f"sample: {name}: {len(drawn.arrays['images'])} images")
 
 

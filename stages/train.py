@@ -1,8 +1,7 @@
-"""Train one variant: data/processed/train -> models/<variant>, metrics/<variant>/losses.csv."""
+"""Train one variant: data/processed/train -> models/<variant>, its loss curve and grids along training in metrics."""
 
 import hashlib
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,49 +14,57 @@ from stages.config.components import FOLDERS
 from stages.config.params import Params, Variant
 from stages.config.registry import CODE
 from stages.contracts.gan import GAN, receptive_field
-from stages.storage.files import json_to_bytes, write_bytes, write_csv
+from stages.storage.files import json_to_bytes, write_bytes
 from stages.storage.images import Split, data_digest, read_split
-from stages.storage.paths import CONFIG, DISCRIMINATOR, GENERATOR, LOSSES, METRICS, MODELS, SNAPSHOTS, seed_folder
+from stages.storage.paths import (
+    ANIMATION,
+    CONFIG,
+    DISCRIMINATOR,
+    GENERATOR,
+    LOSSES,
+    MODELS,
+    SNAPSHOTS,
+    TRAINING,
+    VARIANTS,
+    seed_folder,
+)
 from stages.storage.weights import weights_to_bytes
 from stages.tracking.event_log import EventLog
 from stages.tracking.progress import Progress
 from stages.training.batches import Batches
 from stages.training.checkpoints import Checkpoints, hash_files, key_of
 from stages.training.device import environment, prepare
-from stages.training.session import DivergedError, Plan, Session
+from stages.training.live_files import LiveFiles, Row, samples_to_gif
+from stages.training.session import GRID, DivergedError, Observer, Plan, Session
 from stages.training.trainer import Hyperparameters, Trainer
 
 SHARED_CODE = ("contracts", "storage", "training")  # folders that every training runs
 
 
 class Trained(NamedTuple):
-    """What the training of one seed gives: files by name, rows of the loss curve, and where it could have resumed."""
+    """What the training of one seed gives: the model's files by name, and where it could have resumed."""
 
     files: dict[str, bytes]
-    rows: list[dict[str, float]]
     checkpoints: Checkpoints
 
 
 def main(params: Params, name: str) -> None:
-    """Train under the budget, once for each seed; nothing is written before all are done."""
-    seeds = params.training.seeds
-    trained = {seed: train_seed(params, name, seed) for seed in seeds}
+    """Train under the budget, once for each seed; no model is written before all are done."""
+    seeds, rows = params.training.seeds, list[Row]()
+    trained = {}
+    for seed in seeds:
+        live = LiveFiles(VARIANTS / name / LOSSES, seed_folder(TRAINING / name, seeds, seed), seed, rows)
+        trained[seed] = train_seed(params, name, seed, live)
+        live.close()
+        rows = live.rows
     for seed, of_seed in trained.items():
         for file, content in of_seed.files.items():
             write_bytes(seed_folder(MODELS / name, seeds, seed) / file, content)
-    write_curves(name, {seed: of_seed.rows for seed, of_seed in trained.items()})
     for of_seed in trained.values():
         of_seed.checkpoints.remove()
 
 
-def write_curves(name: str, rows_of_seeds: Mapping[int, list[dict[str, float]]]) -> None:
-    """Write the loss curves of all seeds: metrics/<variant>/losses.csv."""
-    rows = [{"seed": seed, **row} for seed, rows in rows_of_seeds.items() for row in rows]
-    scalars = {key for row in rows for key in row} - {"seed", "images"}
-    write_csv(METRICS / name / LOSSES, ["seed", "images", *sorted(scalars)], rows)
-
-
-def train_seed(params: Params, name: str, seed: int) -> Trained:
+def train_seed(params: Params, name: str, seed: int, live: Observer) -> Trained:
     """Train both networks, from where an earlier training like this one was broken off, if one was."""
     variant = params.variant(name)
     device = prepare(params, seed)
@@ -70,19 +77,25 @@ def train_seed(params: Params, name: str, seed: int) -> Trained:
     checkpoints = Checkpoints(name, key, params.resume.every_seconds)
     plan = Plan(name, seed, config["variant"]["images"], len(train.classes), params.training)
     try:
-        files, rows = run_session(params, trainer, plan, checkpoints, config | {"environment": machine}, digest)
+        files = run_session(params, trainer, plan, checkpoints, config | {"environment": machine}, digest, live)
     except DivergedError as error:  # a result, too: the report has a row for it, and the other variants go on
         print(f"train: {error}", file=sys.stderr)
-        files, rows = {CONFIG: json_to_bytes(config | {"diverged": str(error)})}, error.rows
-    return Trained(files, rows, checkpoints)
+        files = {CONFIG: json_to_bytes(config | {"diverged": str(error)})}
+    return Trained(files, checkpoints)
 
 
 def run_session(
-    params: Params, trainer: Trainer, plan: Plan, checkpoints: Checkpoints, about: dict[str, Any], digest: str
-) -> tuple[dict[str, bytes], list[dict[str, float]]]:
-    """Train to the end, watched: the model's files by name, and rows of the loss curve. Raises DivergedError."""
+    params: Params,
+    trainer: Trainer,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    about: dict[str, Any],
+    digest: str,
+    live: Observer,
+) -> dict[str, bytes]:
+    """Train to the end, watched: the model's files by name. Raises DivergedError."""
     with EventLog(params.tracking, plan.name) as event_log:
-        session = Session(trainer, plan, event_log, checkpoints)
+        session = Session(trainer, plan, [event_log, live], checkpoints)
         session.resume()
         if trainer.images_seen < plan.images:
             event_log.begin_run(plan.name, about)
@@ -98,7 +111,8 @@ def run_session(
         served = {CONFIG: json_to_bytes(config), GENERATOR: generator}
         event_log.model(served, config["image_shape"], hashlib.sha256(generator).hexdigest())
     discriminator, snapshots = weights_to_bytes(trainer.gan.discriminator), save(session.snapshots)
-    return {**served, DISCRIMINATOR: discriminator, SNAPSHOTS: snapshots}, session.rows
+    animation = samples_to_gif(session.snapshots["samples"][:, :GRID].numpy())
+    return {**served, DISCRIMINATOR: discriminator, SNAPSHOTS: snapshots, ANIMATION: animation}
 
 
 def build_trainer(params: Params, variant: Variant, train: Split, device: torch.device) -> Trainer:

@@ -79,9 +79,9 @@ def set_parameters(repository: Path, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         put(data, key, value)
     yaml.dump(data, path)
-    for scores in (repository / "metrics/scores").glob("*.json"):
-        if scores.stem not in data["variants"]:  # git holds them; the report refuses those of no variant
-            scores.unlink()
+    for folder in (repository / "metrics/variants").glob("*"):
+        if folder.name not in data["variants"]:  # git holds them; the report refuses those of no variant
+            shutil.rmtree(folder)
 
 
 def put(data: Any, key: str, value: Any) -> None:

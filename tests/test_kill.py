@@ -67,7 +67,7 @@ def test_ended_in_both_seeds_it_resumes_to_the_same_bytes(repository: Path) -> N
     undisturbed = hashes(repository)
     assert "models/mlp/seed_1/generator.safetensors" in undisturbed
     for path in undisturbed:
-        if path.startswith(("models/mlp", "metrics/mlp")):
+        if path.startswith(("models/mlp", "metrics/variants/mlp")):
             (repository / path).unlink()
     assert end_in_seed(repository, 1, signal.SIGKILL) == -signal.SIGKILL
     assert end_in_seed(repository, 1, signal.SIGINT) == 130  # Ctrl-C
@@ -83,7 +83,7 @@ def test_ended_in_both_seeds_it_resumes_to_the_same_bytes(repository: Path) -> N
     (experiment,) = (found for found in client.search_experiments() if found.name == "reprogan")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
     assert [found.info.status for found in runs].count("KILLED") == 4
-    curve = client.get_metric_history(runs[-1].info.run_id, "generator_loss")
+    curve = client.get_metric_history(runs[-1].info.run_id, "training/generator_loss")
     assert len({point.step for point in curve}) == LOG_STEPS
-    pictures = (repository / "mlartifacts" / runs[-1].info.run_id).rglob("samples*.png")
+    pictures = (repository / "mlartifacts" / runs[-1].info.run_id).rglob("along_training~samples*.png")
     assert len({path.name for path in pictures}) >= SNAPSHOTS

@@ -24,6 +24,7 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
 
+from tests.browser import console, open_browser
 from tests.conftest import ROOT, clone_repository, commit_all, put, run, set_parameter, set_parameters
 from tests.tools.chaos import checkpoints, start, torment
 from tests.tools.rebuilds import hashes
@@ -40,7 +41,10 @@ from tests.tracing.declarations import (
 
 # one of each kind, to keep the time short: labelled, translating, plain, coded, growing; test_networks.py has all
 VARIANTS = ("cgan", "cyclegan", "dcgan", "infogan", "mlp", "progan")
-PICTURES = {"cyclegan": ["translations"], "infogan": ["sweep_category", "sweep_code_1", "sweep_code_2"]}
+PICTURES = {
+    "cyclegan": ["translations"],
+    "infogan": ["interpolations", "sweep_category", "sweep_code_1", "sweep_code_2"],
+}
 MORE_SCORES = {
     "cyclegan": [
         *("outline_fid", "paired_l1", "outline_paired_l1", "cycle_l1", "outline_cycle_l1"),
@@ -115,11 +119,13 @@ def experiments(repository: Path) -> dict[str, dict[str, str]]:
 
 
 def mlflow_runs(repository: Path) -> list[Any]:
+    """All runs but those of builds, oldest first."""
     client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("reprogan")
     assert experiment is not None
     assert experiment.artifact_location == (repository / "mlartifacts").as_uri()
-    return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    return [run for run in found if "reprogan.build" not in run.data.tags]
 
 
 def test_everything_is_built_from_nothing(repository: Path, first_build: str) -> None:
@@ -141,9 +147,10 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
         assert list(scores["class_share"]["value"]) == [str(digit) for digit in range(10)]
         short = json.loads((repository / f"metrics/{variant}.json").read_text())
         assert short == {name: scores[name]["value"] for name in ("fid", "kid", "precision", "recall")}
-        assert Image.open(repository / "metrics" / variant / "closest.png").size[0] > 1000
-        pictures = {path.stem: path for path in (repository / "metrics" / variant / "pictures").iterdir()}
-        assert set(pictures) == {"samples", *PICTURES.get(variant, ())}
+        assert Image.open(repository / "metrics/variants" / variant / "closest.png").size[0] > 1000
+        pictures = {path.stem: path for path in (repository / "metrics/variants" / variant / "pictures").iterdir()}
+        assert set(pictures) == {"samples", *PICTURES.get(variant, ["interpolations"])}
+        assert len(list((repository / "metrics/training" / variant).glob("*.png"))) == FEWER["training.snapshots"]
         assert all(Image.open(path).size[0] > 280 for path in pictures.values())
         more_scores = {score for more in MORE_SCORES.values() for score in more}
         assert set(MORE_SCORES.get(variant, ())) == {name for name in scores if name in more_scores}
@@ -158,7 +165,7 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
 
 def scores_of(repository: Path, variant: str) -> dict[str, Any]:
     """The records of a variant's scores, of its first seed."""
-    return json.loads((repository / f"metrics/scores/{variant}.json").read_text())["models"][0]["scores"]
+    return json.loads((repository / f"metrics/variants/{variant}/scores.json").read_text())["models"][0]["scores"]
 
 
 def test_a_second_repro_runs_nothing(repository: Path, first_build: str) -> None:
@@ -269,7 +276,8 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     assert max(output.index(f"'train@{name}'") for name in names) < output.index("'evaluate@")
     assert "build: 2 variants, 2 at a time" in output
     assert stages_run(run("dvc", "repro", cwd=clone).stdout) == set()
-    folders = [f"{folder}/{name}" for folder in ("models", "data/samples", "metrics") for name in names]
+    outputs = ("models", "data/samples", "metrics/variants", "metrics/training")
+    folders = [f"{folder}/{name}" for folder in outputs for name in names]
     assert count_same_files(repository, clone, folders) > 20
     # a variant that fails costs no other variant anything
     broken = clone / "stages/networks/progan.py"
@@ -327,7 +335,7 @@ def test_each_training_is_a_run_with_its_scores(repository: Path, first_build: s
     for variant in VARIANTS:
         found = runs[variant]
         assert found.info.status == "FINISHED"
-        assert found.data.metrics["fid"] == pytest.approx(scores_of(repository, variant)["fid"]["value"])
+        assert found.data.metrics["scores/fid"] == pytest.approx(scores_of(repository, variant)["fid"]["value"])
         assert found.data.params["budget"] == "smoke"
         assert found.data.tags["dvc.stage"] == f"train@{variant}"
         assert "reprogan.restored" not in found.data.tags
@@ -342,15 +350,19 @@ def test_the_store_can_be_filled_from_what_is_on_disk(repository: Path, first_bu
     store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = store.get_experiment_by_name("reprogan")
     assert experiment is not None
-    found = {run.info.run_name: run for run in store.search_runs([experiment.experiment_id])}
-    assert len(store.search_runs([experiment.experiment_id])) == len(found)
+    restored_runs = store.search_runs([experiment.experiment_id])
+    (build,) = (run for run in restored_runs if "reprogan.build" in run.data.tags)
+    found = {run.info.run_name: run for run in restored_runs if run != build}
+    assert len(restored_runs) == len(found) + 1
     recorded = {run.info.run_name: run for run in mlflow_runs(repository)}
     assert set(found) == set(VARIANTS)
     for name, restored in found.items():
         original = recorded[name]
         assert restored.data.tags["reprogan.restored"] == "true"
         assert restored.info.status == "FINISHED"
-        assert restored.data.metrics == pytest.approx(original.data.metrics, rel=1e-4)
+        assert restored.data.tags["mlflow.parentRunId"] == build.info.run_id
+        metrics = {key: value for key, value in original.data.metrics.items() if not key.startswith("system/")}
+        assert restored.data.metrics == pytest.approx(metrics, rel=1e-4)
         parameters = {key: value for key, value in original.data.params.items() if not key.startswith("environment.")}
         assert restored.data.params == parameters
         digests = {one.inputs.dataset_inputs[0].dataset.digest for one in (original, restored) if one.inputs}
@@ -361,13 +373,27 @@ def test_the_store_can_be_filled_from_what_is_on_disk(repository: Path, first_bu
 
 
 def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None:
+    (repository / ".venv").symlink_to(Path(sys.executable).parents[1])
+    run("make", "--old-file", ".venv/bin/.installed", ".cache/vega.js", cwd=repository)
     run("dvc", "plots", "show", cwd=repository)
-    page = (repository / "dvc_plots/index.html").read_text()
-    for variant in VARIANTS:
-        assert f"metrics/{variant}/losses.csv" in page
-        assert f"metrics/{variant}/scores.csv" in page
-        assert f"{variant}_pictures_samples.png" in page
+    with open_browser() as driver:
+        driver.get((repository / "dvc_plots/index.html").as_uri())
+        ids = driver.execute_script("return [...document.getElementById('plots').children].map(child => child.id)")
+        of_all = ["samples_png", "scores_csv", "losses_csv", "summary_csv", "scores_png"]
+        assert [name.removeprefix("metrics_").removeprefix("report_") for name in ids[:5]] == of_all
+        of_each = driver.find_elements("css selector", "#plots > details")
+        assert len(ids) == 5 + len(of_each)
+        assert [one.find_element("tag name", "summary").text for one in of_each] == sorted(VARIANTS)
+        for variant, one in zip(sorted(VARIANTS), of_each, strict=True):
+            held = one.get_property("innerHTML")
+            names = (f"variants_{variant}_losses_csv", f"variants_{variant}_scores_csv", f"training_{variant}_")
+            assert [name for name in names if f"metrics_{name}" not in held] == []
+            assert f"{variant}_pictures_samples.png" in held
+        drawn = driver.execute_script("return document.querySelectorAll('.vega-embed canvas, .vega-embed svg').length")
+        assert drawn >= 3 + 2 * len(VARIANTS)
+        assert console(driver, "SEVERE") == []
     shutil.rmtree(repository / "dvc_plots")
+    (repository / ".venv").unlink()
 
 
 def sha256_of_arrays(folder: Path) -> str:
@@ -408,7 +434,7 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
 
     # in the one store, a run a seed, artifacts and all, with the temporary copy gone
     runs = [run for run in mlflow_runs(repository) if "dvc.exp_name" in run.data.tags]
-    found = {(run.data.tags["dvc.exp_name"], run.data.params["seed"]): run.data.metrics["fid"] for run in runs}
+    found = {(run.data.tags["dvc.exp_name"], run.data.params["seed"]): run.data.metrics["scores/fid"] for run in runs}
     assert len(set(found.values())) == len(runs) == 4
     assert fids["other"] == pytest.approx(found["other", "0"])
     assert fids["beside"] == pytest.approx(found["beside", "0"])
@@ -462,7 +488,7 @@ def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, 
     fids = {row["variants.mlp.critic_steps"]: float(row["metrics/mlp.json:fid"]) for row in rows}
     assert sorted(fids) == ["2", "3", "4", "5"]
     recorded = {run.data.params["variant.critic_steps"]: run for run in mlflow_runs(repository)[-4:]}
-    assert {steps: run.data.metrics["fid"] for steps, run in recorded.items()} == pytest.approx(fids)
+    assert {steps: run.data.metrics["scores/fid"] for steps, run in recorded.items()} == pytest.approx(fids)
     for found in recorded.values():
         assert found.info.status == "FINISHED"
         assert list((repository / "mlartifacts" / found.info.run_id).rglob("*.png"))
@@ -523,14 +549,14 @@ def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
 
 
 def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: Path, first_build: str) -> None:
-    scores = (repository / "metrics/scores/mlp.json").read_bytes()
+    scores = (repository / "metrics/variants/mlp/scores.json").read_bytes()
     np.save(repository / "data/samples/mlp/images.npy", np.full((10000, 1, 28, 28), np.nan))
     failed = run("python", "-m", "stages.evaluate", "mlp", cwd=repository, check=False)
     assert failed.returncode == 1
     assert re.fullmatch(
         r"error: data/samples/mlp/images.npy: expected uint8 \(count, 1, 28, 28\), got float64 .*\n", failed.stderr
     )
-    assert (repository / "metrics/scores/mlp.json").read_bytes() == scores
+    assert (repository / "metrics/variants/mlp/scores.json").read_bytes() == scores
     run("dvc", "checkout", "--force", cwd=repository)
 
 

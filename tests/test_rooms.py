@@ -19,7 +19,8 @@ FLOORS = (
     {"gans", "networks", "objectives", "regularizers", "scoring", "datasets"},
     {"evaluation"},
     {"sampling"},
-    {"reporting", "tracking"},
+    {"reporting"},
+    {"serving", "tracking"},
     {"commands"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -53,8 +53,10 @@ def test_what_was_asked_for_is_written_where_it_counts(params: Params, name: str
     assert {path.stem for path in folder.iterdir()} == ALWAYS | ({kind} if kind else set())
     if kind:
         assert read_array(folder / f"{kind}.npy").tolist() == [index % 4 for index in range(11)]
-    pictures = {path.stem for path in (Path("metrics") / name / "pictures").iterdir()}
-    assert pictures == {"samples"} | ({"sweep_category", "sweep_code_1", "sweep_code_2"} if kind == "codes" else set())
+    pictures = {path.stem for path in (Path("metrics/variants") / name / "pictures").iterdir()}
+    assert pictures == {"samples", "interpolations"} | (
+        {"sweep_category", "sweep_code_1", "sweep_code_2"} if kind == "codes" else set()
+    )
 
 
 def test_features_of_snapshots_are_the_classifiers(params: Params) -> None:
@@ -87,7 +89,7 @@ def test_a_translator_translates_test_images_both_ways_and_back(params: Params) 
     expected = dict(zip(made, (images, outlines, cycled_images, cycled_outlines), strict=True))
     for key, value in expected.items():
         assert np.abs(arrays[key].astype(int) - to_uint8(value).numpy()).max() <= 1, key
-    assert {path.stem for path in Path("metrics/cyclegan/pictures").iterdir()} == {"samples", "translations"}
+    assert {path.stem for path in Path("metrics/variants/cyclegan/pictures").iterdir()} == {"samples", "translations"}
 
 
 def test_a_model_that_does_not_fit_its_config_is_refused(params: Params) -> None:
@@ -111,7 +113,7 @@ def test_each_seed_is_drawn_as_it_would_be_alone(params: Params) -> None:
     sample.main(params, "mlp")
     assert images.read_bytes() == alone[3] != alone[5]
     assert (images.parent / "seed_5" / images.name).read_bytes() == alone[5]
-    assert Path("metrics/mlp/pictures/seed_5/samples.png").exists()
+    assert Path("metrics/variants/mlp/pictures/seed_5/samples.png").exists()
 
 
 def test_the_best_checkpoint_is_the_snapshot_nearest_to_validation_images(params: Params) -> None:

@@ -76,7 +76,7 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
         stage.main(params, "cgan")
     report.main(params)
 
-    models = read_json(Path("metrics/scores/cgan.json"))["models"]
+    models = read_json(Path("metrics/variants/cgan/scores.json"))["models"]
     of_seeds = [model["scores"] for model in models]
     assert [model["run"]["seed"] for model in models] == SEEDS
     short = read_json(Path("metrics/cgan.json"))
@@ -97,7 +97,7 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
     assert scores["class_kl"]["real"] == pytest.approx(0, abs=0.05)
 
     # each seed's checkpoint is the one of lowest validation FID, as the curve in scores.csv has it
-    with Path("metrics/cgan/scores.csv").open() as file:
+    with Path("metrics/variants/cgan/scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     for seed, model in zip(SEEDS, models, strict=True):
         best = min((row for row in rows if int(row["seed"]) == seed), key=lambda row: float(row["fid"]))
@@ -120,7 +120,7 @@ def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "nowhere.pth" in told
-    scores = read_json(Path("metrics/scores/cgan.json"))["models"][0]["scores"]
+    scores = read_json(Path("metrics/variants/cgan/scores.json"))["models"][0]["scores"]
     assert {"fid", "classification_accuracy"} <= scores.keys()
     assert not [key for key in scores if key.startswith("inception_fid")]
 
@@ -142,7 +142,7 @@ def test_a_collapse_and_a_divergence_are_results(params: Params, capsys: pytest.
     write_array(Path("data/samples/cgan/images.npy"), alike)
     for name in ("cgan", "mlp"):
         evaluate.main(params, name)
-    scores = read_json(Path("metrics/scores/cgan.json"))["models"][0]["scores"]
+    scores = read_json(Path("metrics/variants/cgan/scores.json"))["models"][0]["scores"]
     assert scores["fid"]["value"] > scores["fid"]["real"]
     assert scores["duplicates"]["value"] == 1
     assert scores["recall"]["value"] == scores["density"]["value"] * 0 == 0

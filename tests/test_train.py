@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 
 def test_a_run_leaves_models_curves_and_snapshots(small_params: Params) -> None:
     train.main(small_params, "dcgan")
-    with Path("metrics/dcgan/losses.csv").open() as file:
+    with Path("metrics/variants/dcgan/losses.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["images"]) for row in rows] == [16, 32, 40]  # first step at or past each third of 40
     assert all(math.isfinite(float(value)) for row in rows for value in row.values())
@@ -45,9 +45,9 @@ def test_two_trainings_write_the_same_bytes(small_params: Params) -> None:
     written = []
     for _ in range(2):
         train.main(small_params, "wgan_gp")
-        files = [*Path("models/wgan_gp").iterdir(), Path("metrics/wgan_gp/losses.csv")]
+        files = [*Path("models/wgan_gp").iterdir(), Path("metrics/variants/wgan_gp/losses.csv")]
         written.append({path.name: path.read_bytes() for path in files})
-    assert len(written[0]) == 5
+    assert len(written[0]) == 6
     assert written[0] == written[1]
 
 
@@ -64,7 +64,9 @@ def test_a_diverged_training_says_when_and_what_to_try(
     assert told.count("\n") == 1
     assert [path.name for path in Path("models/wgan_gp").iterdir()] == ["config.json"]
     assert f"train: {diverged('wgan_gp')}\n" == told
-    assert Path("metrics/wgan_gp/losses.csv").read_text() == "seed,images\n"  # it broke before the first reading
+    assert (
+        Path("metrics/variants/wgan_gp/losses.csv").read_text() == "seed,images\n"
+    )  # it broke before the first reading
 
 
 def diverged(name: str) -> str:
@@ -93,7 +95,7 @@ def test_one_broken_weight_ends_a_training_and_leaves_its_curve(
     break_third_step(monkeypatch, network, value)
     train.main(small_params, "mlp")
     assert re.search(rf"diverged by step 3 \(24 images\): .*: {network}'s weights; try", diverged("mlp"))
-    with Path("metrics/mlp/losses.csv").open() as file:
+    with Path("metrics/variants/mlp/losses.csv").open() as file:
         assert [row["images"] for row in csv.DictReader(file)] == ["16"]
     assert not Path(".cache/resume/mlp").exists()  # the same training would break again
 
@@ -112,7 +114,7 @@ def test_a_diverged_training_is_a_failed_run_with_its_curve(
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id])
     assert found.info.status == "FAILED"
-    assert [point.step for point in client.get_metric_history(found.info.run_id, "generator_loss")] == [16]
+    assert [point.step for point in client.get_metric_history(found.info.run_id, "training/generator_loss")] == [16]
 
 
 class Killed(BaseException):
@@ -121,8 +123,8 @@ class Killed(BaseException):
 
 def outputs(name: str) -> dict[str, bytes]:
     """Every file that a training leaves, by its path."""
-    files = [path for path in Path("models", name).rglob("*") if path.is_file()]
-    return {str(path): path.read_bytes() for path in [*files, Path("metrics", name, "losses.csv")]}
+    folders = [Path("models", name), Path("metrics/training", name), Path("metrics/variants", name)]
+    return {str(path): path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def train_and_be_killed(small_params: Params, name: str, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
@@ -228,11 +230,11 @@ def test_a_seed_that_diverges_costs_the_others_nothing(small_params: Params, mon
     train.main(with_seeds(small_params, [3, 5]), "mlp")
     found = outputs("mlp")
     first = {path: content for path, content in undisturbed.items() if "seed_5" not in path and "losses" not in path}
-    assert len(first) == 4
+    assert len(first) == 7  # five of the model, two grids
     assert first.items() <= found.items()
-    assert found.keys() - first.keys() == {"models/mlp/seed_5/config.json", "metrics/mlp/losses.csv"}
+    assert found.keys() - first.keys() == {"models/mlp/seed_5/config.json", "metrics/variants/mlp/losses.csv"}
     assert diverged("mlp/seed_5").startswith("mlp (seed 5) diverged by step 2")
-    with Path("metrics/mlp/losses.csv").open() as file:
+    with Path("metrics/variants/mlp/losses.csv").open() as file:
         assert [row["seed"] for row in csv.DictReader(file)] == ["3"] * 3
 
 
@@ -248,6 +250,6 @@ def test_each_seed_is_trained_as_it_would_be_alone(small_params: Params) -> None
     train.main(with_seeds(small_params, [3, 5]), "mlp")
     assert weights.read_bytes() == alone[3] != alone[5]
     assert (weights.parent / "seed_5" / weights.name).read_bytes() == alone[5]
-    with Path("metrics/mlp/losses.csv").open() as file:
+    with Path("metrics/variants/mlp/losses.csv").open() as file:
         rows = [(row["seed"], row["images"]) for row in csv.DictReader(file)]
     assert rows == [(seed, images) for seed in ("3", "5") for images in ("16", "32", "40")]

@@ -19,7 +19,7 @@ from stages.config.types import BatchSize, NonNegative, Positive, Rate, Seed, Si
 
 PARAMS_FILE = Path("params.yaml")
 Model = TypeVar("Model", bound=BaseModel)
-RESERVED_NAMES = {"classifier", "report", "scores"}  # of models/classifier, metrics/report and metrics/scores
+RESERVED_NAMES = {"classifier"}  # of models/classifier and metrics/classifier.json
 
 INCEPTION_DIMS = 2048
 

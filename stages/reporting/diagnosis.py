@@ -13,16 +13,16 @@ VANISHED = 0.01  # of the generator's largest gradient norm
 OSCILLATIONS = 2  # rises of FID by a quarter
 
 
-def describe_faults(name: str, models: Sequence[Mapping[str, Any]]) -> list[str]:
+def describe_faults(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """Sentences about a variant: those that are true of all its seeds once, the others with the seed."""
-    faults = {f"`{name}` (seed {model['run']['seed']})": list(find_faults(model)) for model in models}
+    faults = {model["run"]["seed"]: list(find_faults(model)) for model in models}
     shared = [fault for fault in find_faults(models[0]) if all(fault in those for those in faults.values())]
-    apart = [f"{which}: {fault}" for which, those in faults.items() for fault in those if fault not in shared]
-    return [f"`{name}`: {fault}" for fault in shared] + apart
+    apart = [f"seed {seed}: {fault}" for seed, those in faults.items() for fault in those if fault not in shared]
+    return shared + apart
 
 
 def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences on what is wrong with one of the models in metrics/scores/<variant>.json."""
+    """Sentences on what is wrong with one of the models in metrics/variants/<variant>/scores.json."""
     run, scores, training = model["run"], model["scores"], model["training"]
     (_, height, width), (rows, columns) = run["image_shape"], run["receptive_field"]
     seen = rows * columns / (height * width)

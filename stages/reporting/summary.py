@@ -1,21 +1,48 @@
 """The summary: a row of numbers a variant, sorted by FID."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages.config.params import Variant
+import numpy as np
+
+from stages.config.params import Params, Variant
+from stages.scoring.score import Score
+from stages.storage.paths import seed_folder
 
 Records = Mapping[str, Mapping[str, Any]]  # of scores by name: value, ci95, real, std
 Row = dict[str, Any]
+CHOICE = "validation_fid"  # the score that chooses the champion
 ENDINGS = {"": "value", "_ci95": "ci95", "_real": "real", "_std": "std"}  # of a score's columns
 
 
 class Result(NamedTuple):
-    """A variant, what metrics/scores/<variant>.json has of its models (one a seed), and their mean scores."""
+    """A variant, what metrics/variants/<variant>/scores.json has of its models (one a seed), and their mean scores."""
 
     variant: Variant
     models: Sequence[Mapping[str, Any]]
     scores: Records
+
+    def folder(self, of_variant: Path) -> Path:
+        """Where in a variant's folder the files of its first model are: an earlier seed may have diverged."""
+        run = self.models[0]["run"]
+        return seed_folder(of_variant, run["seeds"], run["seed"])
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the report tells of, by variant where nothing else is said."""
+
+    params: Params
+    results: Mapping[str, Result]
+    rows: Sequence[Row]  # of the summary
+    scores: Mapping[str, Score]  # by name
+    real: Records  # the real baseline
+    samples: Mapping[str, np.ndarray]  # uint8 (count, channels, height, width)
+    real_images: np.ndarray  # the same
+    without: Mapping[str, Variant]  # variants that have no scores
+    failures: Mapping[str, Sequence[str]]  # sentences on trainings that failed
 
 
 def summarize(results: Mapping[str, Result], scores: Iterable[str]) -> tuple[list[str], list[Row]]:
@@ -42,3 +69,17 @@ def summarize(results: Mapping[str, Result], scores: Iterable[str]) -> tuple[lis
     of_scores = [f"{name}{ending}" for name in scores for ending in ENDINGS]
     columns = ["variant", "rank", *of_scores, "generator_parameters", "discriminator_parameters", "seeds"]
     return [column for column in columns if any(column in row for row in rows)], rows
+
+
+def find_champion(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, Mapping[str, Any]] | None:
+    """The variant and the model with the lowest FID to validation images: test images judge once.
+
+    `models` are those of metrics/variants/<variant>/scores.json. Translators start from test images, and do not count.
+    """
+    generators = [
+        (name, model)
+        for name, of_variant in models.items()
+        for model in of_variant
+        if model["run"]["starts_from"] == "latents" and CHOICE in model["scores"]
+    ]
+    return min(generators, key=lambda found: found[1]["scores"][CHOICE]["value"], default=None)

@@ -119,6 +119,15 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     write_bytes(path, buffer.getvalue().encode())
 
 
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """Rows of a CSV file of numbers, without empty cells; raises StageError where it is missing or malformed."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError) as error:
+        raise unreadable(path, error) from None
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, as hexadecimal digits; raises StageError where there is no such file."""
     try:

@@ -13,6 +13,8 @@ from stages.config.errors import StageError
 from stages.storage.files import read_array, read_json, write_array, write_json
 from stages.storage.paths import CLASSES, IMAGES, LABELS, PROCESSED
 
+SCALE = 2  # of pictures: pixels of the screen a pixel
+
 
 class Split(NamedTuple):
     """uint8 images (count, channels, height, width), int64 labels (count,), and the names of the classes.
@@ -71,7 +73,7 @@ def data_digest(split: Split) -> str:
     return digest.hexdigest()
 
 
-def grid(images: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:
+def grid(images: np.ndarray, columns: int, scale: int = SCALE) -> np.ndarray:
     """uint8 images (count, 1 or 3, height, width) in rows, left to right: one picture (height, width[, 3])."""
     count, channels, height, width = images.shape
     rows = -(-count // columns)
@@ -85,7 +87,7 @@ def grid(images: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:
     return sheet.squeeze(2) if channels == 1 else sheet
 
 
-def grid_png(images: np.ndarray, columns: int, scale: int = 2) -> bytes:
+def grid_png(images: np.ndarray, columns: int, scale: int = SCALE) -> bytes:
     """PNG bytes of such a picture."""
     buffer = io.BytesIO()
     Image.fromarray(grid(images, columns, scale)).save(buffer, format="PNG", optimize=True)

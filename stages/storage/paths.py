@@ -10,9 +10,12 @@ REFERENCE = Path("data/reference")
 SAMPLES = Path("data/samples")
 MODELS = Path("models")
 METRICS = Path("metrics")
-SCORES = METRICS / "scores"  # one file a variant
+VARIANTS = METRICS / "variants"  # a folder each: curves, scores and pictures, stored in git
+TRAINING = METRICS / "training"  # a folder each: grids of samples along training, in DVC's cache
 REPORT = METRICS / "report"
+PAGE = "index.html"  # of the report
 CLASSIFIER = MODELS / "classifier"
+CHAMPION = Path("data/champion")  # the best generator
 
 REAL_SCORES = REFERENCE / "real.json"  # the real baseline
 TRAIN_FEATURES = REFERENCE / "train_features.npy"
@@ -24,7 +27,9 @@ WEIGHTS = "weights.safetensors"  # of the classifier
 GENERATOR = "generator.safetensors"  # the averaged one
 DISCRIMINATOR = "discriminator.safetensors"
 SNAPSHOTS = "snapshots.safetensors"  # samples along training
+ANIMATION = "training.gif"  # the same to look at
 LOSSES = "losses.csv"
+SCORES = "scores.json"  # of every model of a variant
 CURVE = "scores.csv"  # scores along training
 CLOSEST = "closest.png"  # samples next to training images
 IMAGES = "images.npy"
@@ -47,11 +52,10 @@ def repository() -> Path:
 def stage_of(path: Path) -> str:
     """The stage that makes an output; empty for any other path."""
     stages = {RAW: "fetch", PROCESSED: "preprocess", CLASSIFIER: "classifier", REFERENCE: "reference"}
-    of_variants = {MODELS: "train", SAMPLES: "sample", SCORES: "evaluate"}
+    of_variants = {MODELS: "train", SAMPLES: "sample", TRAINING: "train", VARIANTS: "evaluate"}
     for folder, stage in (stages | of_variants).items():
         if path != folder and path.is_relative_to(folder):
-            name = path.relative_to(folder).parts[0].removesuffix(".json")
-            return stage if folder in stages else f"{stage}@{name}"
+            return stage if folder in stages else f"{stage}@{path.relative_to(folder).parts[0]}"
     return ""
 
 

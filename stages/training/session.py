@@ -1,7 +1,7 @@
 """One training, watched: its loss curve, its snapshots, its checkpoints."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stages.config.errors import StageError
 from stages.config.params import Training
-from stages.storage.paths import LOSSES, METRICS
+from stages.storage.paths import LOSSES, VARIANTS
 from stages.storage.pixels import to_uint8
 from stages.storage.weights import prefixed, unprefixed
 from stages.training.checkpoints import Checkpoints
@@ -22,15 +22,11 @@ GRID = 64  # images in a grid of samples
 
 
 class DivergedError(StageError):
-    """A loss or a weight is NaN or infinite; `rows` are those of the loss curve before."""
-
-    def __init__(self, message: str, rows: list[dict[str, float]]) -> None:
-        super().__init__(message)
-        self.rows = rows
+    """A loss or a weight is NaN or infinite."""
 
 
 class Observer(Protocol):
-    """What is told of a training's course, and cannot change it: the event log."""
+    """What is told of a training's course, and cannot change it: the event log, and the files that show it live."""
 
     def metrics(self, step: int, values: Mapping[str, Any]) -> None:
         """Numbers after so many images."""
@@ -53,10 +49,10 @@ class Plan:
 class Session:
     """A training under way; `rows` and `snapshots` are what it has given so far."""
 
-    def __init__(self, trainer: Trainer, plan: Plan, observer: Observer, checkpoints: Checkpoints) -> None:
+    def __init__(self, trainer: Trainer, plan: Plan, observers: Sequence[Observer], checkpoints: Checkpoints) -> None:
         self.trainer = trainer
         self.plan = plan
-        self.observer = observer
+        self.observers = observers
         self.checkpoints = checkpoints
         self.rows: list[dict[str, float]] = []  # of the loss curve
         # stacked: `images_seen`, `samples` and, where the best is to be chosen, the generator's weights (`generator.…`)
@@ -73,7 +69,7 @@ class Session:
 
     def run(self, show_progress: Callable[[int, Mapping[str, float]], None]) -> None:
         """Train to the end; raises DivergedError at the first log step or checkpoint after a number broke."""
-        self._repeat_for_observer()
+        self._repeat_for_observers()
         total, trainer = self.plan.images, self.trainer
         log_steps = _spread(total, self.plan.options.log_steps, trainer.images_seen)
         snapshot_steps = _spread(total, self.plan.options.snapshots, trainer.images_seen)
@@ -83,7 +79,7 @@ class Session:
                 self._raise_if_diverged()
                 scalars = trainer.read_scalars()
                 self.rows.append({"images": seen, **scalars})
-                self.observer.metrics(seen, scalars)
+                self._tell_metrics(seen, scalars)
                 show_progress(min(seen, total), scalars)
             if snapshot_steps and seen >= snapshot_steps[0]:
                 snapshot_steps = [step for step in snapshot_steps if step > seen]
@@ -93,12 +89,20 @@ class Session:
                 state = prefixed("trainer", trainer_to_tensors(trainer)) | prefixed("snapshots", self.snapshots)
                 self.checkpoints.save(seen, state, self.rows)
 
-    def _repeat_for_observer(self) -> None:
+    def _repeat_for_observers(self) -> None:
         """Tell what was before a resume: the run that was broken off keeps its own."""
         for row in self.rows:
-            self.observer.metrics(int(row["images"]), {key: value for key, value in row.items() if key != "images"})
+            self._tell_metrics(int(row["images"]), {key: value for key, value in row.items() if key != "images"})
         for seen, samples in zip(self.snapshots.get("images_seen", []), self.snapshots.get("samples", []), strict=True):
-            self.observer.images("samples", int(seen), samples[:GRID].numpy())
+            self._tell_images(int(seen), samples)
+
+    def _tell_metrics(self, seen: int, scalars: Mapping[str, float]) -> None:
+        for observer in self.observers:
+            observer.metrics(seen, scalars)
+
+    def _tell_images(self, seen: int, samples: Tensor) -> None:
+        for observer in self.observers:  # a copy each: nothing they do with it reaches the snapshot
+            observer.images("samples", seen, samples[:GRID].numpy().copy())
 
     def _take_snapshot(self) -> None:
         trainer, options = self.trainer, self.plan.options
@@ -110,7 +114,7 @@ class Session:
         if options.checkpoint == "best":
             state = average.state_dict()
             snapshot |= prefixed("generator", {key: value.to("cpu", copy=True) for key, value in state.items()})
-        self.observer.images("samples", trainer.images_seen, snapshot["samples"][:GRID].numpy())
+        self._tell_images(trainer.images_seen, snapshot["samples"])
         self.snapshots = {key: _append(self.snapshots.get(key), value) for key, value in snapshot.items()}
 
     def _raise_if_diverged(self) -> None:
@@ -119,8 +123,7 @@ class Session:
             raise DivergedError(
                 f"{name} (seed {self.plan.seed}) diverged by step {seen // self.trainer.batches.batch_size} "
                 f"({seen:,} images): NaN or infinite: {', '.join(broken)}; try a lower learning_rate, a regularizer or "
-                f"precision: float32; the curves until then: {METRICS / name / LOSSES}",
-                self.rows,
+                f"precision: float32; the curves until then: {VARIANTS / name / LOSSES}"
             )
 
 

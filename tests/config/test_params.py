@@ -109,7 +109,7 @@ MISTAKES = [
     ("variants.dcgan.network.discriminator_norm", "group", "'group' is not allowed"),
     ("variants.mlp.network.generator_widths", [], "[] is not allowed"),
     ("variants.mlp.network.dropout", 1.0, "1.0 is not allowed"),
-    ("variants.scores", {}, "is none of: classifier, report, scores"),
+    ("variants.classifier", {}, "is none of: classifier"),
     ("variants.../x", {}, "lower-case letters"),
     ("variants.Dcgan", {}, "lower-case letters"),
     ("variants./tmp/x", {}, "lower-case letters"),

@@ -56,7 +56,7 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
     assert BEFORE | stages_of("dcgan") == stages_run(output)
     images = np.load(repository / "data/samples/dcgan/images.npy")
     assert images.shape == (1000, 3, 28, 28)
-    (model,) = json.loads((repository / "metrics/scores/dcgan.json").read_text())["models"]
+    (model,) = json.loads((repository / "metrics/variants/dcgan/scores.json").read_text())["models"]
     scores = model["scores"]
     assert np.log(1000 / scores["modes"]["value"]) <= scores["class_kl"]["value"] + 1e-9  # least where modes are even
     assert scores["recall"]["real"] > 0.8

@@ -1,10 +1,15 @@
 """Hand-made records: what evaluate writes of a model that has no faults."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from stages.reporting.summary import Result
+import numpy as np
+
+from stages.config.params import load
+from stages.reporting.summary import Report, Result, summarize
 from stages.scoring.score import Estimate, Score
+from tests.conftest import ROOT
 
 VALUES = {
     "fid": (1.234, 0.06),
@@ -34,18 +39,22 @@ def record(value: Any, ci95: float | None = None, real: float | None = None) -> 
 
 
 def model(class_share: Mapping[str, float] = EVEN, **scores: Any) -> dict[str, Any]:
-    """One of the models in metrics/scores/<variant>.json; `scores` replace the values of some, or add to them."""
+    """One of the models in scores.json of a variant; `scores` replace the values of some, or add to them."""
     records = {name: record(value, ci95, real=value + 0.03) for name, (value, ci95) in VALUES.items()}
     for name, value in scores.items():
         records[name] = records.get(name, {}) | {"value": value}
     return {
         "seed": 7,
         "model_sha256": "0" * 64,
+        "sample_count": 30,
         "scores": records | {"class_share": record(dict(class_share))},
         "training": {"gradient_left": 0.5, "fid_rises": 1},
         "checkpoint": {"rule": "last", "images": 640},
         "run": {
-            "variant": {"images": 640},
+            "variant": {"images": 640, "batch_size": 8},
+            "seeds": [7],
+            "device": "cpu",
+            "threads": 1,
             "parameters": {"generator": 1234567, "discriminator": 4},
             "image_shape": [1, 28, 28],
             "receptive_field": [28, 28],
@@ -54,6 +63,14 @@ def model(class_share: Mapping[str, float] = EVEN, **scores: Any) -> dict[str, A
             "seed": 7,
         },
     }
+
+
+def report(results: Mapping[str, Result], scores: Mapping[str, Score], real: Any, **changes: Any) -> Report:
+    """A report of these results, without pictures."""
+    params = load(ROOT / "params.yaml", components=False)
+    _, rows = summarize(results, scores)
+    whole = Report(params, results, rows, scores, real, {}, np.zeros((1, 1, 28, 28), np.uint8), {}, {})
+    return replace(whole, **changes)
 
 
 def result(variant: Any, *models: dict[str, Any]) -> Result:

@@ -76,7 +76,7 @@ def test_faults_of_all_seeds_are_told_once_and_others_with_their_seed() -> None:
     for of_seed in (good, bad):
         of_seed["run"]["receptive_field"] = [5, 5]
     bad["run"]["seed"] = 9
-    of_both, of_one = describe_faults("mlp", [good, bad])
-    assert of_both.startswith("`mlp`: each logit of its discriminator sees 5 × 5")
-    assert of_one.startswith("`mlp` (seed 9): 37.0% of its samples")
-    assert describe_faults("mlp", [bad, good]) == [of_both, of_one]
+    of_both, of_one = describe_faults([good, bad])
+    assert of_both.startswith("each logit of its discriminator sees 5 × 5")
+    assert of_one.startswith("seed 9: 37.0% of its samples")
+    assert describe_faults([bad, good]) == [of_both, of_one]

@@ -11,18 +11,18 @@ from safetensors.numpy import save_file
 
 from tests.tools.rebuilds import differences
 
-OUTS = {"fetch": "data/raw", "train@x": "models/x", "evaluate@x": "metrics/scores/x.json"}
+OUTS = {"fetch": "data/raw", "train@x": "models/x", "evaluate@x": "metrics/variants/x/scores.json"}
 
 
 def build(repository: Path) -> Path:
     """A repository with the outputs of three stages."""
-    for folder in ("data/raw", "models/x", "metrics/scores"):
+    for folder in ("data/raw", "models/x", "metrics/variants/x"):
         (repository / folder).mkdir(parents=True)
     lock = {"stages": {stage: {"cmd": stage, "outs": [{"path": path}]} for stage, path in OUTS.items()}}
     YAML().dump(lock, repository / "dvc.lock")
     (repository / "data/raw/images").write_bytes(b"images")
     save_file({"a": np.zeros(3), "b": np.ones(3)}, repository / "models/x/generator.safetensors")
-    (repository / "metrics/scores/x.json").write_text("{}")
+    (repository / "metrics/variants/x/scores.json").write_text("{}")
     return repository
 
 
@@ -31,7 +31,7 @@ def change(repository: Path, what: str) -> None:
     if what == "file":
         (repository / "data/raw/images").write_bytes(b"imagex")
     elif what == "missing":
-        (repository / "metrics/scores/x.json").unlink()
+        (repository / "metrics/variants/x/scores.json").unlink()
     elif what == "more":
         (repository / "data/raw/more").touch()
     elif what == "stray":
@@ -49,7 +49,7 @@ def change(repository: Path, what: str) -> None:
         ("more", "fetch: data/raw/more"),
         ("tensor", "train@x: models/x/generator.safetensors: tensor b"),
         ("stray", "of no stage: metrics/stray.csv"),
-        ("missing", "evaluate@x: metrics/scores/x.json"),
+        ("missing", "evaluate@x: metrics/variants/x/scores.json"),
         ("lock", "dvc.lock"),
     ],
 )

@@ -38,7 +38,14 @@ def empty_clone(target: Path, seconds: float) -> Path:
     for name, stage in pipeline["stages"].items():
         entry = stage.get("do", stage)
         last = str(outs[name][0])  # of a `foreach`: those of the last variant
-        key = next((part for part in Path(last).parts if part not in ("models", "data", "samples", "metrics")), "")
+        key = next(
+            (
+                part
+                for part in Path(last).parts
+                if part not in ("models", "data", "samples", "metrics", "variants", "training")
+            ),
+            "",
+        )
         of_any = [out.replace(Path(key).stem, "${key}") if "do" in stage else out for out in outs[name]]
         entry["cmd"] = f"python {EMPTY} {seconds if 'do' in stage else 0} {' '.join(of_any)}"
     yaml.dump(pipeline, clone / "dvc.yaml")

@@ -1,0 +1,192 @@
+"""The report as one HTML page that needs no network: ranking, samples side by side, training, a card a variant."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from stages.reporting.charts import curves_chart, losses_chart, scores_chart
+from stages.reporting.diagnosis import describe_faults
+from stages.reporting.markdown_page import ARROWS, TABLE_POSITIONS, format_score
+from stages.reporting.summary import Records, Report, Row
+from stages.scoring.score import Score
+from stages.storage.files import read_rows
+from stages.storage.images import SCALE, grid
+from stages.storage.paths import CLOSEST, CURVE, LOSSES, PICTURES, TRAINING, VARIANTS
+
+TEMPLATE = "report.html.jinja"
+SIDE_BY_SIDE = 20  # samples of each variant
+COLUMNS = 10  # and rows of samples in a card
+WIDEST_TILES = 1300  # pixels of a grid that is made here: of large images it has fewer
+WIDEST = 640  # of a picture that a stage has drawn: larger ones are scaled down
+CLASSES_SHOWN = 20
+
+
+def write_html(report: Report) -> str:
+    """The page. It reads curves and pictures from metrics/variants, and grids along training from metrics/training."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    cards = [describe_card(report, row) for row in report.rows]
+    return environment.get_template(TEMPLATE).render(
+        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script"),
+        facts=describe_facts(report),
+        columns=score_columns(report),
+        real_cells=score_cells(report, report.real),
+        real_strip=tiles(report.real_images, 1, SIDE_BY_SIDE),
+        cards=cards,
+        failed=[(name, variant.summary, report.failures.get(name, [])) for name, variant in report.without.items()],
+        curves=curves_chart({card["name"]: card["curve"] for card in cards}),
+    )
+
+
+def describe_facts(report: Report) -> list[tuple[str, str]]:
+    """What was built: a name and a value each."""
+    params, shape = report.params, report.real_images.shape[1:]
+    run = next(iter(report.results.values())).models[0]["run"]
+    return [
+        ("data set", f"{params.dataset}, {shape[1]} × {shape[2]} pixels" + (", colour" if shape[0] > 1 else "")),
+        ("variants", str(len(params.variants))),
+        ("budget", params.budget),
+        ("seeds", ", ".join(map(str, run["seeds"]))),
+        ("samples of each", f"{report.results[report.rows[0]['variant']].models[0]['sample_count']:,}"),
+        ("device", f"{run['device']}, {run['threads']} thread{'s' if run['threads'] > 1 else ''}"),
+    ]
+
+
+def score_columns(report: Report) -> list[Score]:
+    """The scores that the ranking has a column for."""
+    recorded = {name for result in report.results.values() for name in result.scores}
+    return [score for name, score in report.scores.items() if score.position < TABLE_POSITIONS and name in recorded]
+
+
+def score_cells(report: Report, records: Records) -> list[dict[str, Any]]:
+    """A cell for each of these columns: what is shown, and the number to sort by."""
+    cells = []
+    for score in score_columns(report):
+        value = records.get(score.name, {}).get("value")
+        cells.append({"text": format_score(score, records), "value": value if isinstance(value, float | int) else ""})
+    return cells
+
+
+def describe_card(report: Report, row: Row) -> dict[str, Any]:
+    """All that the page shows of a variant."""
+    name = row["variant"]
+    result = report.results[name]
+    run = result.models[0]["run"]
+    losses, curve = (read_rows(VARIANTS / name / file) for file in (LOSSES, CURVE))
+    similar, differing = most_similar(name, {key: one.models[0]["run"] for key, one in report.results.items()})
+    return {
+        "name": name,
+        "rank": row["rank"],
+        "summary": result.variant.summary,
+        "paper": result.variant.paper,
+        "fid": row["fid"],
+        "headline": f"FID {format_score(report.scores['fid'], result.scores)}",
+        "generator_size": run["parameters"]["generator"],
+        "size": f"{run['parameters']['generator']:,} / {run['parameters']['discriminator']:,}",
+        "images": f"{run['variant']['images']:,}",
+        "cells": score_cells(report, result.scores),
+        "strip": tiles(report.samples[name], 1, SIDE_BY_SIDE),
+        "samples": tiles(report.samples[name], COLUMNS, COLUMNS),
+        "moments": list(read_moments(result.folder(TRAINING / name))),
+        "pictures": list(read_pictures(result.folder(VARIANTS / name / PICTURES), VARIANTS / name / CLOSEST)),
+        "curve": curve,
+        "losses_chart": losses_chart(losses),
+        "scores_chart": scores_chart(curve),
+        "classes": (classes := describe_classes(result.scores)),
+        "classes_caption": f"share of the {CLASSES_SHOWN} rarest classes"
+        if len(classes) == CLASSES_SHOWN
+        else "share of each class",
+        "scores": [
+            (score, ARROWS.get(score.better, ""), format_score(score, result.scores), format_real(score, result.scores))
+            for score in report.scores.values()
+            if format_score(score, result.scores)
+        ],
+        "faults": describe_faults(result.models),
+        "failures": report.failures.get(name, []),
+        "similar": similar,
+        "differences": differing,
+    }
+
+
+def format_real(score: Score, records: Records) -> str:
+    """What real images reach of a score; empty where that is not known."""
+    real = records[score.name].get("real")
+    return format(real, score.format) if isinstance(real, float | int) else ""
+
+
+def describe_classes(records: Records) -> list[dict[str, Any]]:
+    """Shares of the classes among samples and among real images, those the samples have least of first."""
+    record = records.get("class_share", {"value": {}})
+    rarest = sorted(record["value"].items(), key=lambda item: item[1])
+    chosen = {label for label, _ in rarest[:CLASSES_SHOWN]}
+    largest = max([*record["value"].values(), *record.get("real", {}).values()], default=1.0)
+    return [
+        {"label": label, "share": share, "real": record.get("real", {}).get(label, 0), "largest": largest}
+        for label, share in record["value"].items()
+        if label in chosen
+    ]
+
+
+def most_similar(name: str, runs: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[tuple[str, Any, Any]]]:
+    """The variant whose parameters differ least from those of `name`, and (key, its own value, the other's)."""
+    flat = {other: flatten(run["variant"]) for other, run in runs.items()}
+    differing = {other: differences(flat[name], values) for other, values in flat.items() if other != name}
+    if not differing:
+        return "", []
+    closest = min(differing, key=lambda other: (len(differing[other]), other))
+    return closest, differing[closest]
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings to one, with dotted names."""
+    (flat,) = pd.json_normalize(dict(values)).to_dict("records")
+    return {str(key): value for key, value in flat.items()}
+
+
+def differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, own value, other value) where they differ; a dash for a key that one of them lacks."""
+    pairs = [(key, own.get(key, "–"), other.get(key, "–")) for key in sorted({**own, **other})]
+    return [(key, here, there) for key, here, there in pairs if here != there]
+
+
+def read_moments(folder: Path) -> Iterable[dict[str, Any]]:
+    """The grids along training, in order of the images seen."""
+    for path in sorted(folder.glob("[0-9]*.png"), key=lambda path: int(path.stem)):
+        yield {"images": f"{int(path.stem):,}", "picture": embed(np.asarray(Image.open(path)))}
+
+
+def read_pictures(folder: Path, closest: Path) -> Iterable[dict[str, str]]:
+    """What sample and evaluate have drawn, besides plain samples: titles and pictures."""
+    drawn = {path.stem.replace("_", " "): path for path in sorted(folder.glob("*.png"))}
+    drawn |= {"next to the closest training images": closest}
+    for title, path in drawn.items():
+        if title != "samples":
+            yield {"title": title, "picture": embed(np.asarray(Image.open(path))[::SCALE, ::SCALE])}
+
+
+def tiles(images: np.ndarray, rows: int, columns: int) -> str:
+    """The first uint8 images (count, channels, height, width) in at most so many rows and columns, as a data URL."""
+    most = max(1, WIDEST_TILES // (images.shape[3] + 1))
+    rows, columns = min(rows, most), min(columns, most)
+    return embed(grid(images[: rows * columns], columns, scale=1), WIDEST_TILES)
+
+
+def embed(picture: np.ndarray, widest: int = WIDEST) -> str:
+    """A uint8 picture (height, width[, 3]) as a data URL."""
+    image = Image.fromarray(picture)
+    if image.width > widest:
+        image = image.resize((widest, round(image.height * widest / image.width)), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

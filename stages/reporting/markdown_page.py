@@ -1,0 +1,95 @@
+"""The page of variants, and the table of scores for docs/scores.md: Markdown that follows the declared scores."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stages.reporting.diagnosis import describe_faults
+from stages.reporting.summary import Records, Report, Result
+from stages.scoring.score import Score
+from stages.storage.paths import PICTURES
+
+TABLE_POSITIONS = 100  # scores below this position have a column; the others are listed in one
+ARROWS = {"lower": "↓", "higher": "↑"}
+INTRODUCTION = """\
+# Variants
+
+The report stage writes this page. Scores compare {count:,} samples of each variant with the test images. The first row
+is the real baseline: as many training images, or for the inception score the test images. Arrows show which direction
+is better. [Scores](../../docs/scores.md) explains each one. FID and KID use the features of this pipeline's classifier:
+do not compare them with numbers from other features.
+
+± is the half width of a 95 % confidence interval. With one seed the interval covers sampling noise only: use it to
+compare trained models. With several seeds scores are means, and the interval is a Student-t interval that also covers
+training noise: use it to compare variants.
+"""
+CELL = (
+    '<a href="../variants/{pictures}"><img src="../variants/{pictures}/samples.png" width="240"></a><br>'
+    '<a href="../variants/{name}/closest.png">next to training images</a>'
+)
+
+
+def write_markdown(report: Report) -> str:
+    """Real images' scores, a row a variant in the order of the results, those without scores last; what stands out."""
+    results, scores, real = report.results, report.scores, report.real
+    recorded = {name for result in results.values() for name in result.scores}
+    shown = [score for name, score in scores.items() if score.position < TABLE_POSITIONS and name in recorded]
+    listed = [score for score in scores.values() if score not in shown]
+    titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {_ideal(score)}'}" for score in shown]
+    lines = [
+        INTRODUCTION.format(count=report.params.sample.count),
+        _row("variant", "summary", "paper", "parameters G / D", *titles, "more scores", "samples"),
+        f"|---|---|---|--:|{'--:|' * len(shown)}---|---|",
+        _row("real images", "", "", "", *_score_cells(real, shown, listed, real), ""),
+    ]
+    for name, result in results.items():
+        cells = _score_cells(result.scores, shown, listed, real)
+        cell = CELL.format(name=name, pictures=result.folder(Path(name, PICTURES)))
+        lines.append(_row(*_text_cells(name, result), *cells, cell))
+    for name, variant in report.without.items():
+        empty = [""] * (len(shown) + 2)
+        lines.append(_row(f"`{name}`", variant.summary, variant.paper, *empty, "no scores, see below"))
+    faults = [f"`{name}`: {failure}" for name, reasons in report.failures.items() for failure in reasons]
+    faults += [f"`{name}`: {fault}" for name, result in results.items() for fault in describe_faults(result.models)]
+    if faults:
+        lines += ["", "## What stands out", "", *(f"- {fault}" for fault in faults)]
+    return "\n".join(lines) + "\n"
+
+
+def declarations_to_markdown(scores: Mapping[str, Score]) -> str:
+    """Markdown table of declared scores: name, what it says, which direction is better."""
+    lines = ["| score | what it says | better |", "|---|---|---|"]
+    for name, score in scores.items():
+        better = f"near {_ideal(score)}" if score.better == "near" else score.better
+        lines.append(_row(f"`{name}`", score.description, better))
+    return "\n".join(lines) + "\n"
+
+
+def _text_cells(name: str, result: Result) -> tuple[str, ...]:
+    sizes, seeds = result.models[0]["run"]["parameters"], len(result.models)
+    title = f"`{name}`" + (f"<br>mean of {seeds} seeds" if seeds > 1 else "")
+    return title, result.variant.summary, result.variant.paper, f"{sizes['generator']:,} / {sizes['discriminator']:,}"
+
+
+def _score_cells(records: Records, shown: list[Score], listed: list[Score], real: Records) -> list[str]:
+    """A cell for each score that is shown, and one for the rest, with the baseline where `real` has none of it."""
+    rest = []
+    for score in listed:
+        if cell := format_score(score, records):
+            own = None if score.name in real else records[score.name].get("real")
+            rest.append(f"{score.title} {cell}" + (f" (real {own:{score.format}})" if own is not None else ""))
+    return [*(format_score(score, records) for score in shown), "<br>".join(rest)]
+
+
+def format_score(score: Score, records: Records) -> str:
+    """Value ± half width; empty for a score that is missing or has a value a class."""
+    record = records.get(score.name, {})
+    numbers = [record[key] for key in ("value", "ci95") if isinstance(record.get(key), int | float)]
+    return " ± ".join(format(number, score.format) for number in numbers)
+
+
+def _ideal(score: Score) -> str:
+    return "the baseline" if score.ideal is None else format(score.ideal, score.format)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
