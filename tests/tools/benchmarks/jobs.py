@@ -13,10 +13,11 @@ from pathlib import Path
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from tests.conftest import clone_repository, commit_all, run
+from tests.conftest import clone_repository, commit_all, run, set_parameters
 
-JOBS = (1, 2, 4, 8)
+JOBS = (2, 4, 8)
 EMPTY = "stages/empty.py"  # in the clone: makes what its arguments name, a folder where the name has no ending
+WITHIN = {"reference": ["data/reference/real.json", "data/reference/validation_features.npy"]}  # others depend on them
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -32,7 +33,8 @@ def empty_clone(target: Path, seconds: float) -> Path:
     """A clone whose trainings, samplings and evaluations take so long, and no more."""
     clone = clone_repository(target)
     (clone / EMPTY).write_text(SCRIPT)
-    outs = {stage.addressing.split("@")[0]: [str(out) for out in stage.outs] for stage in Repo(str(clone)).index.stages}
+    set_parameters(clone, {"tracking.enabled": False})
+    outs = {stage.name.split("@")[0]: [out.def_path for out in stage.outs] for stage in Repo(str(clone)).index.stages}
     yaml = YAML()
     pipeline = yaml.load(clone / "dvc.yaml")
     for name, stage in pipeline["stages"].items():
@@ -47,6 +49,7 @@ def empty_clone(target: Path, seconds: float) -> Path:
             "",
         )
         of_any = [out.replace(Path(key).stem, "${key}") if "do" in stage else out for out in outs[name]]
+        of_any += WITHIN.get(name, [])
         entry["cmd"] = f"python {EMPTY} {seconds if 'do' in stage else 0} {' '.join(of_any)}"
     yaml.dump(pipeline, clone / "dvc.yaml")
     commit_all(clone, "stages that do nothing")
