@@ -6,7 +6,7 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 
-from stages.config.errors import StageError, exit_with
+from stages.config.errors import StageError, errors_as_lines
 from stages.config.inputs import Inputs
 from stages.config.params import PARAMS_FILE, load
 
@@ -27,19 +27,11 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
     for argument in arguments:
         parser.add_argument(argument, help=f"one of the {argument}s in {PARAMS_FILE}: {', '.join(variant_names())}")
     values = list(vars(parser.parse_args()).values())
-    try:
+    with errors_as_lines():
         refuse_links()
         inputs = Inputs(PARAMS_FILE, stage, values)
         main(load(components=components), *values)
         inputs.raise_if_changed()
-    except StageError as error:
-        exit_with(error)
-    except OSError as error:  # a full disk, a folder without permission
-        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
-        sys.exit(StageError.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)  # as shells count it
 
 
 def variant_names() -> list[str]:

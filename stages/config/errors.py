@@ -1,7 +1,8 @@
 """Errors that a user can fix: shown as lines of text, never as a traceback."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 LISTED = 10  # items of a list in an error
@@ -24,6 +25,20 @@ def exit_with(error: StageError) -> NoReturn:
     for line in str(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(error.exit_code)
+
+
+@contextlib.contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """Within it, Ctrl-C, and an error that a user can fix, end the process with lines of text and an exit code."""
+    try:
+        yield
+    except StageError as error:
+        exit_with(error)
+    except OSError as error:  # a full disk, a folder without permission
+        exit_with(StageError(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # as shells count it
 
 
 def first_ten(items: Sequence[object]) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from typing_extensions import override
 
-from stages.config.errors import ParameterError, StageError, exit_with
+from stages.config.errors import ParameterError, errors_as_lines, exit_with
 
 MOST_IMAGES = 10_000  # MOST_ROWS and LAST_SEED of stages/contracts/rows.py, which imports torch
 LAST_SEED = 2**63 - 1
@@ -35,15 +34,8 @@ class Parser(argparse.ArgumentParser):
 
 def run_command(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
     """Call `main` with the parsed arguments; an error becomes one line and its exit code, 2 for bad arguments."""
-    try:
+    with errors_as_lines():
         main(parser.parse_args())
-    except StageError as error:
-        exit_with(error)
-    except OSError as error:  # a full disk, a folder without permission
-        exit_with(StageError(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)  # as shells count it
 
 
 def whole_number(name: str, text: str, lowest: int, highest: int) -> int:

@@ -7,19 +7,19 @@ records them.
 from __future__ import annotations
 
 import contextlib
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from mlflow.entities import Run
 
 from stages.config.command import run_stage
 from stages.config.components import resolve
 from stages.config.errors import StageError
 from stages.config.params import Params, Tracking
 from stages.reporting.summary import find_champion
-from stages.storage.files import one_line, read_json, sha256
+from stages.storage.files import one_line, read_json, read_rows, sha256
 from stages.storage.images import Split, data_digest, read_split
 from stages.storage.paths import (
     CONFIG,
@@ -48,9 +48,6 @@ from stages.tracking.restored_runs import (
 from stages.tracking.run_names import SERVED_TAG
 from stages.tracking.store import find_run, open_store, quiet
 from stages.training.session import GRID
-
-if TYPE_CHECKING:  # MLflow is imported after its settings are made
-    from mlflow.entities import Run
 
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
 
@@ -179,7 +176,7 @@ def describe_dataset(config: dict[str, Any], train: Split) -> tuple[str, int, st
 
 def loss_points(model: Trained) -> Iterator[tuple[int, dict[str, float]]]:
     """The loss curve: numbers by images seen; none where a later training diverged, and left its own instead."""
-    rows = read_rows(VARIANTS / model.name / LOSSES, model.config["seed"])
+    rows = rows_of_seed(VARIANTS / model.name / LOSSES, model.config["seed"])
     if rows and rows[-1]["images"] >= model.config["variant"]["images"]:
         for row in rows:
             yield int(row["images"]), {key: row[key] for key in row.keys() - {"seed", "images"}}
@@ -189,17 +186,13 @@ def find_scores(model: Trained) -> tuple[dict[str, Any] | None, list[dict[str, f
     """What evaluation found of exactly these weights, if it did, and its score curve."""
     path = VARIANTS / model.name / SCORES
     models = read_json(path)["models"] if path.exists() else []
-    curve = read_rows(VARIANTS / model.name / CURVE, model.config["seed"])
+    curve = rows_of_seed(VARIANTS / model.name / CURVE, model.config["seed"])
     return next((one for one in models if curve and one["model_sha256"] == model.sha256), None), curve
 
 
-def read_rows(path: Path, seed: int) -> list[dict[str, float]]:
-    """The rows of a seed in a file of curves, without its empty cells; none where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    return [row for row in rows if row["seed"] == seed]
+def rows_of_seed(path: Path, seed: int) -> list[dict[str, float]]:
+    """The rows of a seed in a file of curves; none where there is no such file."""
+    return [row for row in read_rows(path) if row["seed"] == seed] if path.exists() else []
 
 
 if __name__ == "__main__":
