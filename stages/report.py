@@ -4,14 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import load_file, save
-
 from stages.config.command import run_stage
 from stages.config.errors import StageError
 from stages.config.params import Params
 from stages.reporting.markdown_page import write_markdown
 from stages.reporting.summary import Report, Result, find_champion, summarize
+from stages.sampling.snapshots import snapshot_weights
 from stages.scoring.score import find_scores
 from stages.scoring.seeds import average_scores
 from stages.storage.files import read_array, read_json, read_rows, write_bytes, write_csv
@@ -29,7 +27,6 @@ from stages.storage.paths import (
     REPORT,
     SAMPLES,
     SCORES,
-    SNAPSHOTS,
     SUMMARY,
     TRAINING,
     VARIANTS,
@@ -105,16 +102,7 @@ def read_generator(folder: Path, checkpoint: Mapping[str, Any]) -> bytes:
     """The weights that samples were drawn with, as the bytes of a safetensors file."""
     if checkpoint["rule"] == "last":
         return (folder / GENERATOR).read_bytes()
-    snapshots = load_file(folder / SNAPSHOTS)
-    (moment,) = np.flatnonzero(snapshots["images_seen"] == checkpoint["images"])
-    prefix = "generator."
-    return save(
-        {
-            name.removeprefix(prefix): np.asarray(stacked[moment])
-            for name, stacked in snapshots.items()
-            if name.startswith(prefix)
-        }
-    )
+    return snapshot_weights(folder, checkpoint["images"])
 
 
 def write_curves(names: Iterable[str], file: str, scalars: list[str]) -> None:

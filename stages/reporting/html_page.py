@@ -16,7 +16,7 @@ from PIL import Image
 
 from stages.reporting.charts import curves_chart, losses_chart, scores_chart
 from stages.reporting.diagnosis import describe_faults
-from stages.reporting.markdown_page import ARROWS, TABLE_POSITIONS, format_score
+from stages.reporting.markdown_page import ARROWS, format_score
 from stages.reporting.summary import Records, Report, Row
 from stages.scoring.score import Score
 from stages.storage.files import read_rows
@@ -40,7 +40,7 @@ def write_html(report: Report) -> str:
     return environment.get_template(TEMPLATE).render(
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script"),
         facts=describe_facts(report),
-        columns=score_columns(report),
+        columns=[(score, ARROWS.get(score.better, "")) for score in report.columns()],
         real_cells=score_cells(report, report.real),
         real_strip=tiles(report.real_images, 1, SIDE_BY_SIDE),
         cards=cards,
@@ -63,16 +63,10 @@ def describe_facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def score_columns(report: Report) -> list[Score]:
-    """The scores that the ranking has a column for."""
-    recorded = {name for result in report.results.values() for name in result.scores}
-    return [score for name, score in report.scores.items() if score.position < TABLE_POSITIONS and name in recorded]
-
-
 def score_cells(report: Report, records: Records) -> list[dict[str, Any]]:
     """A cell for each of these columns: what is shown, and the number to sort by."""
     cells = []
-    for score in score_columns(report):
+    for score in report.columns():
         value = records.get(score.name, {}).get("value")
         cells.append({"text": format_score(score, records), "value": value if isinstance(value, float | int) else ""})
     return cells

@@ -8,7 +8,6 @@ from stages.reporting.summary import Records, Report, Result
 from stages.scoring.score import Score
 from stages.storage.paths import PICTURES
 
-TABLE_POSITIONS = 100  # scores below this position have a column; the others are listed in one
 ARROWS = {"lower": "↓", "higher": "↑"}
 INTRODUCTION = """\
 # Variants
@@ -31,8 +30,7 @@ CELL = (
 def write_markdown(report: Report) -> str:
     """Real images' scores, a row a variant in the order of the results, those without scores last; what stands out."""
     results, scores, real = report.results, report.scores, report.real
-    recorded = {name for result in results.values() for name in result.scores}
-    shown = [score for name, score in scores.items() if score.position < TABLE_POSITIONS and name in recorded]
+    shown = report.columns()
     listed = [score for score in scores.values() if score not in shown]
     titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {_ideal(score)}'}" for score in shown]
     lines = [

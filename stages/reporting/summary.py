@@ -13,6 +13,7 @@ from stages.storage.paths import seed_folder
 
 Records = Mapping[str, Mapping[str, Any]]  # of scores by name: value, ci95, real, std
 Row = dict[str, Any]
+TABLE_POSITIONS = 100  # scores below this position have a column
 CHOICE = "validation_fid"  # the score that chooses the champion
 ENDINGS = {"": "value", "_ci95": "ci95", "_real": "real", "_std": "std"}  # of a score's columns
 
@@ -43,6 +44,11 @@ class Report:
     real_images: np.ndarray  # the same
     without: Mapping[str, Variant]  # variants that have no scores
     failures: Mapping[str, Sequence[str]]  # sentences on trainings that failed
+
+    def columns(self) -> list[Score]:
+        """The scores that a table of variants has a column for: some variant has them, and they come first."""
+        recorded = {name for result in self.results.values() for name in result.scores}
+        return [score for score in self.scores.values() if score.position < TABLE_POSITIONS and score.name in recorded]
 
 
 def summarize(results: Mapping[str, Result], scores: Iterable[str]) -> tuple[list[str], list[Row]]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from stages.config.params import Tracking
 from stages.reporting.summary import CHOICE, find_champion
+from stages.sampling.snapshots import snapshot_weights
 from stages.storage.paths import CONFIG, GENERATOR, MODELS, PAGE, REPORT, SUMMARY, seed_folder
 from stages.tracking.descriptions import describe_build, describe_variant
 from stages.tracking.event_log import EventLog
@@ -75,8 +76,6 @@ def curve_points(model: Model, curve_rows: Sequence[Any]) -> Iterator[tuple[int,
 def record_best(event_log: EventLog, name: str, model: Model, seeds: Sequence[int]) -> None:
     """Add the chosen checkpoint, where that is another than the last, as a model of its own."""
     if model["checkpoint"]["rule"] == "best":
-        from stages.sampling.loading import snapshot_weights  # imports torch, which the report does without
-
         folder = seed_folder(MODELS / name, seeds, model["run"]["seed"])
         weights = snapshot_weights(folder, model["checkpoint"]["images"])
         files = {CONFIG: (folder / CONFIG).read_bytes(), GENERATOR: weights}

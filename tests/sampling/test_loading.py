@@ -11,7 +11,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stages.config.errors import StageError
-from stages.sampling.loading import load_generator, snapshot_weights
+from stages.sampling.loading import load_generator
+from stages.sampling.snapshots import snapshot_weights
 from stages.storage.files import read_json, write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR, SNAPSHOTS
 from stages.storage.weights import prefixed, weights_to_bytes
