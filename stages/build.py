@@ -58,6 +58,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time, {minutes} min {seconds} s")
+    if (paths.REPORT / paths.PAGE).exists():
+        print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is `make ui`")
     if failed:
         sys.exit(f"build: failed: {', '.join(failed)}; see above. `make repro` goes on from here")
 

@@ -26,7 +26,7 @@ ABOUT = """GANs, trained by reprogan. Each training is a run below its build: a 
 def charts() -> dict[str, Any]:
     """The first charts of a comparison, as the UI keeps them: samples, FID, and how it fell. It adds all others."""
     shape = {"deleted": False, "isGenerated": False, "metricSectionId": "first", "runsCountToCompare": 20}
-    axes = {"xAxisKey": "step", "xAxisScaleType": "linear", "scaleType": "linear", "yAxisKey": "metric", "range": {}}
+    axes = {"xAxisKey": "step", "xAxisScaleType": "linear", "scaleType": "log", "yAxisKey": "metric", "range": {}}
     curve: dict[str, Any] = {
         "metricKey": "along_training/fid",
         "selectedMetricKeys": ["along_training/fid"],

@@ -69,19 +69,21 @@ def main(params: Params) -> None:
     if not params.tracking.enabled:
         raise StageError("params.yaml: tracking.enabled is false: no run is restored")
     tracking = params.tracking.model_copy(update={"wait_seconds": PATIENCE})
-    failed, known, restored = sync(), 0, 0
+    failed, whole, completed, restored = sync(), 0, 0, 0
     models = [model for name in params.variants for model in find_models(name)]
     runs = find_runs(tracking.experiment, models)
     train = read_split("train") if (PROCESSED / "train").exists() else None
     for model, run in zip(models, runs, strict=True):
         if run and is_whole(run, model):
-            known += 1
-        elif restore_run(tracking, model, run, train):
+            whole += 1
+        elif not restore_run(tracking, model, run, train):
+            failed += 1
+        elif run:  # scores, say, that DVC did not compute again
+            completed += 1
+        else:
             restored += 1
             print(f"restored {model.name} (seed {model.config['seed']})", flush=True)
-        else:
-            failed += 1
-    print(f"{known} of {len(models)} models had their runs")
+    print(f"MLflow: of {len(models)} models {whole} had whole runs, {completed} were completed, {restored} restored")
     if absent := params.variants.keys() - {model.name for model in models}:
         print(f"not in models/: {', '.join(sorted(absent))}; `dvc checkout` brings what DVC's cache has")
     restore_build(tracking, models, is_new=restored > 0)

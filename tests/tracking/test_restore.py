@@ -18,6 +18,8 @@ from tests.tools.faults import TRAIN, environment, run_there, small_training, st
 
 RESTORE = (sys.executable, "-m", "stages.tracking.restore")
 SEEDS = (0, 3)
+NOTHING_TO_DO = "MLflow: of 2 models 2 had whole runs, 0 were completed, 0 restored\n"
+COMPLETED = "MLflow: of 2 models 0 had whole runs, 2 were completed, 0 restored\n"
 SCORES = {"fid": {"value": 3.0, "ci95": 0.25, "real": 1.0}, "class_fid": {"value": {"Bag": 4.0}}}
 RECORD = """
 from stages.config.params import load
@@ -117,19 +119,19 @@ def test_restored_runs_are_those_of_the_trainings_and_none_is_made_twice(
     folder: Path, recorded: dict[str, Any]
 ) -> None:
     kept = run_there(folder, *RESTORE)
-    assert kept.stdout.startswith("2 of 2 models had their runs\n")
+    assert kept.stdout.startswith(NOTHING_TO_DO)
     delete_store(folder)
     restored = run_there(folder, *RESTORE)
     first, second, summary, others = restored.stdout.splitlines()
     assert [first, second] == [f"restored mlp (seed {seed})" for seed in SEEDS]
-    assert summary == "0 of 2 models had their runs"
+    assert summary == "MLflow: of 2 models 0 had whole runs, 0 were completed, 2 restored"
     assert "dcgan" in others
     assert "mlp," not in others
     assert restored.stderr == ""
     assert read_runs(folder) == recorded
     runs = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"])
     assert [run.data.tags["reprogan.restored"] for run in runs] == ["true", "true"]
-    assert run_there(folder, *RESTORE).stdout.startswith("2 of 2 models had their runs\n")
+    assert run_there(folder, *RESTORE).stdout.startswith(NOTHING_TO_DO)
     assert read_runs(folder) == recorded
 
 
@@ -139,7 +141,7 @@ def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorde
     bare = read_runs(folder)
     assert bare["0"]["parameters"] == recorded["0"]["parameters"]
     assert bare["0"]["curves"].keys() == {"scores/fid", "scores/fid_ci95"}
-    assert run_there(folder, *RESTORE).stdout.startswith("restored mlp (seed 0)\n")
+    assert run_there(folder, *RESTORE).stdout.startswith(COMPLETED)
     assert read_runs(folder) == recorded
 
 
@@ -150,7 +152,7 @@ def test_a_run_whose_scores_dvc_did_not_compute_again_gets_them(folder: Path, re
     run_there(folder, *RESTORE)
     assert "scores/fid" not in read_runs(folder)["0"]["curves"]
     shutil.move(folder / "aside", folder / "metrics/variants/mlp/scores.json")
-    assert run_there(folder, *RESTORE).stdout.startswith("restored mlp (seed 0)\n")
+    assert run_there(folder, *RESTORE).stdout.startswith(COMPLETED)
     assert read_runs(folder) == recorded
 
 
@@ -158,7 +160,7 @@ def test_a_training_that_diverged_has_no_run_to_restore(tmp_path: Path) -> None:
     wild = {"variants.mlp.regularizer.weight": 1e300, "variants.mlp.images.smoke": 640, "tracking.enabled": True}
     there = small_training(tmp_path / "wild", wild)
     run_there(there, *TRAIN)
-    assert "0 of 0 models had their runs" in run_there(there, *RESTORE).stdout
+    assert "of 0 models" in run_there(there, *RESTORE).stdout
     stop_exporters(there)
 
 
