@@ -96,7 +96,7 @@ $(BIN)/.installed: requirements.lock
 
 # resolve the newest versions that pyproject.toml allows, for all platforms; needs the command uv
 lock:
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	uv pip compile pyproject.toml --group dev --extra cluster --extra servers --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
 clean:
