@@ -49,7 +49,7 @@ def main() -> None:
     except StageError as error:
         exit_with(error)
     devices = find_devices(params)
-    jobs = jobs or len(devices) or max(1, cpu_count() // params.threads)
+    jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.training.processes))
     try:
         failed = build(list(params.variants), jobs, devices, is_stale=is_stale)
     except KeyboardInterrupt:  # the stages have it, too
@@ -111,13 +111,15 @@ def is_output(path: Path) -> bool:
 
 
 def find_devices(params: Params) -> list[str]:
-    """The GPUs that stages would train on, as CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs of each job, as CUDA_VISIBLE_DEVICES names them: one a process that trains."""
     if params.device == "cpu" or not shutil.which("nvidia-smi"):
         return []
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [device for device in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if device]
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout.splitlines()
-    return [str(index) for index in range(sum(line.startswith("GPU ") for line in listed))]
+    found = [str(index) for index in range(sum(line.startswith("GPU ") for line in listed))]
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        found = [device for device in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if device]
+    each = params.training.processes
+    return [",".join(found[first : first + each]) for first in range(0, len(found) - each + 1, each)]
 
 
 def build_variants(names: list[str], jobs: int, devices: list[str]) -> tuple[bool, list[str]]:

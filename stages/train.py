@@ -11,6 +11,7 @@ from torch import nn
 
 from stages.config.command import run_stage
 from stages.config.components import FOLDERS
+from stages.config.errors import StageError
 from stages.config.params import Params, Variant
 from stages.config.registry import CODE
 from stages.contracts.gan import GAN, receptive_field
@@ -31,14 +32,27 @@ from stages.storage.paths import (
 from stages.storage.weights import weights_to_bytes
 from stages.tracking.event_log import EventLog
 from stages.tracking.progress import Progress
+from stages.training import processes
 from stages.training.batches import Batches
 from stages.training.checkpoints import Checkpoints, hash_files, key_of
 from stages.training.device import environment, prepare
+from stages.training.launch import is_launched, launch
 from stages.training.live_files import LiveFiles, Row, samples_to_gif
 from stages.training.session import GRID, DivergedError, Observer, Plan, Session
 from stages.training.trainer import Hyperparameters, Trainer
 
 SHARED_CODE = ("contracts", "storage", "training")  # folders that every training runs
+
+
+class Prepared(NamedTuple):
+    """A training that can begin, and what describes it."""
+
+    trainer: Trainer
+    plan: Plan
+    checkpoints: Checkpoints
+    config: dict[str, Any]  # of config.json
+    environment: dict[str, str]
+    digest: str  # of the data
 
 
 class Trained(NamedTuple):
@@ -50,6 +64,18 @@ class Trained(NamedTuple):
 
 def main(params: Params, name: str) -> None:
     """Train under the budget, once for each seed; no model is written before all are done."""
+    params.variant(name)
+    if params.training.processes > 1 and not is_launched():
+        launch(params.training.processes, "stages.train", name)
+    elif processes.is_first():
+        train(params, name)
+    else:
+        help_train(params, name)
+    processes.leave()
+
+
+def train(params: Params, name: str) -> None:
+    """Train and write; of several processes only the first one does."""
     seeds, rows = params.training.seeds, list[Row]()
     trained = {}
     for seed in seeds:
@@ -64,50 +90,64 @@ def main(params: Params, name: str) -> None:
         of_seed.checkpoints.remove()
 
 
+def help_train(params: Params, name: str) -> None:
+    """Train this process's share. What goes wrong in all processes the first one says."""
+    for seed in params.training.seeds:
+        try:
+            training = prepare_training(params, name, seed)
+            session = Session(training.trainer, training.plan, [], training.checkpoints)
+            session.resume()
+            session.run(lambda seen, scalars: None)
+        except DivergedError:
+            continue
+        except StageError as error:
+            sys.exit(error.exit_code)
+
+
 def train_seed(params: Params, name: str, seed: int, live: Observer) -> Trained:
     """Train both networks, from where an earlier training like this one was broken off, if one was."""
-    variant = params.variant(name)
-    device = prepare(params, seed)
-    train = read_split("train")
-    trainer = build_trainer(params, variant, train, device)
-    config = describe(params, variant, trainer.gan, train, seed, device)
-    machine, digest = environment(device), data_digest(train)
-    # the other seeds do not matter to this one
-    key = key_of(config | {"seeds": None}, hash_code(variant), digest, machine)
-    checkpoints = Checkpoints(name, key, params.resume.every_seconds)
-    plan = Plan(name, seed, config["variant"]["images"], len(train.classes), params.training)
+    training = prepare_training(params, name, seed)
     try:
-        files = run_session(params, trainer, plan, checkpoints, config | {"environment": machine}, digest, live)
+        files = run_session(params, training, live)
     except DivergedError as error:  # a result, too: the report has a row for it, and the other variants go on
         print(f"train: {error}", file=sys.stderr)
-        files = {CONFIG: json_to_bytes(config | {"diverged": str(error)})}
-    return Trained(files, checkpoints)
+        files = {CONFIG: json_to_bytes(training.config | {"diverged": str(error)})}
+    return Trained(files, training.checkpoints)
 
 
-def run_session(
-    params: Params,
-    trainer: Trainer,
-    plan: Plan,
-    checkpoints: Checkpoints,
-    about: dict[str, Any],
-    digest: str,
-    live: Observer,
-) -> dict[str, bytes]:
+def prepare_training(params: Params, name: str, seed: int) -> Prepared:
+    """Read the data, build new networks, and find out what the training's bytes depend on."""
+    variant = params.variant(name)
+    device = prepare(params, seed)
+    processes.join(device)
+    data = read_split("train")
+    trainer = build_trainer(params, variant, data, device)
+    config = describe(params, variant, trainer.gan, data, seed, device)
+    machine, digest = environment(device), data_digest(data)
+    # the other seeds do not matter to this one
+    key = key_of(config | {"seeds": None, "processes": None}, hash_code(variant), digest, machine)
+    checkpoints = Checkpoints(name, key, params.resume.every_seconds)
+    plan = Plan(name, seed, config["variant"]["images"], len(data.classes), params.training)
+    return Prepared(trainer, plan, checkpoints, config, machine, digest)
+
+
+def run_session(params: Params, training: Prepared, live: Observer) -> dict[str, bytes]:
     """Train to the end, watched: the model's files by name. Raises DivergedError."""
+    trainer, plan, config = training.trainer, training.plan, training.config
+    about = config | {"environment": training.environment}
     with EventLog(params.tracking, plan.name) as event_log:
-        session = Session(trainer, plan, [event_log, live], checkpoints)
+        session = Session(trainer, plan, [event_log, live], training.checkpoints)
         session.resume()
         if trainer.images_seen < plan.images:
             event_log.begin_run(plan.name, about)
-            event_log.dataset("data/processed/train", len(trainer.batches.images), digest)
+            event_log.dataset("data/processed/train", len(trainer.batches.images), training.digest)
         else:  # whole: its run is most likely there
             sha256 = hashlib.sha256(weights_to_bytes(trainer.ema.module)).hexdigest()
-            event_log.join_run(plan.name, sha256, about["checkpoint"], otherwise=about)
+            event_log.join_run(plan.name, sha256, config["checkpoint"], otherwise=about)
         progress = Progress(plan.name, plan.images, trainer.images_seen)
         session.run(progress.update)
         progress.close()
         generator = weights_to_bytes(trainer.ema.module)
-        config = {key: value for key, value in about.items() if key != "environment"}
         served = {CONFIG: json_to_bytes(config), GENERATOR: generator}
         event_log.model(served, config["image_shape"], hashlib.sha256(generator).hexdigest())
     discriminator, snapshots = weights_to_bytes(trainer.gan.discriminator), save(session.snapshots)
@@ -141,7 +181,8 @@ def describe(
     components = {role: component.model_dump() for role, component in variant.components().items()}
     return {
         "variant": components | about | {"images": getattr(variant.images, params.budget)},
-        "training": params.training.model_dump(exclude={"seeds", "checkpoint"}),
+        "training": params.training.model_dump(exclude={"seeds", "checkpoint", "processes"}),
+        "processes": processes.count(),
         "seeds": list(params.training.seeds),
         "seed": seed,
         "budget": params.budget,

@@ -99,6 +99,7 @@ class Training(Strict):
     """What all variants share in training."""
 
     seeds: Seeds  # a model each; scores are means over them
+    processes: Annotated[int, Field(ge=1, le=1024)]  # that train one model together
     precision: Literal["float32", "bfloat16"]
     ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     learning_rate_decay_from: Rate  # share of training after which both rates fall linearly to zero; 1: never
@@ -216,6 +217,16 @@ class Params(Strict):
     resume: Resume
     tracking: Tracking
     variants: Annotated[dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _processes_share_batches(self) -> Self:
+        for name, variant in self.variants.items():
+            if variant.batch_size % self.training.processes:
+                raise ValueError(
+                    f"training.processes must divide variants.{name}.batch_size, {variant.batch_size}: each process "
+                    "has an equal share of every batch"
+                )
+        return self
 
     @model_validator(mode="after")
     def _samples_suffice(self) -> Self:

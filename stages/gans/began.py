@@ -14,6 +14,7 @@ from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
 from stages.contracts.objective import Objective
 from stages.contracts.regularizer import Regularizer
+from stages.training import processes
 
 
 class BEGAN(GAN):
@@ -38,8 +39,9 @@ class BEGAN(GAN):
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
         """Among the scalars is the measure of convergence, L(x) + |γ L(x) - L(G(z))| (section 3.4.1)."""
         losses = super().discriminator_loss(real, labels)
-        real_error, fake_error = -losses.scalars["real_logits"].detach(), -losses.scalars["fake_logits"].detach()
-        self.errors.copy_(torch.stack([real_error, fake_error]))
+        logits = torch.stack([losses.scalars["real_logits"], losses.scalars["fake_logits"]]).detach()
+        self.errors.copy_(processes.mean(-logits))
+        real_error, fake_error = self.errors.clone()
         convergence = real_error + (self.options.diversity * real_error - fake_error).abs()
         return Losses(losses.loss, losses.scalars | {"k": self.k.clone(), "convergence": convergence})
 

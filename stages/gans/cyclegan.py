@@ -14,6 +14,7 @@ from stages.config.types import NonNegative, Size
 from stages.contracts.gan import GAN, GANOptions, Losses, compare
 from stages.contracts.generator import ImageShape
 from stages.storage.pixels import to_float, to_outlines, to_uint8
+from stages.training import processes
 
 
 class Translations(NamedTuple):
@@ -46,8 +47,8 @@ class CycleGAN(GAN):
         with torch.set_grad_enabled(reused):
             translations = self.translate(digits, outlines, with_identity=reused)
         self.translations = translations if reused else None
-        fake_digits = self.digits_pool.exchange(translations.digits.detach())
-        fake_outlines = self.outlines_pool.exchange(translations.outlines.detach())
+        fake_digits = processes.of_whole_batch(self.digits_pool.exchange, translations.digits.detach())
+        fake_outlines = processes.of_whole_batch(self.outlines_pool.exchange, translations.outlines.detach())
         of_digits, *_ = compare(self, self._digits_logits, digits, fake_digits)
         of_outlines, *_ = compare(self, self._outlines_logits, outlines, fake_outlines)
         self.discriminator_step += 1

@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, lin
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.network import Network
+from stages.training import processes
 
 
 class Growing(nn.Module):
@@ -142,7 +143,7 @@ def _active(hidden: Tensor) -> Tensor:
 
 def _with_deviation(hidden: Tensor) -> Tensor:
     """One more channel, of the batch's standard deviation averaged over channels and pixels."""
-    deviation = (hidden.var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
+    deviation = (processes.whole(hidden).var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
     return torch.cat([hidden, deviation.expand(len(hidden), 1, *hidden.shape[2:])], dim=1)
 
 

@@ -19,6 +19,7 @@ from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape, Picture, to_pixels
 from stages.contracts.network import Network
 from stages.networks.layers import InstanceNorm, StridedDiscriminator, doubling
+from stages.training import processes
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PICTURED = 8  # styles along each side of the picture of mixing
@@ -59,7 +60,7 @@ class StyleGANGenerator(Generator):
         styles = self.styles(latent)
         if self.training:
             with torch.no_grad():
-                self.mean_style.lerp_(styles.mean(dim=0).float(), 0.01)
+                self.mean_style.lerp_(processes.mean(styles.mean(dim=0).float()), 0.01)
         styles = self.every_layer(styles)
         return self.synthesise(self.mix_at_random(styles) if self.training else styles)
 
@@ -86,7 +87,8 @@ class StyleGANGenerator(Generator):
         count, layers = styles.shape[:2]
         crossover = torch.randint(1, layers, (count,), device=styles.device)
         is_mixed = torch.rand(count, device=styles.device) < self.style_mixing
-        others = styles[torch.randperm(count, device=styles.device)]
+        everyone = processes.whole(styles)
+        others = processes.share(everyone[torch.randperm(len(everyone), device=styles.device)])
         return self.mix(styles, others, torch.where(is_mixed, crossover, layers))
 
     def synthesise(self, styles: Tensor) -> Tensor:

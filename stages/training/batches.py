@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stages.storage.pixels import to_float
+from stages.training import processes
 
 
 class Batches:
@@ -28,11 +29,11 @@ class Batches:
         return self.images.device
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Images in [-1, 1] and labels."""
+        """Images in [-1, 1] and labels: of several processes this one's share."""
         if self.cursor + self.batch_size > len(self.order):
             self.order = torch.randperm(len(self.images), device=self.images.device)
             self.cursor = 0
-        chosen = self.order[self.cursor : self.cursor + self.batch_size]
+        chosen = processes.share(self.order[self.cursor : self.cursor + self.batch_size])
         self.cursor += self.batch_size
         return to_float(self.images[chosen]), self.labels[chosen]
 

@@ -34,6 +34,10 @@ def prepare(params: Params, seed: int) -> torch.device:
     torch.manual_seed(seed)
     keep_freed_memory()
     use_cuda = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
+    if use_cuda and "LOCAL_RANK" in os.environ:  # of several processes each has its own
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+        return device
     return torch.device("cuda" if use_cuda else "cpu")
 
 

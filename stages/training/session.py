@@ -14,6 +14,7 @@ from stages.config.params import Training
 from stages.storage.paths import LOSSES, VARIANTS
 from stages.storage.pixels import to_uint8
 from stages.storage.weights import prefixed, unprefixed
+from stages.training import processes
 from stages.training.checkpoints import Checkpoints
 from stages.training.trainer import Trainer
 from stages.training.trainer_state import load_trainer, trainer_to_tensors
@@ -60,12 +61,15 @@ class Session:
 
     def resume(self) -> None:
         """Continue from the latest checkpoint, if there is one."""
-        tensors, rows = self.checkpoints.latest() or ({}, [])
-        if tensors:
+        found = processes.first_says(self.checkpoints.latest() if processes.is_first() else None)
+        if found:
+            tensors, rows = found
+            self._raise_if_of_other_processes(int(tensors["processes"]))
             load_trainer(self.trainer, unprefixed("trainer", tensors))
             self.rows, self.snapshots = rows, unprefixed("snapshots", tensors)
             name, seen = f"{self.plan.name} (seed {self.plan.seed})", self.trainer.images_seen
-            print(f"train: {name}: resumes at {seen:,} of {self.plan.images:,} images", flush=True)
+            if processes.is_first():
+                print(f"train: {name}: resumes at {seen:,} of {self.plan.images:,} images", flush=True)
 
     def run(self, show_progress: Callable[[int, Mapping[str, float]], None]) -> None:
         """Train to the end; raises DivergedError at the first log step or checkpoint after a number broke."""
@@ -84,10 +88,24 @@ class Session:
             if snapshot_steps and seen >= snapshot_steps[0]:
                 snapshot_steps = [step for step in snapshot_steps if step > seen]
                 self._take_snapshot()
-            if self.checkpoints.is_due() or seen >= total:
-                self._raise_if_diverged()
-                state = prefixed("trainer", trainer_to_tensors(trainer)) | prefixed("snapshots", self.snapshots)
-                self.checkpoints.save(seen, state, self.rows)
+            if processes.is_first() and (self.checkpoints.is_due() or seen >= total):
+                self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        if processes.count() == 1:
+            self._raise_if_diverged()
+        elif self.trainer.find_broken():
+            return  # the others do not know that one is due; at the next log step all raise
+        state = prefixed("trainer", trainer_to_tensors(self.trainer)) | prefixed("snapshots", self.snapshots)
+        state["processes"] = torch.tensor(processes.count())
+        self.checkpoints.save(self.trainer.images_seen, state, self.rows)
+
+    def _raise_if_of_other_processes(self, count: int) -> None:
+        if count != processes.count():
+            raise StageError(
+                f"{self.plan.name} was begun with {count} processes: set training.processes to that, or remove "
+                f"{self.checkpoints.folder}"
+            )
 
     def _repeat_for_observers(self) -> None:
         """Tell what was before a resume: the run that was broken off keeps its own."""

@@ -12,6 +12,8 @@ from torch.nn.utils import parametrize
 
 from stages.config.params import Optimizers
 from stages.contracts.gan import GAN, Losses
+from stages.training import processes
+from stages.training.batch_norm import share_batch_norm
 from stages.training.batches import Batches
 from stages.training.ema import EMA
 from stages.training.optimizers import StateTensors, build_optimizer
@@ -36,6 +38,9 @@ class Trainer:
     def __init__(self, gan: GAN, batches: Batches, hyperparameters: Hyperparameters) -> None:
         self.device = batches.device
         self.hyperparameters = hyperparameters
+        if processes.count() > 1:
+            share_batch_norm(gan)
+            processes.same_start(gan)
         self.gan = gan.to(self.device).to(memory_format=gan.memory_format).train()
         self.ema = EMA(gan.generator, hyperparameters.ema_halflife_images, hyperparameters.ema_rampup)
         self.batches = batches
@@ -69,13 +74,13 @@ class Trainer:
         for _ in range(self.hyperparameters.critic_steps):
             real, labels = self.batches.next()
             # a spectral norm takes its power iteration once a loss, for all images that the loss looks at
-            with self._autocast(), parametrize.cached():
+            with self._autocast(), processes.shared_draws(len(real)), parametrize.cached():
                 losses = self.gan.discriminator_loss(real, labels)
             self._descend(self.discriminator_optimizer, losses)
             self.gan.after_discriminator_step()
 
         self._let_discriminator_learn(False)  # saves the gradients nobody steps on
-        with self._autocast(), parametrize.cached():
+        with self._autocast(), processes.shared_draws(len(real)), parametrize.cached():
             losses = self.gan.generator_loss(real, labels)
         self._descend(self.generator_optimizer, losses)
         gradients = [weight.grad for weight in self.generator_optimizer.weights if weight.grad is not None]
@@ -109,8 +114,9 @@ class Trainer:
     def _descend(self, optimizer: StateTensors, losses: Losses) -> None:
         optimizer.forget_gradients()
         losses.loss.backward()
+        scalars = processes.average(optimizer.weights, losses.scalars)
         optimizer.step()
-        self._add(losses.scalars)
+        self._add(scalars)
 
     def _add(self, scalars: Mapping[str, Tensor]) -> None:
         for name, value in scalars.items():

@@ -26,7 +26,14 @@ def start(repository: Path, command: Sequence[str], log: Path) -> subprocess.Pop
     with log.open("ab") as output:
         variables = clean_environment()
         return subprocess.Popen(
-            command, cwd=repository, stdout=output, stderr=output, env=variables, start_new_session=True
+            command,
+            cwd=repository,
+            stdout=output,
+            stderr=output,
+            env=variables,
+            start_new_session=True,
+            # a shell's background jobs ignore SIGINT, and what they start inherits that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -1,0 +1,53 @@
+"""Start the processes of one training on this machine, as torchrun does, and end them all where one ends."""
+
+import logging
+import os
+import sys
+import uuid
+
+from stages.config.errors import StageError
+from stages.training.processes import LostProcessError
+
+HERE = "127.0.0.1"
+INTERRUPTED = 128  # plus a signal's number: the exit code that shells give
+
+
+def is_launched() -> bool:
+    """Whether torchrun, or `launch`, started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launch(count: int, module: str, *arguments: str) -> None:
+    """Run a module in so many processes until all have ended. Raises StageError where one was killed.
+
+    Where one failed it has said why: this process ends with its exit code.
+    """
+    # imported here, as they take a second
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # pages about what one line says
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        max_restarts=0,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint=f"{HERE}:0",
+        local_addr=HERE,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", module, *arguments)
+    except SignalException as error:
+        sys.exit(INTERRUPTED + error.sigval)
+    except ChildFailedError as error:
+        codes = {number: failure.exitcode for number, failure in error.failures.items()}
+        told = [code for code in codes.values() if code > 0 and code != LostProcessError.exit_code]
+        killed = [number for number, code in codes.items() if code < 0]
+        if killed and not told:  # where one has told what is wrong, the others were ended for it
+            raise StageError(
+                f"process {killed[0]} of {count} was ended by signal {-codes[killed[0]]}; run again: training resumes"
+            ) from None
+        sys.exit(told[0] if told else LostProcessError.exit_code)

@@ -1,0 +1,189 @@
+"""Several processes that train one model, each with its share of every batch.
+
+All of them hold the same weights and draw the same random numbers, those of the whole batch, and each takes its share.
+So a step gives what one process would give, to the precision of floats, and one process can write the state of all.
+Of one process nothing here changes a bit.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
+
+from stages.config.errors import StageError
+
+LIKE = {torch.rand_like, torch.randn_like}
+OF_SHAPE = {torch.rand, torch.randn, torch.randint}
+# others draw in place, or what has no rows: nobody could say whose share that is
+UNSHARED = {
+    *(torch.normal, torch.bernoulli, torch.multinomial, torch.poisson, torch.randint_like),
+    *(Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_, Tensor.random_, Tensor.exponential_, Tensor.geometric_),
+    *(functional.dropout1d, functional.dropout2d, functional.dropout3d, functional.alpha_dropout),
+    *(functional.rrelu, functional.gumbel_softmax, functional.feature_alpha_dropout),
+}
+
+
+class LostProcessError(SystemExit):
+    """Another process of this training has ended; whoever started both tells why."""
+
+    exit_code = 75  # as sysexits.h counts a failure that another try may mend
+
+    def __init__(self) -> None:
+        super().__init__(self.exit_code)
+
+
+def count() -> int:
+    """How many processes train together, once they have met."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this one, from 0."""
+    return dist.get_rank() if count() > 1 else 0
+
+
+def is_first() -> bool:
+    """Whether this one writes, logs and saves, also before they have met."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1 or os.environ["RANK"] == "0"
+
+
+def join(device: torch.device) -> None:
+    """Meet the others where torchrun says, if it started this process; a second call does nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def leave() -> None:
+    """Let the others go."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes, whose gradient is the sum of theirs; differentiable as often as needed."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return _add_up(tensor.clone(memory_format=torch.contiguous_format))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        summed: Tensor = _Sum.apply(gradients[0])
+        return summed
+
+
+def _add_up(tensor: Tensor) -> Tensor:
+    """The sum over processes, in place."""
+    try:
+        dist.all_reduce(tensor)
+    except RuntimeError:  # the connection is closed
+        raise LostProcessError from None
+    return tensor
+
+
+def share(batch: Tensor) -> Tensor:
+    """The share of a whole batch (batch, …) that is this process's: as many rows as each other has."""
+    return batch.chunk(count())[rank()] if count() > 1 else batch
+
+
+def whole(part: Tensor) -> Tensor:
+    """The whole batch (batch, …) of all processes' shares (batch / processes, …), differentiable."""
+    if count() == 1:
+        return part
+    parts = [part if other == rank() else torch.zeros_like(part) for other in range(count())]
+    gathered: Tensor = _Sum.apply(torch.cat(parts))
+    return gathered
+
+
+def of_whole_batch(function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+    """The share of a function of the whole batch, which draws the same random numbers in each process."""
+    if count() == 1:
+        return function(part)
+    with torch._C.DisableTorchFunction():  # not `SharedDraws`
+        return share(function(whole(part)))
+
+
+def mean(tensor: Tensor) -> Tensor:
+    """The mean over processes of a mean over each one's share; without gradients."""
+    return _add_up(tensor.detach().clone()) / count() if count() > 1 else tensor
+
+
+def average(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Average the gradients of weights, in place, and scalars over the processes: all in one exchange."""
+    if count() == 1:
+        return scalars
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    device = gradients[0].device
+    numbers = [value.detach().to(device, torch.float32).reshape(1) for value in scalars.values()]
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), *numbers])
+    _add_up(flat).div_(count())
+    *averaged, numbers_now = flat.split([*(gradient.numel() for gradient in gradients), len(numbers)])
+    torch._foreach_copy_(gradients, [new.view(old.shape) for new, old in zip(averaged, gradients, strict=True)])
+    return dict(zip(scalars, numbers_now.unbind(), strict=True))
+
+
+def same_start(module: nn.Module) -> None:
+    """Give all processes the first one's weights and buffers: another kind of processor draws other last bits."""
+    if count() > 1:
+        for tensor in [*module.parameters(), *module.buffers()]:
+            dist.broadcast(tensor.detach(), 0)
+
+
+def first_says(value: Any) -> Any:
+    """What the first process says, in all of them."""
+    said = [value]
+    if count() > 1:
+        dist.broadcast_object_list(said, 0)
+    return said[0]
+
+
+class SharedDraws(TorchFunctionMode):
+    """Within it, random numbers for this process's share of a batch are its share of those for the whole batch.
+
+    A tensor of k times `rows` rows has k shares, one after another: of real images and of fakes, say. Raises
+    StageError for random functions that cannot be shared.
+    """
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = rows  # of a share
+
+    @override
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in UNSHARED:
+            allowed = ", ".join(sorted(one.__name__ for one in (*LIKE, *OF_SHAPE, functional.dropout)))
+            raise StageError(f"{func.__name__}: several processes cannot share what it draws; expected {allowed}")
+        if func is functional.dropout:
+            hidden = args[0]
+            kept = func(_repeat(torch.ones_like(hidden)), *args[1:], **(kwargs | {"inplace": False}))
+            return hidden * self._share(kept)
+        if func in LIKE:
+            return self._share(func(_repeat(args[0]), *args[1:], **kwargs))
+        if func in OF_SHAPE:
+            *others, shape = args if func is torch.randint or not isinstance(args[0], int) else (args,)
+            return self._share(func(*others, (shape[0] * count(), *shape[1:]), **kwargs))
+        return func(*args, **kwargs)
+
+    def _share(self, drawn: Tensor) -> Tensor:
+        """Of k whole batches one after another, (k * processes * rows, …), this process's share of each."""
+        if len(drawn) % (self.rows * count()):
+            rows, wanted = len(drawn) // count(), self.rows
+            raise StageError(f"random numbers for {rows} rows were asked for; a process has {wanted} of each batch")
+        return drawn.unflatten(0, (-1, count(), self.rows))[:, rank()].flatten(0, 1)
+
+
+def shared_draws(rows: int) -> AbstractContextManager[Any]:
+    """`SharedDraws` of several processes; nothing, which takes no time, of one."""
+    return SharedDraws(rows) if count() > 1 else nullcontext()
+
+
+def _repeat(part: Tensor) -> Tensor:
+    return torch.cat([part] * count())

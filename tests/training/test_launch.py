@@ -1,0 +1,83 @@
+"""Real trainings in two processes: one that is killed ends both, and the next start resumes to the same bytes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.conftest import clean_environment, clone_repository, run, set_parameters
+from tests.tools.faults import TRAIN, write_random_images
+from tests.tools.rebuilds import hashes
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A clone with a few random images, and some seconds of training on them by two processes."""
+    clone = clone_repository(tmp_path / "reprogan")
+    changes = {
+        "budget": "smoke",
+        "training.processes": 2,
+        "resume.every_seconds": 0.1,
+        "variants.mlp.images.smoke": 12000,
+    }
+    set_parameters(clone, changes)
+    write_random_images(clone)
+    return clone
+
+
+def kill_one(repository: Path, number: int) -> str:
+    """Train; kill the process of that number once there is a checkpoint. Return what was printed."""
+    process = subprocess.Popen(
+        TRAIN, cwd=repository, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not list(repository.glob(".cache/resume/mlp/*/*.safetensors")):
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.02)
+    children = [child for child in psutil.Process(process.pid).children() if "stages.train" in child.cmdline()]
+    (chosen,) = (child for child in children if child.environ()["RANK"] == str(number))
+    chosen.send_signal(signal.SIGKILL)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    return printed
+
+
+def test_one_that_is_killed_ends_all_and_the_next_start_resumes(repository: Path) -> None:
+    run(*TRAIN, cwd=repository)
+    undisturbed = hashes(repository)
+    for number in (1, 0):
+        (repository / "models/mlp/generator.safetensors").unlink(missing_ok=True)
+        told = f"error: process {number} of 2 was ended by signal 9; run again: training resumes\n"
+        assert kill_one(repository, number).endswith(told)
+        assert "train: mlp (seed 0): resumes at " in run(*TRAIN, cwd=repository).stdout
+        assert hashes(repository) == undisturbed
+    assert len(undisturbed) > 10
+
+
+def test_it_does_not_resume_with_another_number_of_processes(repository: Path) -> None:
+    kill_one(repository, 1)
+    set_parameters(repository, {"training.processes": 1})
+    refused = run(*TRAIN, cwd=repository, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: mlp was begun with 2 processes: set training.processes to that, or remove")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_what_all_of_them_find_wrong_is_said_once(repository: Path) -> None:
+    for file in (repository / "data/processed/train").iterdir():
+        file.unlink()
+    ended = run(*TRAIN, cwd=repository, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: data/processed/train/classes.json: is missing: run `dvc repro preprocess`\n"
+    set_parameters(repository, {"training.processes": 3})
+    ended = run(*TRAIN, cwd=repository, check=False)
+    assert ended.returncode == 2
+    assert (
+        "training.processes must divide variants.conv.batch_size, 32: each process has an equal share" in ended.stderr
+    )
+    assert ended.stderr.count("\n") == 1

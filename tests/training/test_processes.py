@@ -1,0 +1,117 @@
+"""Two processes train as one does: the same whole batches, draws, statistics and steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stages.config.errors import StageError
+from stages.training import processes
+from stages.training.batch_norm import SharedBatchNorm
+from tests.builders import PARAMS
+from tests.conftest import ROOT, run
+
+TORCHRUN = ("python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+LONG = ("mlp", "r3gan", "dcgan")  # fully connected; convolutions without batch norm; with it
+
+
+def train_together(folder: Path, precision: str, steps: int, *names: str) -> tuple[Any, Any, Any]:
+    """What one process comes to, and each of two."""
+    arguments = ("-m", "tests.training.together", str(folder), precision, str(steps), *names)
+    run("python", *arguments, cwd=ROOT)
+    run(*TORCHRUN, *arguments, cwd=ROOT)
+    one, first, second = (torch.load(folder / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
+    assert set(one) == set(names)
+    return one, first, second
+
+
+def difference(one: dict[str, Tensor], other: dict[str, Tensor], start: dict[str, Tensor]) -> float:
+    """How far apart two trainings are of all learned numbers, as a share of the way from the start."""
+    learned = [key for key, value in one.items() if value.is_floating_point() and value.numel() > 1]
+    apart, way = (
+        sum(float((one[key].double() - states[key].double()).square().sum()) for key in learned if key in states)
+        for states in (other, start)
+    )
+    return float((apart / way) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "steps", "names", "tolerance"),
+    [
+        ("float64", 3, tuple(PARAMS.variants), 1e-7),
+        ("float64", 50, LONG, 1e-7),
+        ("float32", 50, ("mlp",), 1e-4),
+    ],
+    ids=["all", "long", "float32"],
+)
+def test_two_processes_come_to_what_one_does(
+    tmp_path: Path, precision: str, steps: int, names: tuple[str, ...], tolerance: float
+) -> None:
+    one, first, second = train_together(tmp_path, precision, steps, *names)
+    for name in names:
+        for key, value in first[name]["end"].items():
+            assert torch.equal(value, second[name]["end"][key]), (name, key)  # which one writes does not matter
+        assert difference(one[name]["end"], first[name]["end"], one[name]["start"]) < tolerance, name
+        assert first[name]["scalars"] == pytest.approx(one[name]["scalars"], rel=1e-4, abs=1e-4), name
+        assert torch.equal(one[name]["end"]["random.cpu"], first[name]["end"]["random.cpu"]), name
+
+
+@pytest.fixture
+def second_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be that process, without the others."""
+    monkeypatch.setattr(processes, "count", lambda: 3)
+    monkeypatch.setattr(processes, "rank", lambda: 1)
+
+
+@pytest.mark.usefixtures("second_of_three")
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rows: torch.randn(rows, 5),
+        lambda rows: torch.rand((rows, 5)),
+        lambda rows: torch.randint(7, (rows, 5)),
+        lambda rows: torch.randint(1, 7, (rows,)),
+        lambda rows: torch.randn_like(torch.ones(rows, 5)),
+        lambda rows: torch.rand_like(torch.ones(rows, 3, 4, 4).contiguous(memory_format=torch.channels_last)),
+        lambda rows: functional.dropout(torch.ones(rows, 5), 0.4),
+        lambda rows: nn.Dropout(0.4)(torch.ones(rows, 5)),
+    ],
+)
+def test_draws_are_the_share_of_those_of_the_whole_batch(draw: Any) -> None:
+    torch.manual_seed(0)
+    whole_real, whole_fake = draw(2 * 3 * 4).chunk(2)
+    torch.manual_seed(0)
+    with processes.shared_draws(4):
+        real, fake = draw(2 * 4).chunk(2)
+    assert torch.equal(real, whole_real[4:8])
+    assert torch.equal(fake, whole_fake[4:8])
+
+
+@pytest.mark.usefixtures("second_of_three")
+def test_draws_that_cannot_be_shared_are_refused() -> None:
+    for draw in (lambda: torch.bernoulli(torch.ones(4)), lambda: torch.ones(4).normal_(), lambda: torch.rand(5, 4)):
+        with processes.shared_draws(4), pytest.raises(StageError, match=r"share what it draws|for 5 rows"):
+            draw()
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5, 3)])
+def test_shared_batch_norm_of_one_process_is_torchs(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    plain: nn.Module = nn.BatchNorm1d(4) if len(shape) == 2 else nn.BatchNorm2d(4)
+    nn.init.normal_(plain.weight)  # type: ignore[arg-type]
+    shared = SharedBatchNorm(plain)  # type: ignore[arg-type]
+    results = []
+    for norm in (plain, shared):
+        hidden = (torch.arange(6.0 * 4 * 15).sin()[: torch.Size(shape).numel()].view(shape) * 3 + 1).requires_grad_()
+        out = norm(hidden)
+        (gradient,) = torch.autograd.grad(out.pow(3).sum(), hidden, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), hidden)
+        results.append([out, gradient, second, norm.running_mean, norm.running_var, norm.eval()(hidden)])
+    for expected, value in zip(*results, strict=True):
+        assert torch.allclose(value, expected, rtol=1e-4, atol=1e-4)
+    assert set(shared.state_dict()) == set(plain.state_dict())
