@@ -1,11 +1,12 @@
 """Score one variant's samples: data/samples/<variant> -> metrics/<variant>.json, metrics/variants/<variant>."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from stages.config.command import run_stage
 from stages.config.params import Params
@@ -22,7 +23,9 @@ from stages.storage.paths import METRICS, VARIANTS, seed_folder
 from stages.storage.weights import read_tensors
 from stages.tracking.event_log import EventLog
 from stages.tracking.restored_runs import record_scores
+from stages.training import processes
 from stages.training.device import prepare
+from stages.training.launch import is_launched, launch
 
 COLUMNS = 20  # samples in the picture of those closest to training images
 SHOWN_BY_DVC = ("fid", "kid", "precision", "recall")
@@ -31,9 +34,32 @@ SHOWN_BY_DVC = ("fid", "kid", "precision", "recall")
 def main(params: Params, name: str) -> None:
     """Score the samples of each seed against test images, and the snapshots of training against validation images."""
     params.variant(name)
+    if params.sample.processes > 1 and not is_launched():
+        launch(params.sample.processes, "stages.evaluate", name)
+        return
     device = prepare(params, params.evaluate.seed)
+    processes.join(device)
     seeds = read_json(paths.MODELS / name / paths.CONFIG)["seeds"]
     configs = {seed: read_json(seed_folder(paths.MODELS / name, seeds, seed) / paths.CONFIG) for seed in seeds}
+    if processes.is_first():
+        score(params, name, configs, device)
+    else:
+        help_score(params, name, configs, device)
+    processes.leave()
+
+
+def help_score(params: Params, name: str, configs: Mapping[int, Any], device: torch.device) -> None:
+    """Look at some of each seed's samples; the first process scores them."""
+    evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
+    for seed, config in configs.items():
+        if "diverged" not in config:
+            samples = seed_folder(paths.SAMPLES / name, list(configs), seed)
+            evaluator.see_together(read_samples(samples / paths.IMAGES, tuple(config["image_shape"])))
+
+
+def score(params: Params, name: str, configs: Mapping[int, Any], device: torch.device) -> None:
+    """Write all scores of a variant, from each seed's config.json."""
+    seeds = list(configs)
     diverged = [config["diverged"] for config in configs.values() if "diverged" in config]
     with EventLog(params.tracking, f"evaluate-{name}") as event_log:
         evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
@@ -66,7 +92,7 @@ def score_seed(
     model, samples = (seed_folder(parent / name, seeds, seed) for parent in (paths.MODELS, paths.SAMPLES))
     run = read_json(model / paths.CONFIG)
     pixels = read_samples(samples / paths.IMAGES, tuple(run["image_shape"]))
-    features, logits = evaluator.see(pixels)
+    features, logits = evaluator.see_together(pixels)
     check_features(samples, features)
     nearest = evaluator.find_nearest(pixels, features)
     given = {"nearest_ratios": {space: found.ratios for space, found in nearest.items()}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from stages.config.command import run_stage
@@ -11,33 +13,51 @@ from stages.sampling.loading import load_generator
 from stages.storage.files import read_json, write_array, write_bytes, write_json
 from stages.storage.images import count_images, grid_png, read_split
 from stages.storage.paths import CHECKPOINT, CONFIG, MODELS, PICTURES, SAMPLES, VARIANTS, seed_folder
+from stages.training import processes
 from stages.training.device import prepare
+from stages.training.launch import is_launched, launch
+
+TOGETHER = 1000  # samples that one process draws, as batches of translators do not end there
 
 
 def main(params: Params, name: str) -> None:
     """Choose a checkpoint of the model of each seed, and draw from it; a training that diverged left none."""
     params.variant(name)
+    if params.sample.processes > 1 and not is_launched():
+        launch(params.sample.processes, "stages.sample", name)
+        return
     device = prepare(params, params.sample.seed)
+    processes.join(device)
     seeds = read_json(MODELS / name / CONFIG)["seeds"]
     (VARIANTS / name / PICTURES).mkdir(parents=True, exist_ok=True)
-    # the real baseline of as many images takes training images
-    count = min(params.sample.count, count_images("train"))
     for seed in seeds:
         model, samples = (seed_folder(parent / name, seeds, seed) for parent in (MODELS, SAMPLES))
         config = read_json(model / CONFIG)
-        if "diverged" in config:
+        if "diverged" not in config:
+            draw(params, model, samples, seed_folder(VARIANTS / name / PICTURES, seeds, seed), device)
+        elif processes.is_first():
             write_json(samples / CHECKPOINT, {"diverged": config["diverged"]})
-            continue
-        best = choose_checkpoint(model, samples, params.training.checkpoint, device)
-        generator = load_generator(model, device, best)
-        labels = torch.arange(count, device=device) % len(config["classes"])
-        drawn = generator.draw(labels, read_split("test"), seed=params.sample.seed, truncation=params.sample.truncation)
-        for key, array in drawn.arrays.items():
-            write_array(samples / f"{key}.npy", array)
-        for title, picture in drawn.pictures.items():
-            png = grid_png(picture.images, picture.columns)
-            write_bytes(seed_folder(VARIANTS / name / PICTURES, seeds, seed) / f"{title}.png", png)
-        print(f"sample: {name}: {len(drawn.arrays['images'])} images")
+    processes.leave()
+
+
+def draw(params: Params, model: Path, samples: Path, pictures: Path, device: torch.device) -> None:
+    """Samples and pictures of one model; of several processes each draws some of the samples."""
+    options, test, config = params.sample, read_split("test"), read_json(model / CONFIG)
+    best = choose_checkpoint(model, samples, params.training.checkpoint, device) if processes.is_first() else None
+    generator = load_generator(model, device, processes.first_says(best))
+    # the real baseline of as many images takes training images
+    labels = torch.arange(min(options.count, count_images("train")), device=device) % len(config["classes"])
+    own = processes.rows_of_this(len(labels), TOGETHER)
+    drawn = generator.draw(labels[own], test, first=own.start, seed=options.seed, truncation=options.truncation)
+    arrays = {name: processes.collect(array) for name, array in drawn.items()}
+    if not processes.is_first():
+        return
+    for name, array in arrays.items():
+        write_array(samples / f"{name}.npy", array)
+    shown = generator.draw_pictures(arrays, labels, test, seed=options.seed, truncation=options.truncation)
+    for title, picture in shown.items():
+        write_bytes(pictures / f"{title}.png", grid_png(picture.images, picture.columns))
+    print(f"sample: {model.relative_to(MODELS)}: {len(arrays['images'])} images")
 
 
 if __name__ == "__main__":

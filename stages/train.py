@@ -33,7 +33,7 @@ from stages.storage.weights import weights_to_bytes
 from stages.tracking.event_log import EventLog
 from stages.tracking.progress import Progress
 from stages.training import processes
-from stages.training.batches import Batches
+from stages.training.batches import Batches, place
 from stages.training.checkpoints import Checkpoints, hash_files, key_of
 from stages.training.device import environment, prepare
 from stages.training.launch import is_launched, launch
@@ -160,7 +160,7 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
     gan = variant.gan.build(
         variant.network, variant.objective, variant.regularizer, train.image_shape, len(train.classes)
     )
-    images = variant.gan.training_images(torch.from_numpy(train.images)).to(device)
+    images = place(variant.gan.training_images(torch.from_numpy(train.images)), device)
     labels = torch.from_numpy(train.labels)[: len(images)].to(device)
     hyperparameters = Hyperparameters(
         optimizers=variant.optimizers,

@@ -151,6 +151,7 @@ class Classifier(ClassifierTraining):
 class Sample(Strict):
     """What is drawn from each trained generator."""
 
+    processes: Annotated[int, Field(ge=1, le=1024)]  # that draw and score samples together
     count: Annotated[int, Field(ge=10, le=10**7)]
     seed: Seed
     truncation: Annotated[float, Field(ge=0, le=1)]

@@ -1,6 +1,6 @@
 """The contract of generators: what training, sampling and serving ask of one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from stages.storage.pixels import to_uint8
 
 ImageShape = tuple[int, int, int]  # (channels, height, width)
 COLUMNS, SHOWN = 10, 100  # of the picture of samples
+MOST_SAMPLES = 10**7  # of one seed
 PATHS = 10  # in the picture of interpolations
 
 
@@ -22,13 +23,6 @@ class Picture(NamedTuple):
 
     images: np.ndarray
     columns: int
-
-
-class Drawn(NamedTuple):
-    """What is drawn from a trained generator: arrays and pictures, by the names of their files."""
-
-    arrays: dict[str, np.ndarray]
-    pictures: dict[str, Picture]
 
 
 class Generator(nn.Module):
@@ -70,18 +64,27 @@ class Generator(nn.Module):
         self.train(was_training)
         return images
 
-    def draw(self, labels: Tensor, test: Split, *, seed: int, truncation: float) -> Drawn:
-        """A trained generator's samples, one a label (count,), and pictures.
+    def draw(self, labels: Tensor, test: Split, *, first: int, seed: int, truncation: float) -> dict[str, np.ndarray]:
+        """Arrays of the samples with the numbers from `first` on, one a label (count,).
 
-        Arrays are `images` uint8 (count, channels, height, width), and `labels` or `codes` where they count.
-        The test split is for generators that start from images.
+        They are `images` uint8 (count, channels, height, width), and `labels` or `codes` where they count. A sample
+        depends on its number and the seed alone: several processes may each draw some. The test split is for
+        generators that start from images.
         """
-        images = to_pixels(self.sample(labels, seed=seed, truncation=truncation))
-        arrays = {"images": images}
+        asked = labels if len(labels) else labels.new_zeros(1)  # of none the shape is that of one
+        seeds = range(seed * MOST_SAMPLES + first, seed * MOST_SAMPLES + first + len(asked))
+        images = self.sample_rows(seeds, asked, truncation=truncation)[: len(labels)]
+        arrays = {"images": to_pixels(images)}
         if self.label_meaning != "ignored":
             arrays["labels" if self.label_meaning == "class" else "codes"] = labels.cpu().numpy()
+        return arrays
+
+    def draw_pictures(
+        self, arrays: Mapping[str, np.ndarray], labels: Tensor, test: Split, *, seed: int, truncation: float
+    ) -> dict[str, Picture]:
+        """Pictures, by name, of the samples that `draw` gave from number 0 on, and of what else there is to see."""
         more = self.pictures(labels, seed=seed, truncation=truncation)
-        return Drawn(arrays, {"samples": Picture(images[:SHOWN], COLUMNS)} | more)
+        return {"samples": Picture(arrays["images"][:SHOWN], COLUMNS)} | more
 
     def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
         """What to show of this generator besides plain samples, by name: interpolations, a row each."""

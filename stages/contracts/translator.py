@@ -1,7 +1,7 @@
 """The contract of translators: generators that start from images, not from latents."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from stages.contracts.generator import COLUMNS, SHOWN, Drawn, Generator, ImageShape, Picture, to_pixels
+from stages.contracts.generator import COLUMNS, SHOWN, Generator, ImageShape, Picture, to_pixels
 from stages.contracts.rows import in_batches, read_images
 from stages.storage.files import one_line
 from stages.storage.images import Split
 from stages.storage.pixels import to_float, to_outlines
 
+ARRAYS = ("images", "outlines", "cycled_images", "cycled_outlines")
 BATCH = 500
 
 
@@ -30,33 +31,34 @@ class Translator(Generator):
 
     @override
     @torch.inference_mode()
-    def draw(self, labels: Tensor, test: Split, *, seed: int, truncation: float) -> Drawn:
-        """The first test images, one a label, translated both ways and back again."""
+    def draw(self, labels: Tensor, test: Split, *, first: int, seed: int, truncation: float) -> dict[str, np.ndarray]:
+        """Test images with the numbers from `first` on, as far as there are, translated both ways and back again."""
         self.eval()
-        parts: dict[str, list[np.ndarray]] = {}
-        for batch in torch.from_numpy(test.images[: len(labels)]).split(BATCH):
+        given = torch.from_numpy(test.images[first : first + len(labels)])
+        parts: dict[str, list[np.ndarray]] = {name: [given[:0].numpy()] for name in ARRAYS}
+        for batch in given.split(BATCH):
             digits = to_float(batch.to(labels.device))
             outlines = to_outlines(digits)
             images, made_outlines = self.translate(outlines, "digits"), self.translate(digits, "outlines")
-            made = {
-                "images": images,
-                "outlines": made_outlines,
-                "cycled_images": self.translate(made_outlines, "digits"),
-                "cycled_outlines": self.translate(images, "outlines"),
-            }
-            for name, value in made.items():
-                parts.setdefault(name, []).append(to_pixels(value))
+            back = (self.translate(made_outlines, "digits"), self.translate(images, "outlines"))
+            for name, value in zip(ARRAYS, (images, made_outlines, *back), strict=True):
+                parts[name].append(to_pixels(value))
         arrays = {name: np.concatenate(part) for name, part in parts.items()}
-        # given, translated, back; first digits, then outlines
-        given = test.images[:COLUMNS]
-        rows = [given, arrays["outlines"][:COLUMNS], arrays["cycled_images"][:COLUMNS]]
-        rows += [to_pixels(to_outlines(to_float(torch.from_numpy(given))))]
-        rows += [arrays["images"][:COLUMNS], arrays["cycled_outlines"][:COLUMNS]]
-        pictures = {
+        return arrays | {"labels": test.labels[first : first + len(labels)]}
+
+    @override
+    def draw_pictures(
+        self, arrays: Mapping[str, np.ndarray], labels: Tensor, test: Split, *, seed: int, truncation: float
+    ) -> dict[str, Picture]:
+        """What is given, translated, and back; first digits, then outlines."""
+        given, (images, *others) = test.images[:COLUMNS], (arrays[name][:COLUMNS] for name in ARRAYS)
+        outlines, cycled_images, cycled_outlines = others
+        rows = [given, outlines, cycled_images]
+        rows += [to_pixels(to_outlines(to_float(torch.from_numpy(given)))), images, cycled_outlines]
+        return {
             "samples": Picture(arrays["images"][:SHOWN], COLUMNS),
             "translations": Picture(np.concatenate(rows), COLUMNS),
         }
-        return Drawn(arrays | {"labels": test.labels[: len(labels)]}, pictures)
 
     @override
     def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:

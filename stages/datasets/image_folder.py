@@ -12,7 +12,7 @@ from typing_extensions import override
 from stages.config.errors import StageError, first_ten
 from stages.config.params import Fetch, Preprocess
 from stages.datasets.dataset import LEAST_IN_A_SPLIT, Dataset, hold_out_by_class
-from stages.storage.files import one_line
+from stages.storage.files import one_line, scratch_array
 from stages.storage.images import Split
 from stages.storage.paths import RAW, repository
 
@@ -63,13 +63,15 @@ class ImageFolder(Dataset):
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
         """All that is for training, and the test split; raises StageError, in one line, as fetch would have."""
         paths, problems = _survey(RAW, RAW)
-        images = [_to_array(_read(path, path), options) for path in paths]
+        images = scratch_array((len(paths), options.channels, options.image_size, options.image_size), np.uint8)
+        for index, path in enumerate(paths):
+            images[index] = _to_array(_read(path, path), options)
         if problems:
             raise StageError(problems[0])
         names = [path.parent.name for path in paths]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         labels = np.array([numbers[name] for name in names], np.int64)
-        return hold_out_by_class(Split(np.stack(images), labels, tuple(numbers)), options.test_images, random)
+        return hold_out_by_class(Split(images, labels, tuple(numbers)), options.test_images, random)
 
     @override
     def has_changed(self, options: Fetch) -> bool:

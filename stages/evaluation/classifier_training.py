@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, pad
 from stages.config.params import ClassifierTraining, validate
 from stages.evaluation.feature_network import FeatureNetwork, images_to_features
 from stages.storage.images import Split
-from stages.training.batches import Batches
+from stages.training.batches import Batches, place
 
 LOG_STEPS = 50  # of a training
 
@@ -30,9 +30,8 @@ def fit(
     `watch` gets the images seen and the loss at each log step. The network ends on the device, ready to evaluate.
     """
     network.to(device).to(memory_format=torch.channels_last).train()
-    batches = Batches(
-        torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device), options.batch_size
-    )
+    pixels, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
+    batches = Batches(place(pixels, device), labels.to(device), options.batch_size)
     optimizer = torch.optim.AdamW(
         network.parameters(), options.learning_rate, weight_decay=options.weight_decay, fused=True
     )

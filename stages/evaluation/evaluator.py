@@ -12,7 +12,7 @@ from torch import nn
 
 from stages.config.params import Params
 from stages.evaluation.classifier_training import learn_and_test
-from stages.evaluation.feature_network import images_to_features, load_classifier
+from stages.evaluation.feature_network import batch_size, images_to_features, load_classifier
 from stages.evaluation.inception import images_to_inception_features, load_inception
 from stages.evaluation.manifold import Manifold, features_to_manifold, manifolds_to_votes
 from stages.evaluation.neighbours import Nearest, find_nearest
@@ -22,6 +22,9 @@ from stages.scoring.inception_score import logits_to_inception_score
 from stages.storage.files import read_array, read_json, write_array
 from stages.storage.images import read_split
 from stages.storage.paths import CLASSIFIER, CONFIG, REFERENCE, TRAIN_FEATURES, VALIDATION_FEATURES
+from stages.training import processes
+
+MOST_COMPARED = 50_000  # samples whose distances to all others are taken; the papers take as many
 
 
 class Evaluator:
@@ -77,6 +80,12 @@ class Evaluator:
         """Features (count, dims) and logits (count, classes) of uint8 images, by the classifier."""
         return images_to_features(self.classifier, images, self.device)
 
+    def see_together(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `see`; of several processes each looks at some of the images, and the first has all that they saw."""
+        own = images[processes.rows_of_this(len(images), batch_size(images))]
+        features, logits = self.see(own)
+        return processes.collect(features), processes.collect(logits)
+
     def score_snapshot(self, features: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """FID against validation images and inception score of a snapshot's features and logits (images, …)."""
         splits = min(self.options.inception_splits, len(logits))
@@ -103,7 +112,7 @@ class Evaluator:
         return ImageSet(pixels=pixels, logits=logits, **self._compare(features, read_manifold("test")), **given)
 
     def _compare(self, features: np.ndarray, real: Manifold) -> dict[str, Any]:
-        samples = features_to_manifold(features, self.options.neighbours)
+        samples = features_to_manifold(features[:MOST_COMPARED], self.options.neighbours)
         votes = manifolds_to_votes(samples, real, self.options.neighbours)
         return {"features": features, "squared_nearest": samples.squared_nearest, "votes": votes}
 

@@ -13,6 +13,7 @@ from stages.storage.paths import CONFIG, WEIGHTS
 from stages.storage.pixels import to_float
 from stages.storage.weights import read_weights
 
+BATCH_PIXELS = 250 * 28 * 28
 LARGEST = 64  # pixels a side, about: larger images are shrunk first, or time and memory would grow with their pixels
 
 
@@ -95,14 +96,18 @@ def _without_norms(body: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def batch_size(images: np.ndarray) -> int:
+    """How many images (count, channels, height, width) go through the network at once: fewer of large ones."""
+    return max(1, BATCH_PIXELS // (images.shape[2] * images.shape[3]))
+
+
 @torch.inference_mode()
 def images_to_features(
-    network: FeatureNetwork, images: np.ndarray, device: torch.device, batch_pixels: int = 250 * 28 * 28
+    network: FeatureNetwork, images: np.ndarray, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 (count, channels, height, width) to float32 features (count, dims) and logits (count, classes)."""
     features, logits = [], []
-    batch_size = max(1, batch_pixels // (images.shape[2] * images.shape[3]))  # bounds the memory of large images
-    for batch in torch.from_numpy(images).split(batch_size):
+    for batch in torch.from_numpy(images).split(batch_size(images)):
         seen = network.features(to_float(batch.to(device)))
         features.append(seen.cpu())
         logits.append(network.classify(seen).cpu())

@@ -16,7 +16,7 @@ from stages.storage.pixels import to_float, to_outlines, to_uint8
 
 def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
     """uint8 images (count, channels, height, width) of that shape; raises StageError for anything else."""
-    images = read_array(path)
+    images = read_array(path, mapped=True)
     if images.dtype != np.uint8 or images.shape[1:] != image_shape:
         expected = f"uint8 (count, {', '.join(map(str, image_shape))})"
         raise StageError(f"{path}: expected {expected}, got {images.dtype} {images.shape}")

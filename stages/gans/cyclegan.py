@@ -85,7 +85,9 @@ class CycleGAN(GAN):
         """Digits made from the first outlines of the training images, one a label."""
         _, outlines = training_images[: len(labels)].unbind(dim=1)
         with torch.no_grad():
-            return torch.cat([generator.translate(to_float(batch), "digits") for batch in outlines.split(500)])
+            return torch.cat(
+                [generator.translate(to_float(batch.to(labels.device)), "digits") for batch in outlines.split(500)]
+            )
 
     def _digits_logits(self, images: Tensor) -> Tensor:
         return self.discriminator.digits(self.add_noise(images.float())).float()

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+BLOCK = 100_000  # images whose float64 features are in memory at once
+
 
 class Gaussian(NamedTuple):
     """float64 mean (dims,) and unbiased covariance (dims, dims)."""
@@ -20,8 +22,11 @@ def features_to_gaussian(features: np.ndarray) -> Gaussian:
     """
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"expected (at least 2 images, dims), got {features.shape}")
-    features = features.astype(np.float64)
-    return Gaussian(features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False)))
+    count = len(features)
+    blocks = [features[start : start + BLOCK] for start in range(0, count, BLOCK)]
+    mean = sum(block.astype(np.float64).sum(axis=0) for block in blocks) / count
+    centred = (block.astype(np.float64) - mean for block in blocks)
+    return Gaussian(mean, sum(block.T @ block for block in centred) / (count - 1))
 
 
 def features_to_fid(features: np.ndarray, reference: np.ndarray) -> float:

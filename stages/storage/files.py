@@ -5,18 +5,21 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import socket
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from stages.config.errors import StageError
-from stages.storage.paths import TEMPORARY, stage_of
+from stages.storage.paths import TEMPORARY, repository, stage_of
+
+LARGEST_IN_MEMORY = 2**28  # bytes of an array
 
 
 def one_line(message: object) -> str:
@@ -42,14 +45,18 @@ def socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write under a temporary name, flush to disk, rename; parents are made. An OSError names the final path."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file to write, which takes the path's place once it is whole and on disk; parents are made.
+
+    An OSError names the final path.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide outputs from a group
@@ -61,17 +68,35 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with replacing(path) as file:
+        file.write(content)
+
+
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write an array as .npy, which unlike .npz carries no dates."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
+    with replacing(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def scratch_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """A new array, of zeros; a large one is in a file that nobody sees, so that the kernel may write it out."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
+        return np.zeros(shape, dtype)
+    folder = repository() / ".cache"  # not the system's, which may be in memory
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
-    """Read an .npy array, or map it into memory; raises StageError where it is missing or no plain array."""
+    """Read an .npy array; raises StageError where it is missing or no plain array.
+
+    A mapped one is read where it is used. Changes of it stay in memory.
+    """
     try:
-        array = np.load(path, "r" if mapped else None, allow_pickle=False)
+        array = np.load(path, "c" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise unreadable(path, error) from None
     if not isinstance(array, np.ndarray):  # an archive of several

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from stages.config.errors import StageError
-from stages.storage.files import read_array, read_json, write_array, write_json
+from stages.storage.files import read_array, read_json, scratch_array, write_array, write_json
 from stages.storage.paths import CLASSES, IMAGES, LABELS, PROCESSED
 
+BLOCK = 1000  # images that are copied at a time
 SCALE = 2  # of pictures: pixels of the screen a pixel
 
 
@@ -36,14 +37,21 @@ class Split(NamedTuple):
 
     def take(self, chosen: np.ndarray) -> Split:
         """The images of these indices."""
-        return self._replace(images=self.images[chosen], labels=self.labels[chosen])
+        images = scratch_array((len(chosen), *self.image_shape), np.uint8)
+        for start in range(0, len(chosen), BLOCK):
+            some = slice(start, start + BLOCK)
+            images[some] = self.images[chosen[some]]
+        return self._replace(images=images, labels=self.labels[chosen])
 
 
 def read_split(name: str) -> Split:
-    """The preprocessed split: train, validation or test; raises StageError where it is missing or malformed."""
+    """The preprocessed split: train, validation or test; raises StageError where it is missing or malformed.
+
+    Images are read from the file where they are used: a large split does not have to fit the memory.
+    """
     folder = PROCESSED / name
     about = read_json(folder / CLASSES)
-    images, labels = read_array(folder / IMAGES), read_array(folder / LABELS)
+    images, labels = read_array(folder / IMAGES, mapped=True), read_array(folder / LABELS)
     if images.dtype != np.uint8 or images.ndim != 4:
         raise StageError(f"{folder / IMAGES}: expected uint8 (count, channels, height, width)")
     if labels.shape != images.shape[:1] or labels.dtype != np.int64 or not len(labels):

@@ -8,9 +8,18 @@ from torch import Tensor
 from stages.storage.pixels import to_float
 from stages.training import processes
 
+LARGEST_SHARE = 0.5  # of a GPU's free memory that a data set may take
+
+
+def place(images: Tensor, device: torch.device) -> Tensor:
+    """Images where their batches are gathered: on the device, or where they would fill a GPU, where they are."""
+    if device.type == "cuda" and images.nbytes > LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
+
 
 class Batches:
-    """Endless shuffled batches of a data set that sits on the device whole, as uint8.
+    """Endless shuffled batches of a data set, as uint8: on the labels' device or not.
 
     An epoch visits every image once, in an order drawn from torch's random numbers; what is left over at
     its end and would not fill a batch is left out of that epoch.
@@ -25,17 +34,18 @@ class Batches:
 
     @property
     def device(self) -> torch.device:
-        """Where the images are, and batches come."""
-        return self.images.device
+        """Where batches come."""
+        return self.labels.device
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Images in [-1, 1] and labels: of several processes this one's share."""
         if self.cursor + self.batch_size > len(self.order):
-            self.order = torch.randperm(len(self.images), device=self.images.device)
+            self.order = torch.randperm(len(self.images), device=self.device)
             self.cursor = 0
         chosen = processes.share(self.order[self.cursor : self.cursor + self.batch_size])
         self.cursor += self.batch_size
-        return to_float(self.images[chosen]), self.labels[chosen]
+        images = self.images[chosen.to(self.images.device)].to(self.device)
+        return to_float(images), self.labels[chosen]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Where in which order the next batch begins."""

@@ -5,11 +5,13 @@ So a step gives what one process would give, to the precision of floats, and one
 Of one process nothing here changes a bit.
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -100,6 +102,21 @@ def whole(part: Tensor) -> Tensor:
     parts = [part if other == rank() else torch.zeros_like(part) for other in range(count())]
     gathered: Tensor = _Sum.apply(torch.cat(parts))
     return gathered
+
+
+def rows_of_this(rows: int, together: int) -> slice:
+    """Which of so many rows this process works on: equal parts, of `together` rows each, which stay together."""
+    each = math.ceil(math.ceil(rows / together) / count()) * together
+    return slice(min(rows, rank() * each), min(rows, (rank() + 1) * each))
+
+
+def collect(part: np.ndarray) -> np.ndarray:
+    """In the first process the parts of all, one after another; in the others their own."""
+    if count() == 1:
+        return part
+    parts: list[Any] | None = [None] * count() if is_first() else None
+    dist.gather_object(part, parts)
+    return np.concatenate(parts) if parts else part
 
 
 def of_whole_batch(function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:

@@ -87,9 +87,11 @@ def test_a_path_leads_from_one_latent_to_another_and_keeps_their_length() -> Non
 @pytest.mark.parametrize(("meaning", "file"), [("ignored", None), ("class", "labels"), ("code", "codes")])
 def test_what_is_drawn_names_labels_where_they_count(meaning: Any, file: str | None) -> None:
     generator = Plain(meaning)
-    arrays, pictures = generator.draw(labels(120), TEST, seed=1, truncation=0.5)
+    arrays = generator.draw(labels(120), TEST, first=0, seed=1, truncation=0.5)
+    pictures = generator.draw_pictures(arrays, labels(120), TEST, seed=1, truncation=0.5)
     assert set(arrays) == {"images"} | ({file} if file else set())
-    assert np.array_equal(arrays["images"], to_pixels(generator.sample(labels(120), seed=1, truncation=0.5)))
+    rows = generator.sample_rows(range(10**7, 10**7 + 120), labels(120), truncation=0.5)
+    assert np.array_equal(arrays["images"], to_pixels(rows))
     assert file is None or arrays[file].tolist() == labels(120).tolist()
     assert list(pictures) == ["samples", "interpolations"]
     picture = pictures["samples"]
@@ -97,12 +99,27 @@ def test_what_is_drawn_names_labels_where_they_count(meaning: Any, file: str | N
     assert np.array_equal(picture.images, arrays["images"][:100])
 
 
+@pytest.mark.parametrize("meaning", ["ignored", "class"])
+def test_a_sample_does_not_depend_on_which_others_are_drawn(meaning: Any) -> None:
+    generator = Plain(meaning)
+    whole = generator.draw(labels(120), TEST, first=0, seed=3, truncation=1.0)
+    parts = [
+        generator.draw(labels(120)[start:stop], TEST, first=start, seed=3, truncation=1.0)
+        for start, stop in ((0, 50), (50, 120), (120, 120))
+    ]
+    assert len(np.unique(whole["images"].reshape(120, -1), axis=0)) == 120
+    for name, array in whole.items():
+        assert np.array_equal(np.concatenate([part[name] for part in parts]), array)
+
+
 def test_pictures_of_a_kind_of_its_own_are_drawn_too() -> None:
     class Pictured(Plain):
         def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
             return {"sweep": Picture(np.full((4, 1, 2, 2), seed * truncation, np.uint8), 2)}
 
-    pictures = Pictured().draw(labels(3), TEST, seed=9, truncation=1.0).pictures
+    generator = Pictured()
+    arrays = generator.draw(labels(3), TEST, first=0, seed=9, truncation=1.0)
+    pictures = generator.draw_pictures(arrays, labels(3), TEST, seed=9, truncation=1.0)
     assert list(pictures) == ["samples", "sweep"]
     assert pictures["sweep"].images.max() == 9
 

@@ -27,12 +27,12 @@ class Fading(Translator):
 
 
 def draw(count: int) -> Any:
-    return Fading().draw(torch.zeros(count, dtype=torch.int64), TEST, seed=0, truncation=1.0)
+    return Fading().draw(torch.zeros(count, dtype=torch.int64), TEST, first=0, seed=0, truncation=1.0)
 
 
 def test_every_way_is_drawn_of_each_image(monkeypatch: Any) -> None:
     monkeypatch.setattr(translator, "BATCH", 5)
-    arrays = draw(12).arrays
+    arrays = draw(12)
     digits = to_float(torch.from_numpy(IMAGES[:12]))
     outlines = to_outlines(digits)
     expected = {
@@ -47,13 +47,24 @@ def test_every_way_is_drawn_of_each_image(monkeypatch: Any) -> None:
 
 
 def test_the_pictures_show_what_was_given_translated_and_back() -> None:
-    arrays, pictures = draw(12)
+    arrays = draw(12)
+    labels = torch.zeros(12, dtype=torch.int64)
+    pictures = Fading().draw_pictures(arrays, labels, TEST, seed=0, truncation=1.0)
     assert np.array_equal(pictures["samples"].images, arrays["images"])
     images, columns = pictures["translations"]
     outlines = to_pixels(to_outlines(to_float(torch.from_numpy(IMAGES[:10]))))
     rows = [IMAGES, arrays["outlines"], arrays["cycled_images"], outlines, arrays["images"], arrays["cycled_outlines"]]
     assert columns == 10
     assert np.array_equal(images, np.concatenate([row[:10] for row in rows]))
+
+
+def test_images_are_those_of_the_numbers_asked_for(monkeypatch: Any) -> None:
+    whole = draw(len(IMAGES) + 3)
+    labels = torch.zeros(9, dtype=torch.int64)
+    parts = [Fading().draw(labels, TEST, first=first, seed=0, truncation=1.0) for first in range(0, len(IMAGES) + 9, 9)]
+    assert len(whole["images"]) == len(IMAGES)
+    for name, array in whole.items():
+        assert np.array_equal(np.concatenate([part[name] for part in parts]), array)
 
 
 def test_it_serves_digits_of_outlines() -> None:

@@ -9,12 +9,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stages.evaluation import feature_network
 from stages.evaluation.feature_network import FeatureNetwork, images_to_features, load_classifier
 from stages.storage.files import write_json
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 9, 13), (3, 130, 259)])
-def test_any_image_shape_gives_features_and_logits(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+def test_any_image_shape_gives_features_and_logits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]
+) -> None:
     torch.manual_seed(0)
     config = dict(zip(("channels", "height", "width"), shape, strict=True)) | {
         "base": 2,
@@ -26,9 +29,8 @@ def test_any_image_shape_gives_features_and_logits(tmp_path: Path, shape: tuple[
     write_json(tmp_path / "config.json", {"network": config})
     images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
     device = torch.device("cpu")
-    features, logits = images_to_features(
-        load_classifier(tmp_path, device), images, device, batch_pixels=2 * images.shape[2] * images.shape[3]
-    )
+    monkeypatch.setattr(feature_network, "BATCH_PIXELS", 2 * images.shape[2] * images.shape[3])
+    features, logits = images_to_features(load_classifier(tmp_path, device), images, device)
     assert features.shape == (5, 6)
     expected = network(torch.from_numpy(images) / 127.5 - 1).detach().numpy()
     assert logits == pytest.approx(expected, abs=1e-5)
