@@ -67,15 +67,15 @@ def build_trainer(
     shape: ImageShape = SHAPE,
     batch_size: int = 4,
     seed: int = 0,
+    images: int = 16,
     **changes: Any,
 ) -> Trainer:
-    """Trains on 16 random images (a translator on 8 pairs) by a variant's hyperparameters, with other values."""
+    """Trains on so many random images (a translator on half as many pairs), as a variant does, with other values."""
     gan = gan or build_gan(name, shape)
     torch.manual_seed(seed)
-    images = gan.options.training_images(torch.randint(0, 256, (16, *shape), dtype=torch.uint8))
-    return Trainer(
-        gan, Batches(images, torch.arange(len(images)) % CLASSES, batch_size), hyperparameters(name, **changes)
-    )
+    data = gan.options.training_images(torch.randint(0, 256, (images, *shape), dtype=torch.uint8))
+    batches = Batches(data, torch.arange(len(data)) % CLASSES, batch_size)
+    return Trainer(gan, batches, hyperparameters(name, **changes))
 
 
 def real_batch(count: int = 6, shape: ImageShape = SHAPE) -> tuple[Tensor, Tensor]:

@@ -560,6 +560,22 @@ def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: 
     run("dvc", "checkout", "--force", cwd=repository)
 
 
+def test_processes_that_share_samples_change_no_byte_and_run_nothing_again(repository: Path, first_build: str) -> None:
+    before = hashes(repository)
+    set_parameter(repository, "sample.processes", 3)
+    assert stages_run(run("dvc", "repro", "train@cgan", "sample@cgan", "evaluate@cgan", cwd=repository).stdout) == set()
+    outs = {
+        ("sample", "cgan"): "data/samples/cgan/images.npy",
+        ("sample", "cyclegan"): "data/samples/cyclegan/outlines.npy",
+        ("evaluate", "cgan"): "metrics/variants/cgan/scores.json",
+    }
+    for (stage, name), out in outs.items():
+        (repository / out).unlink()
+        run("python", "-m", f"stages.{stage}", name, cwd=repository)
+    assert hashes(repository) == before
+    set_parameter(repository, "sample.processes", 1)
+
+
 def test_a_mistake_ends_repro_at_once(repository: Path, first_build: str) -> None:
     set_parameter(repository, "variants.mlp.batch_size", "many")
     failed = run("dvc", "repro", cwd=repository, check=False)

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from stages.config.errors import StageError
+from stages.storage import files
 from stages.storage.files import (
     one_line,
     read_array,
     read_json,
+    scratch_array,
     sha256,
     socket_timeout,
     write_array,
@@ -59,6 +61,29 @@ def test_arrays_come_back_and_pickles_do_not(tmp_path: Path) -> None:
         read_array(tmp_path / "b.npy")
     with pytest.raises(ValueError, match="allow_pickle"):
         write_array(tmp_path / "c.npy", np.array([{"an": "object"}], dtype=object))
+
+
+def test_a_mapped_array_is_read_where_it_is_used_and_its_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    write_array(path, np.arange(6))
+    before = path.read_bytes()
+    mapped = read_array(path, mapped=True)
+    assert isinstance(mapped, np.memmap)
+    mapped[0] = 9
+    assert mapped.tolist() == [9, 1, 2, 3, 4, 5]
+    assert path.read_bytes() == before
+
+
+def test_a_large_scratch_array_is_in_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 99)
+    small, large = scratch_array((99,), np.uint8), scratch_array((5, 20), np.uint8)
+    assert not isinstance(small, np.memmap)
+    assert isinstance(large, np.memmap)
+    assert not large.any()
+    large[2] = 7
+    assert large.sum() == 140
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_csv_rounds_floats_and_keeps_integers(tmp_path: Path) -> None:
