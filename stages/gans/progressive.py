@@ -25,8 +25,8 @@ class ProgressiveGAN(GAN):
     def on_step_start(self, progress: float) -> None:
         """Set the stage of growth of both networks by the schedule."""
         stage = growth(progress, self.options.grown_at, len(self.generator.to_images) - 1)
-        self.generator.growth.fill_(stage)
-        self.discriminator.growth.fill_(stage)
+        self.generator.grow_to(stage)
+        self.discriminator.grow_to(stage)
 
     @override
     def transform_real(self, real: Tensor) -> Tensor:

@@ -27,11 +27,18 @@ class Growing(nn.Module):
 
     def __init__(self, stages: int) -> None:
         super().__init__()
-        self.register_buffer("growth", torch.tensor(float(stages - 1)))  # fully grown, unless a game says otherwise
+        self.register_buffer("growth", torch.tensor(float(stages - 1)))  # fully grown, unless a GAN says otherwise
+        self.known_growth: float | None = None  # the same on the host, in training: to read a GPU's number is to wait
+
+    def grow_to(self, growth: float) -> None:
+        """Set the stage of growth."""
+        self.growth.fill_(growth)
+        self.known_growth = growth
 
     def stage(self) -> tuple[int, float]:
         """The resolution being faded in, or the only one, and its share α in (0, 1]."""
-        growth = float(self.growth)
+        known = self.known_growth if self.training else None  # a moving average gets the buffer alone
+        growth = float(self.growth) if known is None else known
         index = math.ceil(growth)
         return index, 1.0 if growth == index else growth - (index - 1)
 
