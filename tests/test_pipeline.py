@@ -465,20 +465,20 @@ def check_views(repository: Path) -> None:
         assert max(map(len, lines)) <= WIDEST, command
 
 
-def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, first_build: str) -> None:
+def test_two_queued_experiments_and_two_workers_lose_nothing(repository: Path, first_build: str) -> None:
     run("git", "checkout", "--quiet", ".", cwd=repository)
     run("dvc", "checkout", cwd=repository)
     before = set(experiments(repository))
-    run("dvc", "exp", "run", "--queue", "-S", "variants.mlp.critic_steps=2,3,4,5", cwd=repository)
+    run("dvc", "exp", "run", "--queue", "-S", "variants.mlp.critic_steps=2,3", cwd=repository)
     run("dvc", "queue", "start", "--jobs", "2", cwd=repository)
     try:
         deadline = time.monotonic() + 400
         status = ""
-        while len(re.findall("Success|Failed", status)) < 4:
+        while len(re.findall("Success|Failed", status)) < 2:
             assert time.monotonic() < deadline, status
             time.sleep(3)
             status = run("dvc", "queue", "status", cwd=repository, check=False).stdout
-        assert status.count("Success") == 4, status
+        assert status.count("Success") == 2, status
     finally:
         run("dvc", "queue", "stop", "--kill", cwd=repository, check=False)
     while list((repository / ".cache/tracking").iterdir()):  # recorded soon after
@@ -486,8 +486,8 @@ def test_four_queued_experiments_and_two_workers_lose_nothing(repository: Path, 
         time.sleep(0.5)
     rows = [row for name, row in experiments(repository).items() if name not in before]
     fids = {row["variants.mlp.critic_steps"]: float(row["metrics/mlp.json:fid"]) for row in rows}
-    assert sorted(fids) == ["2", "3", "4", "5"]
-    recorded = {run.data.params["variant.critic_steps"]: run for run in mlflow_runs(repository)[-4:]}
+    assert sorted(fids) == ["2", "3"]
+    recorded = {run.data.params["variant.critic_steps"]: run for run in mlflow_runs(repository)[-2:]}
     assert {steps: run.data.metrics["scores/fid"] for steps, run in recorded.items()} == pytest.approx(fids)
     for found in recorded.values():
         assert found.info.status == "FINISHED"
