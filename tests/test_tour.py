@@ -90,13 +90,13 @@ def check(notebook: Any) -> None:
             r"^(.+): fid ([\d.]+), precision ([\d.]+), recall ([\d.]+), duplicates ([\d.]+)$", text, re.M
         )
     }
-    assert list(scores) == ["real training images", "dcgan", "collapsed", "conv", "conv, repaired"]
+    assert list(scores) == ["real training images", "dcgan", "collapsed", "conv_patch", "conv_patch, repaired"]
     assert min(scores, key=lambda name: scores[name]["fid"]) == "real training images"
     assert max(scores, key=lambda name: scores[name]["recall"]) == "real training images"
     assert scores["collapsed"]["recall"] < scores["dcgan"]["recall"]
     assert scores["collapsed"]["duplicates"] > 0.1
-    assert scores["conv"]["fid"] > scores["dcgan"]["fid"]
-    assert scores["conv, repaired"]["fid"] < scores["conv"]["fid"]
+    assert scores["conv_patch"]["fid"] > scores["dcgan"]["fid"]
+    assert scores["conv_patch, repaired"]["fid"] < scores["conv_patch"]["fid"]
     assert numbers(r"each logit sees (\d+) x \d+ pixels", text)[0] == 5
     assert numbers(r"each logit sees (\d+) x \d+ pixels", text)[1] > 20
     vanished, kept = [last / first for first, last in pairs(text)]

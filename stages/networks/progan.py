@@ -33,7 +33,7 @@ class Growing(nn.Module):
     def grow_to(self, growth: float) -> None:
         """Set the stage of growth."""
         self.growth.fill_(growth)
-        self.known_growth = growth
+        self.known_growth = float(torch.tensor(growth))  # as exact as the buffer
 
     def stage(self) -> tuple[int, float]:
         """The resolution being faded in, or the only one, and its share α in (0, 1]."""
