@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from stages.config.command import run_stage
@@ -17,7 +18,7 @@ from stages.training import processes
 from stages.training.device import prepare
 from stages.training.launch import is_launched, launch
 
-TOGETHER = 1000  # samples that one process draws, as batches of translators do not end there
+TOGETHER = 1000  # samples that are drawn at a time, as floats; batches of translators do not end there
 
 
 def main(params: Params, name: str) -> None:
@@ -48,8 +49,17 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
     # the real baseline of as many images takes training images
     labels = torch.arange(min(options.count, count_images("train")), device=device) % len(config["classes"])
     own = processes.rows_of_this(len(labels), TOGETHER)
-    drawn = generator.draw(labels[own], test, first=own.start, seed=options.seed, truncation=options.truncation)
-    arrays = {name: processes.collect(array) for name, array in drawn.items()}
+    parts = [
+        generator.draw(
+            labels[start : min(start + TOGETHER, own.stop)],
+            test,
+            first=start,
+            seed=options.seed,
+            truncation=options.truncation,
+        )
+        for start in range(own.start, max(own.stop, own.start + 1), TOGETHER)
+    ]
+    arrays = {name: processes.collect(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     if not processes.is_first():
         return
     for name, array in arrays.items():
