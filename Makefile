@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro repair test lint verify soak chaos experiments bench bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve lock clean
+.PHONY: repro repair test lint verify soak chaos experiments bench bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve push pull lock clean
 
 # JOBS=4 builds four variants at a time; by default as many as there are GPUs, or else cores (docs/speed.md)
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -82,6 +82,13 @@ ui: $(BIN)/.installed
 serve: $(BIN)/.installed
 	@$(BIN)/python -m stages.serve $(if $(filter command environment,$(origin VARIANT)),$(VARIANT)) \
 		$(if $(PORT),--port $(PORT))
+
+# data, models and DVC's run-cache to its remote, and from there (docs/servers.md)
+push: $(BIN)/.installed
+	@$(BIN)/python -m stages.share push
+
+pull: $(BIN)/.installed
+	@$(BIN)/python -m stages.share pull
 
 $(BIN)/.installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -23,5 +23,8 @@ for variable, value in {
     # a server that is away is given up soon: the event log is the better retry
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    # by default MLflow passes by its server and asks the server's S3 store, which others may be unable to reach
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }.items():
     os.environ.setdefault(variable, value)

@@ -9,11 +9,12 @@ from mlflow.entities import Run, RunInfo
 from mlflow.tracking import MlflowClient
 from safetensors.numpy import load_file
 
-from stages.storage.files import one_line, sha256
+from stages.storage.files import sha256
 from stages.storage.images import grid
 from stages.storage.paths import GENERATOR
 from stages.tracking.registry import PREFIX, find_model, register
 from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
+from stages.tracking.store_errors import explain
 
 
 class ArtifactError(Exception):
@@ -46,8 +47,7 @@ class Artifacts:
     def raise_if_incomplete(self) -> None:
         """Raise ArtifactError where pictures or a model could not be stored."""
         if self.obstacle:
-            reason = f"{type(self.obstacle).__name__}: {one_line(self.obstacle)}"
-            raise ArtifactError(f"pictures and model are missing: {reason}") from self.obstacle
+            raise ArtifactError(f"pictures and model are missing: {explain(self.obstacle)}") from self.obstacle
 
     def _picture(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
         if run_id not in self.pictures:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stages.storage.files import one_line
 from stages.tracking.artifacts import ArtifactError
 from stages.tracking.exporter_process import (
     EVENTS,
@@ -24,6 +23,7 @@ from stages.tracking.exporter_process import (
 )
 from stages.tracking.log_follower import LogFollower
 from stages.tracking.store import STORE_FILE, quiet
+from stages.tracking.store_errors import explain, is_away
 
 IDLE_SECONDS = 30  # without an event log, until an exporter ends
 
@@ -70,8 +70,8 @@ def _follow(folder: Path, followers: dict[Path, LogFollower]) -> None:
 
 def sync() -> int:
     """Export every log that was left behind, oldest first, and remove it; return how many could not be."""
-    failed = 0
-    for folder in _folders("*"):
+    failed, folders = 0, _folders("*")
+    for index, folder in enumerate(folders, 1):
         if not is_free(folder / LOCK):
             print(f"left alone {folder.name}: its stage is running")
             continue
@@ -83,7 +83,12 @@ def sync() -> int:
             print(f"left alone {folder.name}: it is being exported")
         except Exception as error:
             failed += 1
-            print(f"not exported {folder.name}: {_reason(error)}", file=sys.stderr)
+            others = len(folders) - index if is_away(error) else 0
+            more = f" and {others} more" if others else ""
+            print(f"not exported {folder.name}{more}: {_reason(error)}", file=sys.stderr)
+            if is_away(error):
+                failed += others
+                break
     for notice in take_notices():
         print(notice)
     return failed
@@ -94,7 +99,7 @@ def _folders(pattern: str) -> list[Path]:
 
 
 def _reason(error: Exception) -> str:
-    return one_line(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {one_line(error)}"
+    return str(error) if isinstance(error, ArtifactError) else explain(error)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from stages.tracking.exporter_process import leave_notice
 from stages.tracking.model_scores import log_scores
 from stages.tracking.registry import find_model, set_champion
 from stages.tracking.run_names import MODEL_TAG, NOTE_TAG, PARENT_TAG
-from stages.tracking.store import find_active, find_or_create_build, find_run, open_store
+from stages.tracking.store import find_active, find_or_create_build, find_run, open_store, settle_build
 
 BORDERS = ("store", "run", "join", "build", "end")  # events between which all others belong to one run
 LONGEST_DIGEST = 36  # characters, MLflow's limit
@@ -34,6 +34,7 @@ class MLflowExporter:
         self.run_id = ""  # none
         self.joined = False  # whether the run was there before, and its status is not ours to set
         self.build_id = ""  # of the build that was joined, or that the run belongs to
+        self.build_key = ""
         self.artifacts = Artifacts(folder)
 
     def apply(self, events: list[dict[str, Any]]) -> None:
@@ -76,6 +77,9 @@ class MLflowExporter:
         if self.run_id and not self.joined:
             self.client.set_terminated(self.run_id, event["status"], event["time"])
             if self.build_id:  # which lasts as long as its runs
+                ids = self.run_id, self.build_id
+                self.build_id = settle_build(self.client, self.experiment_id, self.build_key, *ids)
+            if self.build_id:
                 self.client.set_terminated(self.build_id, "FINISHED", event["time"])
         self.run_id, self.joined = "", False
 
@@ -91,9 +95,10 @@ class MLflowExporter:
         self.client.log_batch(self.run_id, params=params)
 
     def _find_build(self, event: dict[str, Any]) -> str:
-        key, name = event["build"]
+        self.build_key, name = event["build"]
         tags = {key: value for key, value in event["tags"].items() if key.startswith(("mlflow.source.", "dvc.exp"))}
-        self.build_id = find_or_create_build(self.client, self.experiment_id, key, name, tags, event["time"])
+        about = self.build_key, name, tags, event["time"]
+        self.build_id = find_or_create_build(self.client, self.experiment_id, *about)
         return self.build_id
 
     @property

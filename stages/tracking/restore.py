@@ -19,7 +19,7 @@ from stages.config.components import resolve
 from stages.config.errors import StageError
 from stages.config.params import Params, Tracking
 from stages.reporting.summary import find_champion
-from stages.storage.files import one_line, read_json, read_rows, sha256
+from stages.storage.files import read_json, read_rows, sha256
 from stages.storage.images import Split, data_digest, read_split
 from stages.storage.paths import (
     CONFIG,
@@ -47,6 +47,7 @@ from stages.tracking.restored_runs import (
 )
 from stages.tracking.run_names import SERVED_TAG
 from stages.tracking.store import find_run, open_store, quiet
+from stages.tracking.store_errors import explain
 from stages.training.session import GRID
 
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
@@ -69,6 +70,8 @@ def main(params: Params) -> None:
     if not params.tracking.enabled:
         raise StageError("params.yaml: tracking.enabled is false: no run is restored")
     tracking = params.tracking.model_copy(update={"wait_seconds": PATIENCE})
+    with store_errors():  # one line, and not one more for each log
+        open_store(tracking.experiment)
     failed, whole, completed, restored = sync(), 0, 0, 0
     models = [model for name in params.variants for model in find_models(name)]
     runs = find_runs(tracking.experiment, models)
@@ -130,7 +133,7 @@ def store_errors() -> Iterator[None]:
         with quiet():
             yield
     except Exception as error:  # each kind of store raises its own
-        raise StageError(f"MLflow's store: {type(error).__name__}: {one_line(error)}") from error
+        raise StageError(f"MLflow's store: {explain(error)}") from error
 
 
 def find_runs(experiment: str, models: list[Trained]) -> list[Run | None]:

@@ -1,7 +1,9 @@
 """A trained generator as an MLflow model: code and safetensors, no pickle."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from stages.storage.paths import CONFIG
 from stages.storage.pixels import to_uint8
 
 NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
+
+# the folders of stages/ that a generator's code may import; a server takes a request for each file
+CODE = ("config", "contracts", "gans", "networks", "sampling", "storage", "training")
 
 
 class ServedGenerator(PythonModel):
@@ -57,13 +62,13 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
         mlflow.start_run(run_id=run.info.run_id, log_system_metrics=False) if not broken else nullcontext()
     )
     try:
-        with active_run:
+        with active_run, served_code() as code:
             mlflow.pyfunc.log_model(
                 name=run.info.run_name,
                 model_id=broken,
                 python_model=__file__,
                 artifacts=context.artifacts,
-                code_paths=[str(Path(__file__).parent.parent)],
+                code_paths=[str(code)],
                 signature=infer_signature(example, model.predict(context, example)),
                 input_example=example,
                 metadata={"classes": model.classes},
@@ -71,6 +76,18 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
             )
     finally:  # MLflow takes the run for ended, as it would be where the active run is a script's own
         client.set_terminated(run.info.run_id, run.info.status, run.info.end_time)
+
+
+@contextmanager
+def served_code() -> Iterator[Path]:
+    """A copy of stages/ with the folders of CODE alone."""
+    stages = Path(__file__).parent.parent
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / stages.name
+        for name in CODE:
+            shutil.copytree(stages / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(stages / "__init__.py", copy)
+        yield copy
 
 
 def find_broken_model(client: MlflowClient, run: Run) -> str | None:

@@ -4,18 +4,18 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import mlflow
 from filelock import FileLock
 from mlflow.entities import LifecycleStage, Run
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from stages.storage.paths import repository
 from stages.tracking.exporter_process import MESSAGES, leave_notice
 from stages.tracking.pages import experiment_tags
-from stages.tracking.run_names import BUILD_TAG, MODEL_TAG, NOTE_TAG
+from stages.tracking.run_names import BUILD_TAG, MODEL_TAG, NOTE_TAG, PARENT_TAG
 
 SQLITE = "sqlite:///"
 
@@ -85,7 +85,18 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
             return client, found.experiment_id
         # a place of our own for a store of our own; a server decides for itself
         location = (repository() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-        return client, client.create_experiment(experiment, artifact_location=location, tags=tags)
+        return client, create_experiment(client, experiment, location, tags)
+
+
+def create_experiment(client: MlflowClient, name: str, location: str | None, tags: dict[str, Any]) -> str:
+    """The id of a new experiment, or of the one that another machine, whose lock is another, made just now."""
+    try:
+        return client.create_experiment(name, artifact_location=location, tags=tags)
+    except mlflow.MlflowException as error:
+        found = client.get_experiment_by_name(name)
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS) or not found:
+            raise
+        return str(found.experiment_id)
 
 
 def find_run(client: MlflowClient, experiment_id: str, model_sha256: str, checkpoint: str) -> Run | None:
@@ -98,13 +109,35 @@ def find_or_create_build(
     client: MlflowClient, experiment_id: str, key: str, name: str, tags: Mapping[str, str], time: int
 ) -> str:
     """The id of the parent of a build's runs. It always counts as finished: nobody knows whether more will come."""
-    query = f"tags.`{BUILD_TAG}` = '{key}'"
     with store_lock():
-        if found := find_latest(client, experiment_id, query):
-            return str(found.info.run_id)
+        if found := find_build(client, experiment_id, key):
+            return found
         run = client.create_run(experiment_id, time, {**tags, BUILD_TAG: key}, run_name=name)
         client.set_terminated(run.info.run_id, "FINISHED", time)
         return str(run.info.run_id)
+
+
+def find_build(client: MlflowClient, experiment_id: str, key: str) -> str:
+    """The id of a build's parent run, the first if there are several; empty if there is none."""
+    found = client.search_runs(
+        [experiment_id], f"tags.`{BUILD_TAG}` = '{key}'", order_by=["attributes.start_time ASC"], max_results=1
+    )
+    return str(found[0].info.run_id) if found else ""
+
+
+def settle_build(client: MlflowClient, experiment_id: str, key: str, run_id: str, parent_id: str) -> str:
+    """The parent that a run has in the end: machines share no lock, and several may make one at once.
+
+    All then move to the first. Who leaves another one last removes it.
+    """
+    first = find_build(client, experiment_id, key)
+    if first in ("", parent_id):
+        return first
+    client.set_tag(run_id, PARENT_TAG, first)
+    if not client.search_runs([experiment_id], f"tags.`{PARENT_TAG}` = '{parent_id}'", max_results=1):
+        with contextlib.suppress(mlflow.MlflowException):  # who may not delete leaves an empty run
+            client.delete_run(parent_id)
+    return first
 
 
 def find_active(client: MlflowClient, run_id: str) -> str:

@@ -1,6 +1,7 @@
 """Models as they are served: by rows of seeds and class names, or by images."""
 
 import ast
+import shutil
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -21,7 +22,7 @@ from stages.storage.files import read_json, write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking.event_log import EventLog
-from stages.tracking.served_model import NEEDED, ServedGenerator
+from stages.tracking.served_model import NEEDED, ServedGenerator, served_code
 from tests.conftest import ROOT, run
 from tests.tracking.conftest import (
     CLASSES,
@@ -108,6 +109,27 @@ def test_requirements_name_all_that_a_served_model_imports(tmp_path: Path) -> No
     distributions = packages_distributions()
     missing = {name for name in imported if not set(distributions[name]) & {*NEEDED, "pydantic_core"}}
     assert not missing
+
+
+def test_the_code_of_a_logged_model_is_enough_for_every_variant(tmp_path: Path) -> None:
+    for name, variant in load(ROOT / "params.yaml").variants.items():
+        config = {"variant": variant.model_dump(), "image_shape": [1, 28, 28], "classes": CLASSES}
+        write_json(tmp_path / name / CONFIG, config)
+    with served_code() as code:
+        shutil.copytree(code, tmp_path / "stages")
+    script = """
+from pathlib import Path
+from stages.config.components import resolve
+import stages.sampling.loading as loading
+loading.read_weights = lambda *_: None
+names = [path.parent.name for path in Path().glob("*/config.json")]
+for name in names:
+    loading.load_generator(name)
+print(loading.__file__, *names)
+"""
+    module, *names = run(sys.executable, "-c", script, cwd=tmp_path).stdout.split()
+    assert Path(module).is_relative_to(tmp_path)
+    assert len(names) > 15
 
 
 def imports(file: Path) -> set[str]:

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
 from stages.config.params import Tracking
 from stages.tracking.event_log import EventLog
 from stages.tracking.pages import ABOUT, VIEW, addresses
-from stages.tracking.store import open_store
+from stages.tracking.store import create_experiment, open_store, settle_build
 from tests.conftest import ROOT
 from tests.tracking.conftest import client, every_run, runs, store_uri
 
@@ -77,6 +78,29 @@ def test_a_parent_that_was_deleted_has_a_successor(tracking: Tracking, tmp_path:
         (parent,) = (run for run in every_run(tmp_path) if "reprogan.build" in run.data.tags)
         assert runs(tmp_path)[-1].data.tags["mlflow.parentRunId"] == parent.info.run_id
         client(tmp_path).delete_run(parent.info.run_id)
+
+
+def test_runs_of_two_parents_move_to_the_first_and_the_other_one_goes(tracking: Tracking, tmp_path: Path) -> None:
+    """As machines leave them that began at the same time: a lock of one machine is none of another."""
+    store, experiment = open_store("reprogan")
+    second, first = (store.create_run(experiment, time, {"reprogan.build": "key"}).info.run_id for time in (2000, 1000))
+    ours, theirs = (store.create_run(experiment, tags={"mlflow.parentRunId": second}).info.run_id for _ in range(2))
+    assert settle_build(store, experiment, "key", ours, second) == first
+    assert store.get_run(second).info.lifecycle_stage == "active"  # theirs is there
+    assert settle_build(store, experiment, "key", theirs, second) == first
+    assert store.get_run(second).info.lifecycle_stage == "deleted"
+    assert settle_build(store, experiment, "key", theirs, first) == first
+    assert store.get_run(first).info.lifecycle_stage == "active"
+    assert {store.get_run(run).data.tags["mlflow.parentRunId"] for run in (ours, theirs)} == {first}
+    store.delete_run(first)
+    assert settle_build(store, experiment, "key", ours, first) == ""
+
+
+def test_an_experiment_that_another_machine_made_just_now_is_taken(tracking: Tracking, tmp_path: Path) -> None:
+    store, experiment = open_store("reprogan")
+    assert create_experiment(store, "reprogan", None, {}) == experiment
+    with pytest.raises(mlflow.MlflowException, match="Invalid"):
+        create_experiment(store, "", None, {})
 
 
 def test_an_experiment_says_what_to_look_at(tracking: Tracking, tmp_path: Path) -> None:
