@@ -25,7 +25,8 @@ from stages.storage import paths
 SINGLE = "--single-item"  # not the stages that these depend on
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 CHATTER = re.compile(
-    r"\s*(>|Updating lock|Use `dvc push`|To (track|enable)|git add|dvc config|Stage .* didn't change|$)"
+    r"\s*(>|Updating lock|Use `dvc push`|To (track|enable)|git add|dvc config|Stage .* didn't change|$"
+    r"|Pulling data for|Unable to pull data for|WARNING: Some of the cache files|(name: .*, )?md5: \w+(\.dir)?$)"
 )
 OUTPUTS = {  # names; arrays and pictures have others besides
     *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),

@@ -20,7 +20,7 @@ FLOORS = (
     {"evaluation"},
     {"sampling"},
     {"reporting"},
-    {"serving", "tracking"},
+    {"serving", "tracking", "cluster"},
     {"commands"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
