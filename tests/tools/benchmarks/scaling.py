@@ -32,8 +32,8 @@ from tests.conftest import ROOT, run
 
 RESULTS = Path(__file__).parent / "results" / "scaling.md"
 VARIANTS = ("mlp", "dcgan")
-ROUNDS = 5
-SECONDS = 3.0  # of a measurement
+ROUNDS = 3
+SECONDS = 2.0  # of a measurement
 SIZES = tuple(4**power for power in range(5, 12))  # numbers of an exchange
 GPUS = (1, 8, 64, 1000)
 
