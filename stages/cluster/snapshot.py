@@ -64,7 +64,9 @@ def default_remote(repository: Path) -> tuple[str, dict[str, Any]]:
                 "machines exchange files by a DVC remote, and there is none: dvc remote add --default <name> <url>"
             )
         # a relative path has become an absolute one, of a type that would be written as a relative one again
-        settings = {key: str(value) if key == "url" else value for key, value in repo.config["remote"][name].items()}
+        settings = {
+            key: str(value) if isinstance(value, str) else value for key, value in repo.config["remote"][name].items()
+        }
     return name, settings
 
 
