@@ -74,7 +74,7 @@ def build(*arguments: str) -> None:
 
 def is_tracked_elsewhere() -> bool:
     """Whether MLflow's store outlives this clone."""
-    return not os.environ.get("MLFLOW_TRACKING_URI", "sqlite:").startswith("sqlite:")
+    return not (os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:").startswith("sqlite:")
 
 
 def end_with_stdin() -> None:

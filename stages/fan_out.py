@@ -134,12 +134,13 @@ def submission(plan: Path, tasks: Sequence[Task], gpus: float | None) -> str:
     cores = max(task["processes"] * task["threads"] for task in tasks)
     cards = max(task["processes"] for task in tasks) * (gpus or 0)
     shared = f"sbatch --parsable --cpus-per-task={cores}" + (f" --gres=gpu:{cards:g}" if cards else "")
+    folder = shlex.quote(str(plan))
+    shared += f" --output={folder}/task-%a.log"
     lines, first = [], 0
     for index, (_, group) in enumerate(groupby(tasks, lambda task: task["stage"].split("@")[0])):
         last = first + len(list(group)) - 1
         after = f" --dependency=afterany:$array{index - 1}" if index else ""
-        command = f"{shared} --array={first}-{last}{after} {SLURM_SCRIPT} {shlex.quote(str(plan))}"
-        lines.append(f"array{index}=$({command})")
+        lines.append(f"array{index}=$({shared} --array={first}-{last}{after} {SLURM_SCRIPT} {folder})")
         first = last + 1
     return "\n".join([*lines, f"echo {' '.join(f'$array{index}' for index in range(len(lines)))}"])
 

@@ -2,11 +2,11 @@
 # Tasks of a plan as a job array: sbatch --array=<numbers> docs/examples/slurm.sh <plan>. See docs/cluster.md.
 # Options on sbatch's command line come before these. Add what your cluster asks for: a partition, an account.
 #SBATCH --job-name=reprogan
-#SBATCH --output=%x-%A-%a.log
 #SBATCH --ntasks=1
 #SBATCH --mem=4G
 #SBATCH --time=08:00:00
 #SBATCH --requeue
+#SBATCH --open-mode=append
 
 set -e
 cd "$SLURM_SUBMIT_DIR" # sbatch runs a copy of this file, which is elsewhere

@@ -83,8 +83,8 @@ class Evaluator:
     def see_together(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `see`; of several processes each looks at some of the images, and the first has all that they saw."""
         own = images[processes.rows_of_this(len(images), batch_size(images))]
-        features, logits = self.see(own)
-        return processes.collect(features), processes.collect(logits)
+        features, logits = self.see(own if len(own) else images[:1])  # of none the shape is that of one
+        return processes.collect(features[: len(own)]), processes.collect(logits[: len(own)])
 
     def score_snapshot(self, features: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """FID against validation images and inception score of a snapshot's features and logits (images, …)."""
