@@ -50,11 +50,20 @@ def main(params: Params, name: str) -> None:
 
 def help_score(params: Params, name: str, configs: Mapping[int, Any], device: torch.device) -> None:
     """Look at some of each seed's samples; the first process scores them."""
-    evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
+    see_samples(name, configs, Evaluator(params, read_json(paths.REAL_SCORES), device))
+
+
+def see_samples(
+    name: str, configs: Mapping[int, Any], evaluator: Evaluator
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Features and logits of each seed's samples, by all processes together; none of a training that diverged."""
+    seen = {}
     for seed, config in configs.items():
         if "diverged" not in config:
             samples = seed_folder(paths.SAMPLES / name, list(configs), seed)
-            evaluator.see_together(read_samples(samples / paths.IMAGES, tuple(config["image_shape"])))
+            pixels = read_samples(samples / paths.IMAGES, tuple(config["image_shape"]))
+            seen[seed] = evaluator.see_together(pixels)
+    return seen
 
 
 def score(params: Params, name: str, configs: Mapping[int, Any], device: torch.device) -> None:
@@ -63,9 +72,9 @@ def score(params: Params, name: str, configs: Mapping[int, Any], device: torch.d
     diverged = [config["diverged"] for config in configs.values() if "diverged" in config]
     with EventLog(params.tracking, f"evaluate-{name}") as event_log:
         evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
-        scored = [
-            score_seed(name, seed, seeds, evaluator) for seed, config in configs.items() if "diverged" not in config
-        ]
+        seen = see_samples(name, configs, evaluator)
+        processes.leave()  # a classifier that learns from samples must see whole batches
+        scored = [score_seed(name, seed, seeds, evaluator, *of_seed) for seed, of_seed in seen.items()]
         models = [model for model, _, _ in scored]
         scores = average_scores([model["scores"] for model in models])
         closest = [images for _, _, images in scored] or [evaluator.train.images[:0]]
@@ -86,13 +95,15 @@ def score(params: Params, name: str, configs: Mapping[int, Any], device: torch.d
 
 
 def score_seed(
-    name: str, seed: int, seeds: Sequence[int], evaluator: Evaluator
+    name: str, seed: int, seeds: Sequence[int], evaluator: Evaluator, features: np.ndarray, logits: np.ndarray
 ) -> tuple[dict[str, Any], list[dict[str, Any]], np.ndarray]:
-    """Of one seed: the model in scores.json, the rows of scores.csv, the images of closest.png."""
+    """Of one seed: the model in scores.json, the rows of scores.csv, the images of closest.png.
+
+    Features and logits are what the classifier sees in its samples.
+    """
     model, samples = (seed_folder(parent / name, seeds, seed) for parent in (paths.MODELS, paths.SAMPLES))
     run = read_json(model / paths.CONFIG)
     pixels = read_samples(samples / paths.IMAGES, tuple(run["image_shape"]))
-    features, logits = evaluator.see_together(pixels)
     check_features(samples, features)
     nearest = evaluator.find_nearest(pixels, features)
     given = {"nearest_ratios": {space: found.ratios for space, found in nearest.items()}}
