@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from stages import generate
-from stages.contracts import rows
+from stages.serving import requests
 from stages.serving.arguments import LAST_SEED, MOST_IMAGES, run_command
 from stages.storage.files import write_json
 from stages.storage.images import Split, write_split
@@ -221,7 +221,7 @@ def test_the_classifier_is_no_generator(models: dict[str, Any], command: Generat
 
 
 def test_limits_are_those_of_served_rows() -> None:
-    assert (MOST_IMAGES, LAST_SEED) == (rows.MOST_ROWS, rows.LAST_SEED)
+    assert (MOST_IMAGES, LAST_SEED) == (requests.MOST_ROWS, requests.LAST_SEED)
 
 
 def test_the_command_needs_no_params_file_and_says_what_it_reads(models: dict[str, Any], tmp_path: Path) -> None:

@@ -20,15 +20,14 @@ FLOORS = (
     {"evaluation"},
     {"sampling"},
     {"reporting"},
-    {"serving", "tracking", "cluster"},
+    {"serving"},
+    {"tracking", "cluster"},
     {"commands"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 STAGES = ROOT / "stages"
 FILES = sorted(path for path in STAGES.rglob("*.py") if path.name != "__init__.py")
 LONGEST = {ast.FunctionDef: 40, ast.ClassDef: 120}  # lines
-# what it does for serving belongs into serving/; every training depends on its file, and would run again
-TOO_LONG = {"stages/contracts/generator.py: Generator"}
 
 
 def room_of(path: Path) -> str:
@@ -70,4 +69,4 @@ def test_functions_and_classes_are_short() -> None:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.end_lineno
     ]
     assert len(lengths) > 400
-    assert {name for length, longest, name in lengths if length > longest} == TOO_LONG
+    assert not [name for length, longest, name in lengths if length > longest]

@@ -37,6 +37,7 @@ from stages.serve import load_champion
 from stages.serving import app as app_module
 from stages.serving import trained_model
 from stages.serving.app import create_app
+from stages.serving.requests import example_inputs
 from stages.serving.trained_model import TrainedModel, load_model
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking import served_model
@@ -279,7 +280,7 @@ def test_a_translator_takes_images(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_mlflows_own_server_refuses_bad_rows_too(folder: Path, tmp_path: Path, generator: Any) -> None:
-    inputs = pd.DataFrame(generator.example_inputs((1, 28, 28), CLASSES))
+    inputs = pd.DataFrame(example_inputs(generator, (1, 28, 28), CLASSES))
     mlflow.pyfunc.save_model(
         tmp_path / "model",
         python_model=served_model.__file__,

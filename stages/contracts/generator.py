@@ -1,14 +1,14 @@
 """The contract of generators: what training, sampling and serving ask of one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stages.config.errors import StageError
-from stages.contracts.rows import SeededRows, in_batches, read_rows
+from stages.contracts.rows import SeededRows, in_batches
 from stages.storage.images import Split
 from stages.storage.pixels import to_uint8
 
@@ -139,21 +139,6 @@ class Generator(nn.Module):
         images = in_batches(draw, len(seeds))
         self.train(was_training)
         return images
-
-    def example_inputs(self, image_shape: ImageShape, classes: Sequence[str]) -> Any:
-        """An example of what `serve` takes: columns of a table (or, of a translator, uint8 images)."""
-        example: dict[str, list[Any]] = {"seed": [0, 1]}
-        names = self.label_names(classes)
-        return example | {"label": [names[0], names[-1]]} if names else example
-
-    def serve(self, inputs: Any, classes: Sequence[str]) -> Tensor:
-        """Images (rows, channels, height, width) in [-1, 1] of a table's columns `seed` and `label`.
-
-        Seeds are whole numbers from 0 to 2⁶³ - 1, labels are among `label_names`. Raises ValueError, in one line,
-        for other ones, and for no rows or more than 10,000.
-        """
-        seeds, labels = read_rows(inputs, self.label_names(classes))
-        return self.sample_rows(seeds, labels)
 
 
 def to_pixels(images: Tensor) -> np.ndarray:

@@ -1,17 +1,15 @@
 """The contract of translators: generators that start from images, not from latents."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from stages.contracts.generator import COLUMNS, SHOWN, Generator, ImageShape, Picture, to_pixels
-from stages.contracts.rows import in_batches, read_images
-from stages.storage.files import one_line
+from stages.contracts.generator import COLUMNS, SHOWN, Generator, Picture, to_pixels
 from stages.storage.images import Split
 from stages.storage.pixels import to_float, to_outlines
 
@@ -64,20 +62,3 @@ class Translator(Generator):
     def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
         """None: it starts from images, and has no latents to lead from one to another."""
         return {}
-
-    @override
-    def example_inputs(self, image_shape: ImageShape, classes: Sequence[str]) -> Any:
-        return np.zeros((2, *image_shape), np.uint8)
-
-    @override
-    @torch.inference_mode()
-    def serve(self, inputs: Any, classes: Sequence[str]) -> Tensor:
-        """Digits in [-1, 1] made from outlines: uint8 (rows, channels, height, width).
-
-        Raises ValueError, in one line, for other inputs, and for no rows or more than 10,000.
-        """
-        outlines = torch.from_numpy(read_images(inputs))
-        try:
-            return in_batches(lambda rows: self.translate(to_float(outlines[rows]), "digits"), len(outlines))
-        except RuntimeError as error:  # a size or a number of channels that its layers do not take
-            raise ValueError(f"images of shape {tuple(outlines.shape)} do not fit: {one_line(error)}") from None

@@ -11,6 +11,7 @@ from torch import Tensor
 from stages.config.errors import ParameterError, StageError
 from stages.contracts.generator import to_pixels
 from stages.contracts.rows import SeededRows
+from stages.serving.requests import translate
 from stages.serving.trained_model import TrainedModel
 from stages.storage.images import read_split
 from stages.storage.paths import PROCESSED
@@ -87,4 +88,4 @@ def translate_test_images(model: TrainedModel, request: DrawRequest) -> np.ndarr
         raise ParameterError(f"count: {request.count} is not allowed; there are {len(found)} test images to translate")
     chosen = np.random.default_rng(request.seed).permutation(found)[: request.count]
     outlines = to_uint8(to_outlines(to_float(torch.from_numpy(test.images[chosen]))))
-    return to_pixels(model.generator.serve(outlines.numpy(), model.classes))
+    return to_pixels(translate(model.generator, outlines))

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from stages.config.errors import ParameterError
-from stages.contracts.rows import column
+from stages.serving.requests import column, serve
 from stages.serving.trained_model import TrainedModel
 from stages.storage.files import one_line
 from stages.storage.pixels import to_uint8
@@ -36,7 +36,7 @@ def answer(model: TrainedModel, body: bytes, content_type: str) -> bytes:
             if np.ndim(inputs) == 4 and np.shape(inputs)[1:] != model.image_shape:
                 raise ValueError(f"expected images of {model.image_shape}; got {np.shape(inputs)[1:]}")
         check_rows(model, inputs)
-        images = to_uint8(model.generator.serve(inputs, model.classes)).numpy()
+        images = to_uint8(serve(model.generator, inputs, model.classes)).numpy()
     except ValueError as error:
         raise ParameterError(one_line(error)) from None
     return json.dumps({"predictions": images.tolist()}).encode()

@@ -11,8 +11,8 @@ import torch
 from stages.config.errors import ParameterError, StageError, first_ten
 from stages.config.registry import allowed
 from stages.contracts.generator import Generator, ImageShape
-from stages.contracts.rows import MOST_ROWS
 from stages.sampling.loading import load_generator
+from stages.serving.requests import MOST_ROWS
 from stages.storage.files import read_json
 from stages.storage.paths import CONFIG, GENERATOR, MODELS
 

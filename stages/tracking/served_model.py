@@ -21,14 +21,16 @@ from typing_extensions import override
 
 from stages.contracts.generator import ImageShape
 from stages.sampling.loading import load_generator
+from stages.serving.requests import example_inputs, serve
 from stages.storage.files import one_line, read_json
 from stages.storage.paths import CONFIG
 from stages.storage.pixels import to_uint8
 
 NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
-# the folders of stages/ that a generator's code may import; a server takes a request for each file
-CODE = ("config", "contracts", "gans", "networks", "sampling", "storage", "training")
+# what of stages/ a served generator may import; a server takes a request for each file
+FOLDERS = ("config", "contracts", "gans", "networks", "sampling", "storage", "training")
+CODE = ("__init__.py", *(f"{folder}/*.py" for folder in FOLDERS), "serving/__init__.py", "serving/requests.py")
 
 
 class ServedGenerator(PythonModel):
@@ -45,7 +47,7 @@ class ServedGenerator(PythonModel):
         """uint8 images (rows, channels, height, width); a server answers 400 to the MlflowException of a bad row."""
         try:
             with torch.inference_mode():
-                return to_uint8(self.generator.serve(model_input, self.classes)).numpy()
+                return to_uint8(serve(self.generator, model_input, self.classes)).numpy()
         except ValueError as error:
             raise mlflow.MlflowException(one_line(error), INVALID_PARAMETER_VALUE) from None
 
@@ -54,7 +56,7 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
     """Log a model's folder to a run under its name, with signature, input example and names of classes."""
     model, context = ServedGenerator(), PythonModelContext({"model": str(folder)}, {})
     model.load_context(context)
-    inputs = model.generator.example_inputs(image_shape, model.classes)
+    inputs = example_inputs(model.generator, image_shape, model.classes)
     example = pd.DataFrame(inputs) if isinstance(inputs, Mapping) else inputs
     broken = find_broken_model(client, run)
     # MLflow links a model to the active run, and raises where it is linked already
@@ -80,13 +82,14 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
 
 @contextmanager
 def served_code() -> Iterator[Path]:
-    """A copy of stages/ with the folders of CODE alone."""
+    """A copy of stages/ with the files of CODE alone."""
     stages = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / stages.name
-        for name in CODE:
-            shutil.copytree(stages / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(stages / "__init__.py", copy)
+        for file in (file for pattern in CODE for file in stages.glob(pattern)):
+            target = copy / file.relative_to(stages)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
         yield copy
 
 

@@ -20,8 +20,9 @@ class SharedBatchNorm(_BatchNorm):
         """(batch, channels, …) to the same."""
         if not self.training:
             return super().forward(hidden)
-        other_dims = [dim for dim in range(hidden.dim()) if dim != 1]
-        variance, mean = torch.var_mean(hidden.float(), other_dims, correction=0)
+        # (numbers, channels), without a copy in channels last: over one axis reductions are several times as fast
+        rows = hidden.movedim(1, -1).reshape(-1, hidden.shape[1])
+        variance, mean = torch.var_mean(rows.float(), 0, correction=0)
         means, variances = processes.whole(torch.stack([mean, variance])[None]).unbind(dim=1)
         mean = means.mean(dim=0)  # shares are equally large
         variance = variances.mean(dim=0) + (means - mean).square().mean(dim=0)

@@ -1,9 +1,8 @@
-"""Generators: samples by seed and label, what is written of them, and what a served model takes."""
+"""Generators: samples by seed and label, and what is written of them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,31 +10,11 @@ import torch
 from torch import Tensor
 
 from stages.config.errors import StageError
-from stages.contracts.generator import Generator, Picture, to_pixels
+from stages.contracts.generator import Picture, to_pixels
 from stages.storage.images import Split
+from tests.contracts.generators import Plain, labels
 
 TEST = Split(np.zeros((3, 1, 2, 2), np.uint8), np.zeros(3, np.int64), ("a", "b", "c"))
-
-
-class Plain(Generator):
-    """Images whose first pixel is the latent, and whose last one shows the label."""
-
-    latent_size = 3
-
-    def __init__(self, label_meaning: Literal["ignored", "class", "code"] = "ignored") -> None:
-        super().__init__()
-        self.label_meaning = label_meaning
-        self.calls: Counter[int] = Counter()
-
-    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
-        self.calls[len(latent)] += 1
-        assert not self.training
-        label = (labels / 10)[:, None] if self.label_meaning == "class" else torch.zeros(len(labels), 1)
-        return torch.cat([(latent / 9).clamp(-1, 1), label], dim=1).unflatten(1, (1, 2, 2))
-
-
-def labels(count: int) -> Tensor:
-    return torch.arange(count) % 3
 
 
 def test_samples_are_those_of_their_seed_whatever_came_before() -> None:
@@ -124,26 +103,12 @@ def test_pictures_of_a_kind_of_its_own_are_drawn_too() -> None:
     assert pictures["sweep"].images.max() == 9
 
 
-def test_an_example_can_be_served() -> None:
-    assert Plain().example_inputs((1, 2, 2), "abc") == {"seed": [0, 1]}
-    generator = Plain("class")
-    example = generator.example_inputs((1, 2, 2), "abc")
-    assert example == {"seed": [0, 1], "label": ["a", "c"]}
-    served = generator.serve(example, "abc")
-    assert torch.equal(served, torch.cat([generator.sample(torch.tensor([i]), seed=s) for s, i in ((0, 0), (1, 2))]))
-    assert torch.equal(generator.serve({"seed": [1, 0], "label": ["c", "a"]}, "abc"), served.flip(0))
-    assert torch.equal(generator.serve({"seed": [0]}, "abc"), served[:1])  # the first class
-
-
 def test_a_label_is_a_class_a_code_or_nothing() -> None:
     coded = Plain("code")
     coded.categories = 12
     assert Plain().label_names("abc") == []
     assert Plain("class").label_names("abc") == ["a", "b", "c"]
     assert coded.label_names("abc") == [str(code) for code in range(12)]
-    assert coded.example_inputs((1, 2, 2), "abc") == {"seed": [0, 1], "label": ["0", "11"]}
-    with pytest.raises(ValueError, match=r"unknown label 'a'; expected one of: 0, 1, .*and 2 more"):
-        coded.serve({"seed": [0], "label": ["a"]}, "abc")
 
 
 def test_rows_are_drawn_in_batches_and_leave_the_module_as_it_was() -> None:
@@ -160,11 +125,6 @@ def test_latents_can_take_the_place_of_those_of_the_seeds() -> None:
     latents = torch.tensor([[0.9, 1.8, 2.7], [0.0, 0.9, 0.0]])
     images = Plain().sample_rows([4, 4], labels(2), truncation=0.5, latents=latents)
     torch.testing.assert_close(images[:, 0].flatten(1)[:, :3], latents / 18)
-
-
-def test_an_unknown_label_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown label 'd'; expected one of: a, b, c"):
-        Plain("class").serve({"seed": [0, 1], "label": ["a", "d"]}, "abc")
 
 
 def test_what_is_not_finite_is_refused() -> None:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stages.contracts import translator
 from stages.contracts.generator import to_pixels
-from stages.contracts.translator import Translator
 from stages.storage.images import Split
 from stages.storage.pixels import to_float, to_outlines
+from tests.contracts.generators import Fading
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (14, 1, 6, 6), np.uint8)
 TEST = Split(IMAGES, np.arange(14) % 3, ("a", "b", "c"))
-
-
-class Fading(Translator):
-    """Digits are half as bright as outlines, outlines are digits upside down."""
-
-    def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:
-        assert not self.training
-        return images / 2 if target == "digits" else images.flip(2)
 
 
 def draw(count: int) -> Any:
@@ -65,13 +56,3 @@ def test_images_are_those_of_the_numbers_asked_for(monkeypatch: Any) -> None:
     assert len(whole["images"]) == len(IMAGES)
     for name, array in whole.items():
         assert np.array_equal(np.concatenate([part[name] for part in parts]), array)
-
-
-def test_it_serves_digits_of_outlines() -> None:
-    made = Fading().eval()
-    example = made.example_inputs((1, 6, 6), "abc")
-    assert (example.shape, example.dtype) == ((2, 1, 6, 6), np.uint8)
-    served = made.serve(IMAGES[:3], "abc")
-    assert torch.equal(served, to_float(torch.from_numpy(IMAGES[:3])) / 2)
-    assert made.serve(IMAGES[:3].tolist(), "abc").equal(served)
-    assert (made.starts_from, made.label_meaning) == ("test_images", "class")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from stages.serving.requests import serve
 from stages.storage.pixels import to_uint8
 from tests.builders import PARAMS
 from tests.serving.models import CLASSES, lively_generator, rows_one_by_one
@@ -37,8 +38,8 @@ def test_a_row_is_the_same_in_every_batch_and_drawn_alone(name: str) -> None:
 def test_a_translators_digit_is_the_same_in_every_batch() -> None:
     generator = lively_generator("cyclegan")
     outlines = np.random.default_rng(0).integers(0, 256, (ROWS, 1, 28, 28), np.uint8)
-    digits = generator.serve(outlines, CLASSES)
-    assert torch.equal(generator.serve(outlines[::-1].copy(), CLASSES), digits.flip(0))
-    assert torch.equal(generator.serve(outlines[35:36], CLASSES), digits[35:36])
+    digits = serve(generator, outlines, CLASSES)
+    assert torch.equal(serve(generator, outlines[::-1].copy(), CLASSES), digits.flip(0))
+    assert torch.equal(serve(generator, outlines[35:36], CLASSES), digits[35:36])
     with pytest.raises(ValueError, match=r"images of shape \(2, 3, 28, 28\) do not fit: "):
-        generator.serve(np.zeros((2, 3, 28, 28), np.uint8), CLASSES)
+        serve(generator, np.zeros((2, 3, 28, 28), np.uint8), CLASSES)
