@@ -169,6 +169,7 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         ema_halflife_images=variant.ema_halflife_images,
         ema_rampup=params.training.ema_rampup,
         precision=params.training.precision,
+        augment=params.training.augment,
     )
     return Trainer(gan, Batches(images, labels, variant.batch_size), hyperparameters)
 

@@ -57,6 +57,7 @@ def hyperparameters(name: str, **changes: Any) -> Hyperparameters:
         ema_halflife_images=variant.ema_halflife_images,
         ema_rampup=training.ema_rampup,
         precision=training.precision,
+        augment=training.augment,
     )
     return dataclasses.replace(own, **changes)
 

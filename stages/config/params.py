@@ -51,13 +51,13 @@ class RMSprop(Strict):
 Optimizer = Annotated[Adam | RMSprop, Field(discriminator="name")]
 
 
-def _no_seed_twice(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed may stand there once only")
-    return seeds
+def _none_twice(entries: list[Any]) -> list[Any]:
+    if len(set(entries)) < len(entries):
+        raise ValueError("an entry may stand there once only")
+    return entries
 
 
-Seeds = Annotated[list[Seed], Field(min_length=1, max_length=100), AfterValidator(_no_seed_twice)]
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=100), AfterValidator(_none_twice)]
 
 
 class Optimizers(Strict):
@@ -95,6 +95,11 @@ class Variant(Strict):
         return self
 
 
+Augmentations = Annotated[
+    list[Literal["translation", "cutout", "brightness"]], Field(max_length=3), AfterValidator(_none_twice)
+]
+
+
 class Training(Strict):
     """What all variants share in training."""
 
@@ -103,6 +108,7 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"]
     ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     learning_rate_decay_from: Rate  # share of training after which both rates fall linearly to zero; 1: never
+    augment: Augmentations  # of what the discriminator sees
     log_steps: Size  # rows of a loss curve
     snapshots: Size  # rows of a score curve
     snapshot_images: Annotated[int, Field(ge=2, le=10**6)]
@@ -227,6 +233,8 @@ class Params(Strict):
                     f"training.processes must divide variants.{name}.batch_size, {variant.batch_size}: each process "
                     "has an equal share of every batch"
                 )
+            if hasattr(variant.gan, "check_batch_size"):  # resolved, and not broken
+                variant.gan.check_batch_size(variant.batch_size // self.training.processes)
         return self
 
     @model_validator(mode="after")

@@ -65,6 +65,7 @@ class GAN(nn.Module):
         self.build_buffers(image_shape)
         self.discriminator_step = 0
         self.noise_std = 0.0  # of instance noise now; the trainer sets it
+        self.augment: Callable[[Tensor], Tensor] | None = None  # what the discriminator sees; the trainer sets it
         self._last_fakes: Fakes | None = None
 
     def get_extra_state(self) -> Tensor:
@@ -148,16 +149,18 @@ class GAN(nn.Module):
         return Losses(sum(auxiliary.values(), loss), {"generator_loss": loss} | auxiliary)
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The discriminator's outputs for images with instance noise; both in float32 under autocast too.
+        """The discriminator's outputs for perturbed images; both in float32 under autocast too.
 
         Several batches of images in a row have the same labels.
         """
         labels = torch.cat([labels] * (len(images) // len(labels)))
-        return self.discriminator(self.add_noise(images.float()), labels).float()
+        return self.discriminator(self.perturb(images.float()), labels).float()
 
-    def add_noise(self, images: Tensor) -> Tensor:
-        """Images with this moment's instance noise (Sønderby et al., 2017, section 2)."""
-        return images + self.noise_std * torch.randn_like(images) if self.options.noise_std else images
+    def perturb(self, images: Tensor) -> Tensor:
+        """Images with this moment's instance noise (Sønderby et al., 2017, section 2), augmented."""
+        if self.options.noise_std:
+            images = images + self.noise_std * torch.randn_like(images)
+        return self.augment(images) if self.augment else images
 
 
 def logits_of(outputs: Tensor) -> Tensor:
@@ -173,7 +176,7 @@ def compare(
     real = real.detach().requires_grad_(is_due and gan.regularizer.real_gradient)
     fake = fake.detach().float().requires_grad_(is_due and gan.regularizer.fake_gradient)
     if gan.per_sample and not (real.requires_grad or fake.requires_grad):
-        real_outputs, fake_outputs = discriminate(torch.cat([real, fake])).split([len(real), len(fake)])
+        real_outputs, fake_outputs = discriminate(torch.cat([real, fake])).chunk(2)
     else:  # a gradient in one of them is cheaper where the other is not in the way
         real_outputs, fake_outputs = discriminate(real), discriminate(fake)
     real_logits, fake_logits = logits_of(real_outputs), logits_of(fake_outputs)
@@ -232,6 +235,9 @@ class GANOptions(Component):
                 f"expected one of: {', '.join(regularizer.objectives)}"
             )
         self.check_labels(network)
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise ValueError, in one line, where a process cannot work on so many images at once."""
 
     def check_labels(self, network: Network) -> None:
         """Raise ValueError where labels reach one network and nothing teaches the other."""

@@ -90,10 +90,10 @@ class CycleGAN(GAN):
             )
 
     def _digits_logits(self, images: Tensor) -> Tensor:
-        return self.discriminator.digits(self.add_noise(images.float())).float()
+        return self.discriminator.digits(self.perturb(images.float())).float()
 
     def _outlines_logits(self, images: Tensor) -> Tensor:
-        return self.discriminator.outlines(self.add_noise(images.float())).float()
+        return self.discriminator.outlines(self.perturb(images.float())).float()
 
     def _generator_loss(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
         real_logits = discriminate(real) if self.objective.relativistic else None

@@ -1,9 +1,10 @@
 """The alternating loop (Goodfellow et al., 2014, algorithm 1). It knows no variant, no MLflow, no DVC."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.utils import parametrize
 from stages.config.params import Optimizers
 from stages.contracts.gan import GAN, Losses
 from stages.training import processes
+from stages.training.augmentation import augment
 from stages.training.batch_norm import share_batch_norm
 from stages.training.batches import Batches
 from stages.training.ema import EMA
@@ -30,6 +32,7 @@ class Hyperparameters:
     ema_halflife_images: int
     ema_rampup: float | None  # the half-life is at most this share of the images seen
     precision: Literal["float32", "bfloat16"]
+    augment: Sequence[str]  # how, in this order
 
 
 class Trainer:
@@ -42,6 +45,8 @@ class Trainer:
             share_batch_norm(gan)
             processes.same_start(gan)
         self.gan = gan.to(self.device).to(memory_format=gan.memory_format).train()
+        if hyperparameters.augment:
+            gan.augment = partial(augment, kinds=hyperparameters.augment)
         self.ema = EMA(gan.generator, hyperparameters.ema_halflife_images, hyperparameters.ema_rampup)
         self.batches = batches
         optimizers = hyperparameters.optimizers
