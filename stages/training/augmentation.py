@@ -25,7 +25,7 @@ def translate(images: Tensor) -> Tensor:
     count, _, height, width = images.shape
     down, right = (_between(-round(side * SHIFT), round(side * SHIFT), count, images) for side in (height, width))
     # products with shifted identities: indices would have a gradient that is not deterministic on a GPU
-    rows, columns = _shifted_identity(down, height), _shifted_identity(right, width)
+    rows, columns = (_shifted_identity(*each).to(images) for each in ((down, height), (right, width)))
     return (rows @ (images + 1) @ columns.mT) - 1
 
 
@@ -51,7 +51,7 @@ def _between(lowest: int, highest: int, count: int, images: Tensor) -> Tensor:
 def _shifted_identity(steps: Tensor, side: int) -> Tensor:
     """(batch, 1, side, side): times a column, it moves down by `steps` (batch,)."""
     places = torch.arange(side, device=steps.device)
-    return (places[:, None] == places + steps[:, None, None]).float().unsqueeze(1)
+    return (places[:, None] == places + steps[:, None, None]).unsqueeze(1)
 
 
 def _hole(count: int, side: int, images: Tensor) -> Tensor:

@@ -1,0 +1,69 @@
+"""Packs: the discriminator sees neighbours of the batch in its channels, and one logit stands for all of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from stages.config.components import resolve
+from stages.config.errors import ParameterError
+from stages.config.params import Params, validate
+from tests.builders import PARAMS, build_gan, components, real_batch
+
+LABELS = torch.zeros(6, dtype=torch.int64)
+
+
+def test_packs_hold_neighbours_in_their_channels() -> None:
+    gan = build_gan("pacgan", shape=(2, 28, 28), gan={"packed": 3})
+    images, _ = real_batch(6, (2, 28, 28))
+    packs = gan.transform_real(images)
+    assert packs.shape == (2, 6, 28, 28)
+    assert torch.equal(packs[1, 2:4], images[4])
+    assert gan.generate(LABELS).images.shape == (2, 6, 28, 28)
+    assert gan.discriminate(packs, LABELS).shape == (2, 1)
+    assert gan.generator.sample(LABELS, seed=0).shape == (6, 2, 28, 28)  # images, not packs
+
+
+def test_a_pack_of_one_is_a_gan() -> None:
+    one, other = build_gan("pacgan", gan={"packed": 1}), build_gan("dcgan")
+    other.load_state_dict(one.state_dict())
+    losses = []
+    for gan in (one, other):
+        torch.manual_seed(0)
+        real, labels = real_batch(6)
+        losses += [gan.discriminator_loss(real, labels).loss, gan.generator_loss(real, labels).loss]
+    assert [loss.item() for loss in losses[:2]] == [loss.item() for loss in losses[2:]]
+
+
+def test_a_penalty_is_that_of_whole_packs() -> None:
+    gan = build_gan("pacgan", gan={"packed": 2}, regularizer={"weight": 2.0, "interval": 1})
+    real, labels = real_batch(6)
+    found = gan.discriminator_loss(real, labels).scalars["penalty"].item()
+    packs = gan.transform_real(real).requires_grad_()
+    (gradient,) = torch.autograd.grad(gan.discriminator(packs, labels).sum(), packs)
+    assert found == pytest.approx(2.0 / 2 * gradient.square().sum().item() / 3, rel=1e-4)  # three packs
+
+
+def test_each_image_of_a_pack_is_augmented_on_its_own() -> None:
+    gan = build_gan("pacgan", gan={"packed": 2})
+    given: list[Tensor] = []
+    gan.augment = lambda images: given.append(images) or images + 1  # type: ignore[func-returns-value]
+    packs = gan.transform_real(real_batch(6)[0])
+    assert torch.equal(gan.perturb(packs), packs + 1)
+    assert torch.equal(given[0], real_batch(6)[0])
+
+
+def test_labels_are_refused() -> None:
+    found = components("cgan")
+    gan = resolve("gan", PARAMS.variants["pacgan"].gan.model_dump())
+    with pytest.raises(ValueError, match=r"gan pacgan judges packs of images: network mlp must not see labels"):
+        gan.check(found["network"], found["objective"], found["regularizer"])  # type: ignore[attr-defined]
+
+
+def test_a_batch_that_packs_do_not_divide_is_refused() -> None:
+    data = PARAMS.model_dump()
+    data["variants"]["pacgan"]["gan"]["packed"] = 3
+    data["variants"]["pacgan"]["batch_size"] = 32
+    with pytest.raises(ParameterError, match=r"gan\.packed must divide the batch size, 32"):
+        validate(Params, data, "params.yaml", resolve=True)
