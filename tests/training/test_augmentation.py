@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -67,13 +69,13 @@ def test_kinds_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["dcgan", "wgan", "cyclegan", "progan", "pacgan"])
 def test_all_that_a_discriminator_sees_is_augmented_and_samples_are_not(name: str) -> None:
-    trainer = build_trainer(name, build_gan(name), augment=["brightness"])
+    trainer: Any = build_trainer(name, build_gan(name), augment=["brightness"])
     torch.manual_seed(0)
     given = torch.zeros(3, 1, 8, 8)
     assert len(trainer.gan.augment(given).unique()) == 3
     trainer.gan.augment = lambda images: images + 3
     seen: list[torch.Tensor] = []
-    discriminator = trainer.gan.discriminator
+    discriminator: Any = trainer.gan.discriminator
     for module in (discriminator.digits, discriminator.outlines) if name == "cyclegan" else (discriminator,):
         module.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
     trainer.follow_schedules(0.0)

@@ -1,13 +1,19 @@
-"""Each variant's step on the meta device: there a read by the host, or a tensor left on the CPU, raises."""
+"""Steps, samples and features on the meta device: there a read by the host, or a tensor left on the CPU, raises."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from stages.config.params import ClassifierTraining
+from stages.evaluation import classifier_training
+from stages.evaluation.feature_network import FeatureNetwork
+from stages.storage.images import Split
+from stages.storage.pixels import to_float
 from stages.training.batches import Batches
 from stages.training.trainer import Trainer
 from tests.builders import CLASSES, PARAMS, SHAPE, build_gan, hyperparameters
@@ -78,3 +84,52 @@ def test_a_tensor_on_the_cpu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.gan.generator, "latent", lambda labels: torch.randn(len(labels), 64))
     with pytest.raises((RuntimeError, NotImplementedError)):
         trainer.step()
+
+
+@pytest.mark.parametrize("name", PARAMS.variants)
+def test_samples_wait_for_nothing_and_leave_no_tensor_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = build_gan(name).generator.to(META)
+    if hasattr(generator, "stage"):  # of growth: one number that the host reads for each batch
+        monkeypatch.setattr(generator, "stage", lambda: (len(generator.to_images) - 1, 1.0))
+    labels = torch.arange(40) % CLASSES
+    with Operators() as operators:
+        if generator.starts_from == "latents":
+            images = generator.sample_rows(range(40), labels.to(META))
+        else:
+            images = generator(generator.source(to_float(torch.zeros(40, *SHAPE, device=META))), labels.to(META))
+    assert (images.device, images.shape) == (META, (40, *SHAPE))
+    assert len(operators.names) > 5
+    assert not operators.names & NONDETERMINISTIC
+
+
+def small_classifier() -> FeatureNetwork:
+    channels, height, width = SHAPE
+    return FeatureNetwork(channels, height, width, base=4, features=8, classes=CLASSES)
+
+
+def test_a_classifier_learns_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, images = 5, np.zeros((16, *SHAPE), np.uint8)
+    watched: list[int] = []
+    monkeypatch.setattr(classifier_training, "LOG_STEPS", 1)
+    adam_w = torch.optim.AdamW  # whose fused steps know no meta device
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *given, **options: adam_w(*given, **options | {"fused": False}))
+    step = torch.optim.lr_scheduler.OneCycleLR.step
+    monkeypatch.setattr(
+        torch.optim.lr_scheduler.OneCycleLR, "step", lambda self, *given: (watched.append(1), step(self, *given))[1]
+    )
+    options = PARAMS.classifier.model_dump(exclude={"images"}) | {"batch_size": 8}
+    split = Split(images, np.arange(16) % CLASSES, tuple("0123456789"))
+    with Operators() as operators, pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
+        classifier_training.fit(small_classifier(), split, ClassifierTraining(**options), 8 * steps, META)
+    assert len(watched) == 1 + steps  # the first one is the schedule's own: only the last step's loss is read
+    assert len(operators.names) > 20
+    assert not operators.names & NONDETERMINISTIC
+
+
+def test_features_are_computed_without_waiting() -> None:
+    network = small_classifier().eval().to(META)
+    with torch.inference_mode(), Operators() as operators:
+        logits = network(to_float(torch.zeros(8, *SHAPE, dtype=torch.uint8, device=META)))
+    assert (logits.device, logits.shape) == (META, (8, CLASSES))
+    assert len(operators.names) > 5
+    assert not operators.names & NONDETERMINISTIC
