@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.config.params import ClassifierTraining
@@ -113,15 +114,18 @@ def test_a_classifier_learns_without_waiting(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(classifier_training, "LOG_STEPS", 1)
     adam_w = torch.optim.AdamW  # whose fused steps know no meta device
     monkeypatch.setattr(torch.optim, "AdamW", lambda *given, **options: adam_w(*given, **options | {"fused": False}))
-    step = torch.optim.lr_scheduler.OneCycleLR.step
-    monkeypatch.setattr(
-        torch.optim.lr_scheduler.OneCycleLR, "step", lambda self, *given: (watched.append(1), step(self, *given))[1]
-    )
+    convolve = nn.Conv2d.forward
+
+    def watch(layer: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+        watched.append(len(images))
+        return convolve(layer, images)
+
+    monkeypatch.setattr(nn.Conv2d, "forward", watch)
     options = PARAMS.classifier.model_dump(exclude={"images"}) | {"batch_size": 8}
     split = Split(images, np.arange(16) % CLASSES, tuple("0123456789"))
     with Operators() as operators, pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
         classifier_training.fit(small_classifier(), split, ClassifierTraining(**options), 8 * steps, META)
-    assert len(watched) == 1 + steps  # the first one is the schedule's own: only the last step's loss is read
+    assert watched == [8] * 5 * steps  # five convolutions: only the last step's loss is read
     assert len(operators.names) > 20
     assert not operators.names & NONDETERMINISTIC
 
