@@ -48,7 +48,7 @@ PICTURES = {
 MORE_SCORES = {
     "cyclegan": [
         *("outline_fid", "paired_l1", "outline_paired_l1", "cycle_l1", "outline_cycle_l1"),
-        *("label_accuracy", "label_accuracy_before"),
+        *("label_accuracy", "label_accuracy_before", "psnr", "ssim"),
     ],
     "infogan": ["code_accuracy"],
     "cgan": ["label_accuracy", "classification_accuracy", "augmented_accuracy", "small_set_accuracy"],
