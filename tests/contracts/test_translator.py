@@ -9,9 +9,9 @@ import torch
 
 from stages.contracts import translator
 from stages.contracts.generator import to_pixels
+from stages.contracts.translator import Translator
 from stages.storage.images import Split
 from stages.storage.pixels import to_float, to_outlines
-from stages.contracts.translator import Translator
 from tests.contracts.generators import Doubling, Fading
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (14, 1, 6, 6), np.uint8)
