@@ -17,7 +17,7 @@ def strokes(count: int, seed: int) -> np.ndarray:
     """Three straight strokes on each of the uint8 images (count, 1, 28, 28), as wide as those of digits."""
     ends = np.random.default_rng(seed).uniform(4, 24, (count, 3, 2, 1, 1, 2))
     start, along = ends[:, :, 0], ends[:, :, 1] - ends[:, :, 0]
-    from_start = np.stack(np.mgrid[:28, :28], axis=-1) - start
+    from_start = np.moveaxis(np.mgrid[:28, :28], 0, -1) - start
     nearest = ((from_start * along).sum(axis=-1) / (along**2).sum(axis=-1)).clip(0, 1)[..., None] * along
     distances = np.sqrt(((from_start - nearest) ** 2).sum(axis=-1)).min(axis=1)
     return (255 * (2 - distances).clip(0, 1)).astype(np.uint8)[:, None]

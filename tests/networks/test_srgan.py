@@ -47,7 +47,7 @@ def test_a_pixel_of_a_source_is_the_mean_of_four_by_four() -> None:
 
 
 def test_bicubic_enlargements_are_drawn_beside_images() -> None:
-    generator = options().generator((1, 16, 16), 10)
+    generator: Any = options().generator((1, 16, 16), 10)
     ramp = np.broadcast_to(np.arange(16, dtype=np.uint8) * 16, (3, 1, 16, 16))
     flat = np.full((3, 1, 16, 16), 77, np.uint8)
     test = Split(np.concatenate([ramp, flat]), np.zeros(6, np.int64), ("a",))

@@ -23,9 +23,9 @@ def pairs(count: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 def test_it_is_that_of_torchmetrics(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssim, "BLOCK", 4)
     images, others = pairs(9, shape)
-    as_doubles = (torch.from_numpy(array).double() for array in (images, others))
+    one, other = (torch.from_numpy(array).double() for array in (images, others))
     _, everywhere = structural_similarity_index_measure(
-        *as_doubles, data_range=255.0, reduction="none", return_full_image=True
+        one, other, data_range=255.0, reduction="none", return_full_image=True
     )
     expected = everywhere[:, :, 5:-5, 5:-5].mean(dim=(1, 2, 3)).numpy()  # where no window leaves the image
     found = images_to_ssim(images, others)
