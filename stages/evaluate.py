@@ -13,7 +13,7 @@ from stages.config.params import Params
 from stages.evaluation.curves import gradient_left, rises
 from stages.evaluation.evaluator import Evaluator
 from stages.evaluation.neighbours import Nearest
-from stages.evaluation.samples import check_features, read_labels_and_pairs, read_samples
+from stages.evaluation.samples import check_features, read_given, read_samples
 from stages.scoring.score import compute_scores, find_scores
 from stages.scoring.seeds import average_scores
 from stages.storage import paths
@@ -107,7 +107,7 @@ def score_seed(
     check_features(samples, features)
     nearest = evaluator.find_nearest(pixels, features)
     given = {"nearest_ratios": {space: found.ratios for space, found in nearest.items()}}
-    given |= read_labels_and_pairs(samples, run, pixels, evaluator)
+    given |= read_given(samples, run, pixels, evaluator)
     images = evaluator.image_set(pixels, features, logits, **given)
     curve = [{"seed": seed, **row} for row in score_snapshots(model, samples, evaluator)]
     about = {

@@ -194,6 +194,7 @@ def describe(
         "classes": list(train.classes),
         "label_meaning": gan.generator.label_meaning,
         "starts_from": gan.generator.starts_from,
+        "offers": list(gan.generator.offers),
         "parameters": {name: _count(getattr(gan, name)) for name in ("generator", "discriminator")},
         "receptive_field": list(receptive_field(gan, train.image_shape)),  # of a logit, in pixels
     }

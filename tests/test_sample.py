@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,25 @@ def test_a_translator_translates_test_images_both_ways_and_back(params: Params) 
     for key, value in expected.items():
         assert np.abs(arrays[key].astype(int) - to_uint8(value).numpy()).max() <= 1, key
     assert {path.stem for path in Path("metrics/variants/cyclegan/pictures").iterdir()} == {"samples", "translations"}
+
+
+@pytest.mark.parametrize(("name", "more"), [("pix2pix", set()), ("srgan", {"bicubic"})])
+def test_a_one_way_translator_makes_images_from_sources_of_test_images(
+    params: Params, name: str, more: set[str]
+) -> None:
+    train.main(params, name)
+    sample.main(params, name)
+    folder = Path("data/samples") / name
+    assert {path.stem for path in folder.iterdir()} == ALWAYS | {"labels"} | more
+    translator: Any = load_generator(Path("models") / name, CPU).eval()
+    test = read_split("test")
+    with torch.no_grad():
+        made = translator(translator.source(to_float(torch.from_numpy(test.images[:11]))), torch.zeros(11))
+    assert np.abs(read_array(folder / "images.npy").astype(int) - to_uint8(made).numpy()).max() <= 1
+    assert read_array(folder / "labels.npy").tolist() == test.labels[:11].tolist()
+    assert all(read_array(folder / f"{one}.npy").shape == (11, 3, 12, 12) for one in more)
+    pictures = Path("metrics/variants") / name / "pictures"
+    assert {path.stem for path in pictures.iterdir()} == {"samples", "translations"}
 
 
 def test_a_model_that_does_not_fit_its_config_is_refused(params: Params) -> None:

@@ -105,6 +105,28 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
     assert "mean of 2 seeds" in Path("metrics/report/variants.md").read_text()
 
 
+def test_translators_are_scored_by_what_they_offer(params: Params) -> None:
+    all_variants, variants = load(ROOT / "params.yaml").variants, {}
+    for name in ("cyclegan", "pix2pix", "srgan"):
+        lengths = all_variants[name].images.model_copy(update={"smoke": 64})
+        variants[name] = all_variants[name].model_copy(update={"batch_size": 8, "images": lengths})
+    training = params.training.model_copy(update={"seeds": SEEDS[:1], "checkpoint": "last"})
+    params = params.model_copy(update={"variants": variants, "training": training})
+    classifier.main(params)
+    reference.main(params)
+    pairs = {"paired_l1", "psnr", "ssim", "label_accuracy_before"}
+    cycles = {"outline_fid", "outline_paired_l1", "cycle_l1", "outline_cycle_l1"}
+    bicubic = {"bicubic_fid", "bicubic_psnr", "bicubic_ssim"}
+    learned = {"classification_accuracy", "augmented_accuracy", "small_set_accuracy"}  # not from test images
+    for name, offered in (("cyclegan", cycles), ("pix2pix", set()), ("srgan", bicubic)):
+        for stage in (train, sample, evaluate):
+            stage.main(params, name)
+        scores = read_json(Path(f"metrics/variants/{name}/scores.json"))["models"][0]["scores"]
+        assert scores.keys() & (pairs | cycles | bicubic | learned) == pairs | offered
+        assert scores["psnr"]["value"] > 0
+        assert "real" not in scores["psnr"]
+
+
 def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
     params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ from stages.serving import trained_model
 from stages.serving.app import create_app
 from stages.serving.requests import example_inputs
 from stages.serving.trained_model import TrainedModel, load_model
+from stages.storage.images import Split, write_split
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking import served_model
 from tests.browser import console, open_browser, set_size
@@ -277,6 +278,22 @@ def test_a_translator_takes_images(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     answer = client.get("/digits")
     assert answer.status_code == 503
     assert "data/processed/test is missing: run `make repro`" in answer.json()["message"]
+
+
+def test_a_translator_that_enlarges_takes_small_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = write_model(tmp_path / "srgan", "srgan", (1, 12, 12))
+    client = client_of(tmp_path / "srgan")
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 12, 12), np.uint8)
+    small = images[:3, :, ::4, ::4]
+    with torch.no_grad():
+        expected = to_uint8(made(to_float(torch.from_numpy(small)), torch.zeros(3))).numpy()
+    assert close(client.post("/invocations", json={"inputs": small.tolist()}).json()["predictions"], expected)
+    check_refused(client.post("/invocations", json={"inputs": images.tolist()}), "expected images of (1, 3, 3)")
+    assert client.get("/about").json() == {"name": "srgan", "labels": list(CLASSES), "truncation": False}
+    write_split("test", Split(images, np.arange(40) % 4, CLASSES))
+    picture = Image.open(io.BytesIO(client.get("/digits?count=4&label=one").content))
+    assert picture.size == (54, 54)  # two rows of two images of 12 × 12 and their borders, at twice their size
 
 
 def test_mlflows_own_server_refuses_bad_rows_too(folder: Path, tmp_path: Path, generator: Any) -> None:

@@ -37,6 +37,7 @@ class Generator(nn.Module):
     label_meaning: Literal["ignored", "class", "code"] = "ignored"  # code: training gave it a meaning of its own
     categories: int = 0  # of codes, where a label is one
     starts_from: ClassVar[Literal["latents", "test_images"]] = "latents"
+    offers: ClassVar[tuple[str, ...]] = ()  # to scores, besides samples: readers in stages/evaluation/samples.py
 
     def latent(self, labels: Tensor) -> Tensor:
         """One latent a label, from torch's own random numbers, on the labels' device: N(0, I) here."""

@@ -17,7 +17,7 @@ class Network(Component):
     """Options of a family of networks, and how to build its generator and discriminator."""
 
     role: ClassVar[str] = "network"
-    kind: ClassVar[str] = "plain"  # growing, translating, autoencoding: what a GAN must be made for
+    kind: ClassVar[str] = "plain"  # growing, paired, autoencoding, …: what a GAN must be made for
     # of weights in training, thus of feature maps: convolutions are mostly faster in channels last
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

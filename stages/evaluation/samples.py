@@ -1,6 +1,6 @@
-"""What the sample stage wrote of one model, checked: images, labels or codes, and a translator's pairs."""
+"""What the sample stage wrote of one model, checked: images, labels or codes, and what else a translator drew."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 
 from stages.config.errors import StageError
 from stages.evaluation.evaluator import Evaluator
+from stages.scoring.image_set import ImageSet
 from stages.storage import paths
 from stages.storage.files import read_array
 from stages.storage.pixels import to_float, to_outlines, to_uint8
@@ -32,22 +33,27 @@ def read_labels(path: Path, count: int, classes: int) -> np.ndarray:
     return labels
 
 
-def read_labels_and_pairs(
-    folder: Path, run: Mapping[str, Any], images: np.ndarray, evaluator: Evaluator
-) -> dict[str, Any]:
-    """What an ImageSet is given besides pixels: labels, codes, a training set or pairs, as config.json says."""
+def read_given(folder: Path, run: Mapping[str, Any], images: np.ndarray, evaluator: Evaluator) -> dict[str, Any]:
+    """What an ImageSet is given besides pixels: labels, codes, a training set, and what the generator offers.
+
+    config.json (`run`) says which of them there are.
+    """
     files = {"ignored": {}, "class": {"labels": paths.LABELS}, "code": {"codes": paths.CODES}}[run["label_meaning"]]
     count, classes = len(images), len(run["classes"])
     given: dict[str, Any] = {name: read_labels(folder / file, count, classes) for name, file in files.items()}
-    if run["starts_from"] == "test_images":
-        given["pairs"] = read_pairs(folder, images, evaluator)
-    elif "labels" in given:  # of test images a classifier must not learn
+    if "labels" in given and run["starts_from"] == "latents":  # of test images a classifier must not learn
         given["training_set"] = evaluator.train._replace(images=images, labels=given["labels"])
-    return given
+    return given | {name: READERS[name](folder, images, evaluator) for name in run["offers"]}
 
 
 def read_pairs(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[str, np.ndarray]:
-    """Test images in both domains, what a translator made of them, and the classifier's features of outlines."""
+    """The test images that a translator's samples were made from, and the classes that the classifier sees in them."""
+    digits = evaluator.test.images[: len(images)]
+    return {"digits": digits, "digit_classes": evaluator.see(digits)[1].argmax(axis=1)}
+
+
+def read_cycles(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[str, np.ndarray]:
+    """Outlines of test images, what a two-way translator made of both, and the classifier's features of outlines."""
     digits, train_digits = evaluator.test.images[: len(images)], evaluator.train.images[: len(images)]
     made, cycled_digits, cycled_outlines = (
         read_samples(folder / f"{name}.npy", images.shape[1:])
@@ -55,8 +61,6 @@ def read_pairs(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[s
     )
     outlines = images_to_outlines(digits)
     return {
-        "digits": digits,
-        "digit_classes": evaluator.see(digits)[1].argmax(axis=1),
         "outlines": outlines,
         "outline_features": evaluator.see(outlines)[0],
         "train_outline_features": evaluator.see(images_to_outlines(train_digits))[0],
@@ -65,6 +69,20 @@ def read_pairs(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[s
         "cycled_digits": cycled_digits,
         "cycled_outlines": cycled_outlines,
     }
+
+
+def read_bicubic(folder: Path, images: np.ndarray, evaluator: Evaluator) -> ImageSet:
+    """Bicubic enlargements of the sources that a translator's samples were made from."""
+    enlarged = read_samples(folder / "bicubic.npy", images.shape[1:])
+    return ImageSet(pixels=enlarged, features=evaluator.see(enlarged)[0])
+
+
+# what a generator may offer to scores, besides samples
+READERS: Mapping[str, Callable[[Path, np.ndarray, Evaluator], Any]] = {
+    "pairs": read_pairs,
+    "cycles": read_cycles,
+    "bicubic": read_bicubic,
+}
 
 
 def images_to_outlines(images: np.ndarray) -> np.ndarray:

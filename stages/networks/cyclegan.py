@@ -12,11 +12,11 @@ from typing_extensions import override
 from stages.config.types import Size
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
-from stages.contracts.translator import Translator
+from stages.contracts.translator import TwoWayTranslator
 from stages.networks.layers import InstanceNorm
 
 
-class Translators(Translator):
+class Translators(TwoWayTranslator):
     """Outlines to digits, digits to outlines."""
 
     def __init__(self, options: CycleGANNetwork, image_shape: ImageShape, classes: int) -> None:
@@ -24,9 +24,9 @@ class Translators(Translator):
         self.to_digits = _translator(options, image_shape)
         self.to_outlines = _translator(options, image_shape)
 
-    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, source: Tensor, labels: Tensor) -> Tensor:
         """Outlines (batch, channels, height, width) to digits; labels are not looked at."""
-        return self.translate(latent, "digits")
+        return self.translate(source, "digits")
 
     @override
     def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:

@@ -24,7 +24,9 @@ class ImageSet:
     labels: np.ndarray  # int64 (images,): the classes that were asked for
     codes: np.ndarray  # int64 (images,): InfoGAN's categorical codes
     training_set: Split  # the images and their labels, where a classifier may learn from them
-    pairs: Mapping[str, np.ndarray]  # of a translator: test images in both domains, and what it made of them
+    pairs: Mapping[str, np.ndarray]  # of a translator: the test images that its samples were made from
+    cycles: Mapping[str, np.ndarray]  # of a two-way translator: test images in the other domain, and translations
+    bicubic: ImageSet  # of a translator that enlarges: pixels and features of bicubic enlargements of its sources
     inception: tuple[ImageSet, Context]  # the same images and their context, by Inception's features
 
     def __init__(self, **given: Any) -> None:

@@ -1,4 +1,4 @@
-"""Translation error of digits."""
+"""Translation error of images."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from stages.scoring.score import Context, Estimate, ImageSet, score
 
 @score("translation error", format=".3f", needs=("pairs",), position=161)
 def paired_l1(images: ImageSet, context: Context) -> Estimate:
-    """Mean absolute difference of translated outlines and the digits they came from, in [0, 2]."""
+    """Mean absolute difference of translated images and their originals, in [0, 2]."""
     return Estimate(images_to_l1(images.pixels, images.pairs["digits"]))
 
 

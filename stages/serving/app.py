@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from stages.config.errors import ParameterError, StageError
+from stages.contracts.translator import Translator
 from stages.serving.arguments import LAST_SEED, share, whole_number
 from stages.serving.drawing import DrawRequest, draw
 from stages.serving.invocations import CSV, JSON, answer
@@ -49,7 +50,7 @@ def create_app(model: TrainedModel, hosts: Sequence[str] = ()) -> FastAPI:
 
     @app.get("/about")
     async def about() -> dict[str, Any]:
-        translates = model.generator.starts_from == "test_images"
+        translates = isinstance(model.generator, Translator)
         return {"name": model.name, "labels": model.labels, "truncation": not translates}
 
     @app.get("/digits")

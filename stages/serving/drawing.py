@@ -11,11 +11,12 @@ from torch import Tensor
 from stages.config.errors import ParameterError, StageError
 from stages.contracts.generator import to_pixels
 from stages.contracts.rows import SeededRows
+from stages.contracts.translator import Translator
 from stages.serving.requests import translate
 from stages.serving.trained_model import TrainedModel
 from stages.storage.images import read_split
 from stages.storage.paths import PROCESSED
-from stages.storage.pixels import to_float, to_outlines, to_uint8
+from stages.storage.pixels import to_float, to_uint8
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class DrawRequest:
 
 
 def draw(model: TrainedModel, request: DrawRequest) -> np.ndarray:
-    """uint8 images (count, channels, height, width); a translator's are made from outlines of test images."""
-    if model.generator.starts_from == "test_images":
-        return translate_test_images(model, request)
+    """uint8 images (count, channels, height, width); a translator's are made from the sources of test images."""
+    if isinstance(model.generator, Translator):
+        return translate_test_images(model, model.generator, request)
     seeds = range(request.seed, request.seed + request.count)
     return to_pixels(model.generator.sample_rows(seeds, labels_of(model, request), truncation=request.truncation))
 
@@ -46,7 +47,7 @@ def interpolate(model: TrainedModel, request: DrawRequest, shares: np.ndarray) -
     A share of 0 is the image of the first seed, one of 1 has the latent of the second. The label and the noise of a
     row do not change.
     """
-    if model.generator.starts_from == "test_images":
+    if isinstance(model.generator, Translator):
         raise ParameterError(f"{model.name} translates images: it has no latents to interpolate")
     generator, labels, steps = model.generator, labels_of(model, request), len(shares)
     seeds = range(request.seed, request.seed + request.count)
@@ -71,8 +72,8 @@ def latents_of(model: TrainedModel, seeds: list[int], labels: Tensor) -> Tensor:
         return model.generator.latent(labels)
 
 
-def translate_test_images(model: TrainedModel, request: DrawRequest) -> np.ndarray:
-    """Digits made from the outlines of test images of the label; `seed` chooses them.
+def translate_test_images(model: TrainedModel, generator: Translator, request: DrawRequest) -> np.ndarray:
+    """Images made from the sources of test images of the label; `seed` chooses them.
 
     Raises StageError where there are no test images, ParameterError where there are too few.
     """
@@ -87,5 +88,5 @@ def translate_test_images(model: TrainedModel, request: DrawRequest) -> np.ndarr
     if request.count > len(found):
         raise ParameterError(f"count: {request.count} is not allowed; there are {len(found)} test images to translate")
     chosen = np.random.default_rng(request.seed).permutation(found)[: request.count]
-    outlines = to_uint8(to_outlines(to_float(torch.from_numpy(test.images[chosen]))))
-    return to_pixels(translate(model.generator, outlines))
+    sources = to_uint8(generator.source(to_float(torch.from_numpy(test.images[chosen]))))
+    return to_pixels(translate(generator, sources))

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from stages.config.errors import ParameterError
+from stages.contracts.translator import Translator
 from stages.serving.requests import column, serve
 from stages.serving.trained_model import TrainedModel
 from stages.storage.files import one_line
@@ -31,10 +32,10 @@ def answer(model: TrainedModel, body: bytes, content_type: str) -> bytes:
     """
     inputs = parse(body, content_type)
     try:
-        if model.generator.starts_from == "test_images":
-            inputs = the_images(inputs)
-            if np.ndim(inputs) == 4 and np.shape(inputs)[1:] != model.image_shape:
-                raise ValueError(f"expected images of {model.image_shape}; got {np.shape(inputs)[1:]}")
+        if isinstance(model.generator, Translator):
+            inputs, shape = the_images(inputs), model.generator.source_shape(model.image_shape)
+            if np.ndim(inputs) == 4 and np.shape(inputs)[1:] != shape:
+                raise ValueError(f"expected images of {shape}; got {np.shape(inputs)[1:]}")
         check_rows(model, inputs)
         images = to_uint8(serve(model.generator, inputs, model.classes)).numpy()
     except ValueError as error:
@@ -66,8 +67,8 @@ def parse(body: bytes, content_type: str) -> Any:
 
 def check_rows(model: TrainedModel, inputs: Any) -> None:
     """Raise ValueError where the images of so many rows would take too much memory."""
-    if model.generator.starts_from == "test_images":
-        rows = np.size(inputs) // math.prod(model.image_shape)
+    if isinstance(model.generator, Translator):
+        rows = np.size(inputs) // math.prod(model.generator.source_shape(model.image_shape))
     else:
         rows = len(column(inputs, "seed")) if hasattr(inputs, "keys") and "seed" in inputs else 0
     if rows > model.most_rows:

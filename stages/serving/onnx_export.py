@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from stages.config.errors import ParameterError, StageError
 from stages.contracts.rows import SeededRows
+from stages.contracts.translator import Translator
 from stages.serving.trained_model import TrainedModel
 
 TOLERANCE = 1e-4  # of values in [-1, 1], between ONNX Runtime and torch
@@ -31,13 +32,13 @@ class Exported(nn.Module):
 
     The inputs are `latent`, `label` (int64) where images depend on classes, and `noise_1`, `noise_2`, … where the
     generator draws N(0, 1) noise for each image (StyleGAN). The truncation is a part of the file. A translator's one
-    input is `outline`, images in [-1, 1].
+    input is `source`, images in [-1, 1].
     """
 
     def __init__(self, model: TrainedModel, truncation: float) -> None:
         super().__init__()
         self.generator = with_constant_buffers(model.generator)
-        self.translates = model.generator.starts_from == "test_images"
+        self.translates = isinstance(model.generator, Translator)
         self.truncation = truncation
         self.inputs = self._example(model)
 
@@ -53,9 +54,9 @@ class Exported(nn.Module):
 
     def _example(self, model: TrainedModel) -> dict[str, Tensor]:
         """Inputs by name: those that give the images of the first seeds."""
-        if self.translates:
-            pixels = torch.linspace(-1, 1, EXAMPLES * math.prod(model.image_shape))
-            return {"outline": pixels.view(EXAMPLES, *model.image_shape)}
+        if isinstance(model.generator, Translator):
+            shape = model.generator.source_shape(model.image_shape)
+            return {"source": torch.linspace(-1, 1, EXAMPLES * math.prod(shape)).view(EXAMPLES, *shape)}
         labels = torch.arange(EXAMPLES) % max(1, len(model.labels))
         with torch.no_grad(), SeededRows(range(EXAMPLES)):
             latent = model.generator.latent(labels)
@@ -109,7 +110,7 @@ def model_to_onnx(model: TrainedModel, truncation: float = 1.0) -> tuple[bytes, 
 
     A truncation in [0, 1] becomes a part of the file. Raises StageError where a value differs by more than 1e-4.
     """
-    if model.generator.starts_from == "test_images" and truncation != 1:
+    if isinstance(model.generator, Translator) and truncation != 1:
         raise ParameterError(f"truncation: {model.name} translates images: it has no latents to truncate")
     exported = Exported(model, truncation).eval()
     examples = tuple(exported.inputs.values())

@@ -10,6 +10,7 @@ from torch import Tensor
 from stages.config.errors import first_ten
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.rows import in_batches
+from stages.contracts.translator import Translator
 from stages.storage.files import one_line
 from stages.storage.pixels import to_float
 
@@ -18,9 +19,9 @@ LAST_SEED = 2**63 - 1
 
 
 def example_inputs(generator: Generator, image_shape: ImageShape, classes: Sequence[str]) -> Any:
-    """An example of what `serve` takes: columns of a table (or, of a translator, uint8 images)."""
-    if generator.starts_from == "test_images":
-        return np.zeros((2, *image_shape), np.uint8)
+    """An example of what `serve` takes: columns of a table (or, of a translator, uint8 sources)."""
+    if isinstance(generator, Translator):
+        return np.zeros((2, *generator.source_shape(image_shape)), np.uint8)
     example: dict[str, list[Any]] = {"seed": [0, 1]}
     names = generator.label_names(classes)
     return example | {"label": [names[0], names[-1]]} if names else example
@@ -29,19 +30,19 @@ def example_inputs(generator: Generator, image_shape: ImageShape, classes: Seque
 def serve(generator: Generator, inputs: Any, classes: Sequence[str]) -> Tensor:
     """Images (rows, channels, height, width) in [-1, 1] of a table's columns `seed` and `label`.
 
-    Seeds are whole numbers from 0 to 2⁶³ - 1, labels are among the generator's names. A translator takes uint8 images
+    Seeds are whole numbers from 0 to 2⁶³ - 1, labels are among the generator's names. A translator takes uint8 sources
     (rows, channels, height, width). Raises ValueError, in one line, for other inputs, and for no rows or more than
     10,000.
     """
-    if generator.starts_from == "test_images":
+    if isinstance(generator, Translator):
         return translate(generator, torch.from_numpy(read_images(inputs)))
     seeds, labels = read_rows(inputs, generator.label_names(classes))
     return generator.sample_rows(seeds, labels)
 
 
 @torch.inference_mode()
-def translate(generator: Generator, images: Tensor) -> Tensor:
-    """What a translator makes of uint8 images (rows, channels, height, width).
+def translate(generator: Translator, images: Tensor) -> Tensor:
+    """What a translator makes of uint8 sources (rows, channels, height, width).
 
     Raises ValueError, in one line, where they do not fit it.
     """

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stages.contracts.generator import Generator
-from stages.contracts.translator import Translator
+from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.translator import Translator, TwoWayTranslator
 
 
 class Plain(Generator):
@@ -33,11 +33,26 @@ def labels(count: int) -> Tensor:
     return torch.arange(count) % 3
 
 
-class Fading(Translator):
+class Doubling(Translator):
+    """Starts from images at half their size, whose pixels it repeats, half as bright."""
+
+    def source(self, images: Tensor) -> Tensor:
+        return images[:, :, ::2, ::2]
+
+    def source_shape(self, image_shape: ImageShape) -> ImageShape:
+        channels, height, width = image_shape
+        return channels, height // 2, width // 2
+
+    def forward(self, source: Tensor, labels: Tensor) -> Tensor:
+        assert not self.training
+        return source.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) / 2
+
+
+class Fading(TwoWayTranslator):
     """Digits are half as bright as outlines, outlines are digits upside down."""
 
-    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
-        return self.translate(latent, "digits")
+    def forward(self, source: Tensor, labels: Tensor) -> Tensor:
+        return self.translate(source, "digits")
 
     def translate(self, images: Tensor, target: Literal["digits", "outlines"]) -> Tensor:
         assert not self.training

@@ -56,7 +56,7 @@ def test_both_networks_are_asked_with_the_batchs_labels() -> None:
     assert torch.equal(both, torch.cat([labels, labels]))
 
 
-@pytest.mark.parametrize("name", ["mlp", "dcgan", "cgan", "acgan", "infogan", "began", "cyclegan"])
+@pytest.mark.parametrize("name", ["mlp", "dcgan", "cgan", "acgan", "infogan", "began", "cyclegan", "pix2pix", "srgan"])
 def test_a_joint_batch_of_real_and_fake_images_changes_nothing(name: str) -> None:
     found = []
     for at_once in (True, False):

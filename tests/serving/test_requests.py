@@ -11,7 +11,7 @@ import torch
 
 from stages.serving.requests import example_inputs, read_images, read_rows, serve
 from stages.storage.pixels import to_float
-from tests.contracts.generators import Fading, Plain
+from tests.contracts.generators import Doubling, Fading, Plain
 
 NAMES = ("a", "b", "c")
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 1, 6, 6), np.uint8)
@@ -39,6 +39,13 @@ def test_a_code_is_called_by_its_number() -> None:
 def test_an_unknown_label_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown label 'd'; expected one of: a, b, c"):
         serve(Plain("class"), {"seed": [0, 1], "label": ["a", "d"]}, "abc")
+
+
+def test_an_example_of_a_source_has_the_sources_shape() -> None:
+    made = Doubling().eval()
+    example = example_inputs(made, (1, 6, 6), "abc")
+    assert (example.shape, example.dtype) == ((2, 1, 3, 3), np.uint8)
+    assert serve(made, example, "abc").shape == (2, 1, 6, 6)
 
 
 def test_it_serves_digits_of_outlines() -> None:
