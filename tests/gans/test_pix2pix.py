@@ -13,7 +13,7 @@ from stages.contracts.gan import receptive_field
 from stages.scoring.paired_l1 import images_to_l1
 from stages.storage.pixels import to_float, to_outlines, to_uint8
 from tests.builders import build_gan, real_batch
-from tests.gans.shapes import speckles, strokes, train_and_draw
+from tests.gans.small_trainings import speckles, strokes, train_and_draw
 
 SHAPE = (3, 12, 12)
 

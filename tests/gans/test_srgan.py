@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from stages.scoring.frechet import features_to_fid
 from stages.scoring.psnr import images_to_psnr
 from tests.builders import build_gan, real_batch
-from tests.gans.shapes import strokes, train_and_draw
+from tests.gans.small_trainings import strokes, train_and_draw
 
 SHAPE = (3, 16, 16)
 
