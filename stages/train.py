@@ -169,6 +169,9 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         ema_halflife_images=variant.ema_halflife_images,
         ema_rampup=params.training.ema_rampup,
         precision=params.training.precision,
+        reuse_fakes=params.training.reuse_fakes,
+        noise_std=params.training.noise_std,
+        noise_until=params.training.noise_until,
         augment=params.training.augment,
     )
     return Trainer(gan, Batches(images, labels, variant.batch_size), hyperparameters)

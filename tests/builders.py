@@ -38,13 +38,16 @@ def build_gan(
     shape: ImageShape = SHAPE,
     classes: int = CLASSES,
     module: type[GAN] | None = None,
+    reuse_fakes: bool = False,
     **options: Mapping[str, Any],
 ) -> Any:
     """Always with the same weights; `module` takes the place of the GAN's own class."""
     torch.manual_seed(0)
     found = components(name, **options)
-    gan = found.pop("gan")
-    return (module or gan.module)(gan, **found, image_shape=shape, classes=classes)
+    options_of_gan = found.pop("gan")
+    gan = (module or options_of_gan.module)(options_of_gan, **found, image_shape=shape, classes=classes)
+    gan.reuse_fakes = reuse_fakes
+    return gan
 
 
 def hyperparameters(name: str, **changes: Any) -> Hyperparameters:
@@ -57,6 +60,9 @@ def hyperparameters(name: str, **changes: Any) -> Hyperparameters:
         ema_halflife_images=variant.ema_halflife_images,
         ema_rampup=training.ema_rampup,
         precision=training.precision,
+        reuse_fakes=training.reuse_fakes,
+        noise_std=training.noise_std,
+        noise_until=training.noise_until,
         augment=training.augment,
     )
     return dataclasses.replace(own, **changes)

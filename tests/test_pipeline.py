@@ -232,7 +232,7 @@ def test_a_changed_value_runs_the_stages_that_read_it(
         templates = [{name.split("@")[0] for name in of[key]} - set(WHOLE_FILE) for of in (effects, readers)]
         assert templates[0] == templates[1], key
     assert {key for key in counted if not effects[key]} == {
-        key for key in counted if key.endswith((".full", ".quick", ".summary", ".paper"))
+        key for key in counted if key.endswith((".full", ".long", ".quick", ".summary", ".paper"))
     }
     of_variants = [key for key in counted if key.startswith("variants.")]
     assert {key: effects[key] for key in of_variants} == {key: readers[key] - set(WHOLE_FILE) for key in of_variants}

@@ -29,6 +29,7 @@ class ByBudget(Strict):
 
     smoke: Positive
     quick: Positive
+    long: Positive
     full: Positive
 
 
@@ -108,6 +109,9 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"]
     ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     learning_rate_decay_from: Rate  # share of training after which both rates fall linearly to zero; 1: never
+    reuse_fakes: bool  # of the discriminator's last step, in the generator's
+    noise_std: NonNegative  # of instance noise at the start, added to all that the discriminator sees
+    noise_until: Rate  # share of training after which no instance noise is left
     augment: Augmentations  # of what the discriminator sees
     log_steps: Size  # rows of a loss curve
     snapshots: Size  # rows of a score curve
@@ -211,7 +215,7 @@ class Params(Strict):
     """The whole of params.yaml."""
 
     dataset: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # a file of stages/datasets/
-    budget: Literal["smoke", "quick", "full"]
+    budget: Literal["smoke", "quick", "long", "full"]
     device: Literal["auto", "cpu", "cuda"]
     threads: Annotated[int, Field(ge=1, le=1024)]
     fetch: Fetch

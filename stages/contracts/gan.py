@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from stages.config.components import Component
-from stages.config.types import NonNegative, Rate
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.network import Network
 from stages.contracts.objective import Objective
@@ -64,8 +63,10 @@ class GAN(nn.Module):
         self.regularizer = regularizer
         self.build_buffers(image_shape)
         self.discriminator_step = 0
-        self.noise_std = 0.0  # of instance noise now; the trainer sets it
-        self.augment: Callable[[Tensor], Tensor] | None = None  # what the discriminator sees; the trainer sets it
+        # the trainer sets these three
+        self.reuse_fakes = False  # of the discriminator's step, in the generator's
+        self.noise_std = 0.0  # of instance noise now
+        self.augment: Callable[[Tensor], Tensor] | None = None  # what the discriminator sees
         self._last_fakes: Fakes | None = None
 
     def get_extra_state(self) -> Tensor:
@@ -122,10 +123,9 @@ class GAN(nn.Module):
 
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
         """The discriminator's loss on one batch and as many fakes; no gradient reaches the generator."""
-        reused = self.options.generator_batch == "reused"
-        with torch.set_grad_enabled(reused):
+        with torch.set_grad_enabled(self.reuse_fakes):
             fakes = self.generate(labels)
-        self._last_fakes = fakes if reused else None
+        self._last_fakes = fakes if self.reuse_fakes else None
         discriminate = partial(self.discriminate, labels=labels)
         losses, real_outputs, fake_outputs = compare(self, discriminate, self.transform_real(real), fakes.images)
         self.discriminator_step += 1
@@ -158,7 +158,7 @@ class GAN(nn.Module):
 
     def perturb(self, images: Tensor) -> Tensor:
         """Images with this moment's instance noise (Sønderby et al., 2017, section 2), augmented."""
-        if self.options.noise_std:
+        if self.noise_std:
             images = images + self.noise_std * torch.randn_like(images)
         return self.augment(images) if self.augment else images
 
@@ -213,14 +213,11 @@ def receptive_field(gan: GAN, image_shape: ImageShape) -> tuple[int, int]:
 
 
 class GANOptions(Component):
-    """Options of a GAN, those that every GAN has here, and how to build it from the other components."""
+    """Options of a GAN, and how to build it from the other components."""
 
     role: ClassVar[str] = "gan"
     network_kind: ClassVar[str] = "plain"
     module: ClassVar[type[GAN]] = GAN
-    generator_batch: Literal["new", "reused"]  # fakes of the generator's step: new ones, or the discriminator's last
-    noise_std: NonNegative  # of instance noise at the start, added to all that the discriminator sees
-    noise_until: Rate  # share of training after which no instance noise is left
 
     def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:
         """Raise ValueError, in one line, where these components do not fit each other."""

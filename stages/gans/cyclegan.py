@@ -43,10 +43,9 @@ class CycleGAN(GAN):
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:
         """Both discriminators' losses, on fakes out of a pool of earlier ones too."""
         digits, outlines = real.unbind(dim=1)
-        reused = self.options.generator_batch == "reused"
-        with torch.set_grad_enabled(reused):
-            translations = self.translate(digits, outlines, with_identity=reused)
-        self.translations = translations if reused else None
+        with torch.set_grad_enabled(self.reuse_fakes):
+            translations = self.translate(digits, outlines, with_identity=self.reuse_fakes)
+        self.translations = translations if self.reuse_fakes else None
         fake_digits = processes.of_whole_batch(self.digits_pool.exchange, translations.digits.detach())
         fake_outlines = processes.of_whole_batch(self.outlines_pool.exchange, translations.outlines.detach())
         of_digits, *_ = compare(self, self._digits_logits, digits, fake_digits)

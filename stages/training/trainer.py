@@ -32,6 +32,9 @@ class Hyperparameters:
     ema_halflife_images: int
     ema_rampup: float | None  # the half-life is at most this share of the images seen
     precision: Literal["float32", "bfloat16"]
+    reuse_fakes: bool  # of the discriminator's last step, in the generator's
+    noise_std: float  # of instance noise at the start
+    noise_until: float  # share of training after which there is none
     augment: Sequence[str]  # how, in this order
 
 
@@ -45,6 +48,7 @@ class Trainer:
             share_batch_norm(gan)
             processes.same_start(gan)
         self.gan = gan.to(self.device).to(memory_format=gan.memory_format).train()
+        gan.reuse_fakes = hyperparameters.reuse_fakes
         if hyperparameters.augment:
             gan.augment = partial(augment, kinds=hyperparameters.augment)
         self.ema = EMA(gan.generator, hyperparameters.ema_halflife_images, hyperparameters.ema_rampup)
@@ -66,8 +70,8 @@ class Trainer:
 
     def follow_schedules(self, progress: float) -> None:
         """Set learning rates, instance noise and growth for a share of training done, in [0, 1)."""
-        options, rates = self.gan.options, self.hyperparameters.optimizers
-        factor = learning_rate_factor(progress, self.hyperparameters.learning_rate_decay_from)
+        options, rates = self.hyperparameters, self.hyperparameters.optimizers
+        factor = learning_rate_factor(progress, options.learning_rate_decay_from)
         self.generator_optimizer.set_learning_rate(rates.generator.learning_rate * factor)
         self.discriminator_optimizer.set_learning_rate(rates.discriminator.learning_rate * factor)
         self.gan.noise_std = instance_noise(progress, options.noise_std, options.noise_until)

@@ -94,8 +94,8 @@ MISTAKES = [
     ("training.learning_rate_decay_from", 0.0, "0.0 is not allowed"),
     ("variants.dcgan.objective.real_target", 0.4, "0.4 is not allowed"),
     ("variants.wgan.objective.real_target", 0.9, "unknown key"),
-    ("variants.dcgan.gan.noise_std", -1.0, "-1.0 is not allowed"),
-    ("variants.dcgan.gan.generator_batch", "stale", "'stale' is not allowed"),
+    ("training.noise_std", -1.0, "-1.0 is not allowed"),
+    ("training.reuse_fakes", "stale", "'stale' is not allowed"),
     ("variants.conv.network.discriminator_strides", [3], "3 is not allowed"),
     ("sample.truncation", 1.5, "1.5 is not allowed"),
     ("variants.dcgan.batch_size", 1, "1 is not allowed"),
@@ -178,8 +178,7 @@ def test_components_that_do_not_fit_are_named_in_one_line(
 ) -> None:
     raw = raw_params()
     own = raw["variants"][variant][role]
-    standard = {key: own[key] for key in ("generator_batch", "noise_std", "noise_until")} if role == "gan" else {}
-    raw["variants"][variant][role] = standard | options if "name" in options else own | options
+    raw["variants"][variant][role] = options if "name" in options else own | options
     (line,) = mistakes(raw)
     assert line.startswith(f"params.yaml: variants.{variant}: ")
     assert says in line

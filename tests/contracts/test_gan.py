@@ -13,9 +13,7 @@ from tests.builders import SHAPE, build_gan, real_batch
 
 
 def test_the_losses_are_the_objectives_and_the_penalty() -> None:
-    gan = build_gan(
-        "dcgan", gan={"generator_batch": "reused"}, regularizer={"name": "r1", "weight": 5.0, "interval": 1}
-    )
+    gan = build_gan("dcgan", reuse_fakes=True, regularizer={"name": "r1", "weight": 5.0, "interval": 1})
     images, labels = real_batch()
     losses = gan.discriminator_loss(images, labels)
     scalars = losses.scalars
@@ -74,16 +72,16 @@ def test_a_joint_batch_of_real_and_fake_images_changes_nothing(name: str) -> Non
 
 
 def test_no_gradient_of_the_discriminators_loss_reaches_the_generator() -> None:
-    for source in ("new", "reused"):
-        gan = build_gan("dcgan", gan={"generator_batch": source})
+    for reuse in (False, True):
+        gan = build_gan("dcgan", reuse_fakes=reuse)
         gan.discriminator_loss(*real_batch()).loss.backward()
         assert all(weight.grad is None for weight in gan.generator.parameters())
         assert all(weight.grad is not None for weight in gan.discriminator.parameters())
 
 
 def test_new_fakes_are_drawn_in_each_step_and_reused_ones_keep_their_gradient() -> None:
-    for source, count in (("new", 2), ("reused", 1)):
-        gan = build_gan("dcgan", gan={"generator_batch": source})
+    for reuse, count in ((False, 2), (True, 1)):
+        gan = build_gan("dcgan", reuse_fakes=reuse)
         drawn: list[Tensor] = []
         seen: list[Tensor] = []
         gan.generator.register_forward_hook(lambda _module, _given, output, drawn=drawn: drawn.append(output))
@@ -91,12 +89,12 @@ def test_new_fakes_are_drawn_in_each_step_and_reused_ones_keep_their_gradient() 
         gan.discriminator_loss(*real_batch())
         gan.generator_loss(*real_batch()).loss.backward()
         assert len(drawn) == count
-        assert torch.equal(seen[1], seen[2]) == (source == "reused")
+        assert torch.equal(seen[1], seen[2]) == reuse
         assert all(weight.grad is not None for weight in gan.generator.parameters())
 
 
 def test_a_relativistic_generator_sees_real_logits() -> None:
-    gan = build_gan("r3gan", gan={"generator_batch": "reused"})
+    gan = build_gan("r3gan", reuse_fakes=True)
     images, labels = real_batch()
     gan.discriminator_loss(images, labels)
     fakes = gan._last_fakes.images
@@ -106,7 +104,7 @@ def test_a_relativistic_generator_sees_real_logits() -> None:
 
 
 def test_instance_noise_reaches_real_and_fake_images() -> None:
-    gan = build_gan("dcgan", gan={"noise_std": 0.5})
+    gan = build_gan("dcgan")
     seen: list[Tensor] = []
     gan.discriminator.register_forward_hook(lambda _module, given, _output: seen.append(given[0]))
     images, labels = real_batch(64)

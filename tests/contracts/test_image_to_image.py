@@ -17,9 +17,9 @@ NAMES = ("pix2pix", "srgan")
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("fakes", ["new", "reused"])
-def test_the_generator_is_asked_with_the_sources_of_the_real_images(name: str, fakes: str) -> None:
-    gan = build_gan(name, gan={"generator_batch": fakes})
+@pytest.mark.parametrize("reuse", [False, True])
+def test_the_generator_is_asked_with_the_sources_of_the_real_images(name: str, reuse: bool) -> None:
+    gan = build_gan(name, reuse_fakes=reuse)
     asked: list[Tensor] = []
     gan.generator.register_forward_hook(lambda _module, given, _made: asked.append(given[0]))
     images, labels = real_batch()
@@ -27,14 +27,14 @@ def test_the_generator_is_asked_with_the_sources_of_the_real_images(name: str, f
         gan.discriminator_loss(real, labels)
         gan.generator_loss(real, labels)
         expected = gan.generator.source(real)
-        assert len(asked) == (2 if fakes == "new" else 1)
+        assert len(asked) == (1 if reuse else 2)
         assert all(torch.equal(source, expected) for source in asked)
         asked.clear()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_gradient_of_the_discriminators_loss_reaches_the_generator(name: str) -> None:
-    gan = build_gan(name, gan={"generator_batch": "reused"})
+    gan = build_gan(name, reuse_fakes=True)
     images, labels = real_batch()
     gan.discriminator_loss(images, labels).loss.backward()
     assert all(weight.grad is None for weight in gan.generator.parameters())

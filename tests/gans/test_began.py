@@ -10,9 +10,11 @@ import torch
 from tests.builders import build_gan, real_batch
 
 
-def build(**options: Any) -> Any:
+def build(reuse_fakes: bool = False, **options: Any) -> Any:
     """With an exact k: no penalty, errors not divided by ink."""
-    return build_gan("began", gan=options, network={"ink_power": 0.0}, regularizer={"name": "none"})
+    return build_gan(
+        "began", reuse_fakes=reuse_fakes, gan=options, network={"ink_power": 0.0}, regularizer={"name": "none"}
+    )
 
 
 def errors(gan: Any, images: torch.Tensor) -> float:
@@ -21,7 +23,7 @@ def errors(gan: Any, images: torch.Tensor) -> float:
 
 
 def test_losses_are_reconstruction_errors_weighed_by_k() -> None:
-    gan = build(diversity=0.5, generator_batch="reused")
+    gan = build(diversity=0.5, reuse_fakes=True)
     gan.k.fill_(0.3)
     real, labels = real_batch(5)
     losses = gan.discriminator_loss(real, labels)

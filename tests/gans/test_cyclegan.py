@@ -17,9 +17,9 @@ from tests.builders import build_gan
 SHAPE = (1, 12, 12)
 
 
-def build(**changes: Any) -> Any:
+def build(reuse_fakes: bool = False, **changes: Any) -> Any:
     """A CycleGAN of the variant's options, some of them changed."""
-    return build_gan("cyclegan", SHAPE, gan=changes)
+    return build_gan("cyclegan", SHAPE, reuse_fakes=reuse_fakes, gan=changes)
 
 
 def batch(count: int = 4) -> tuple[Tensor, Tensor]:
@@ -59,9 +59,9 @@ def test_under_autocast_both_discriminators_see_float32() -> None:
     assert set(seen) == {torch.float32}
 
 
-@pytest.mark.parametrize("fakes", ["new", "reused"])
-def test_the_generators_loss_is_the_papers(fakes: str) -> None:
-    gan = build(generator_batch=fakes, cycle_weight=7.0, identity_weight=3.0)
+@pytest.mark.parametrize("reuse", [False, True])
+def test_the_generators_loss_is_the_papers(reuse: bool) -> None:
+    gan = build(reuse_fakes=reuse, cycle_weight=7.0, identity_weight=3.0)
     real, labels = batch()
     gan.discriminator_loss(real, labels)
     scalars = gan.generator_loss(real, labels)
@@ -79,11 +79,11 @@ def test_the_generators_loss_is_the_papers(fakes: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fakes", "weight", "expected"),
-    [("new", 0.0, [4, 4, 4]), ("new", 3.0, [4, 8, 4]), ("reused", 0.0, [4, 4]), ("reused", 3.0, [8, 4])],
+    ("reuse", "weight", "expected"),
+    [(False, 0.0, [4, 4, 4]), (False, 3.0, [4, 8, 4]), (True, 0.0, [4, 4]), (True, 3.0, [8, 4])],
 )
-def test_identities_are_made_in_the_pass_that_needs_them_alone(fakes: str, weight: float, expected: list[int]) -> None:
-    gan = build(generator_batch=fakes, identity_weight=weight)
+def test_identities_are_made_in_the_pass_that_needs_them_alone(reuse: bool, weight: float, expected: list[int]) -> None:
+    gan = build(reuse_fakes=reuse, identity_weight=weight)
     counts: list[int] = []  # images in each pass: fakes of each step or of both, then back again
     gan.generator.to_digits.register_forward_hook(lambda _module, given, _output: counts.append(len(given[0])))
     real, labels = batch()

@@ -18,13 +18,13 @@ from tests.gans.small_trainings import speckles, strokes, train_and_draw
 SHAPE = (3, 12, 12)
 
 
-def build(**changes: Any) -> Any:
+def build(reuse_fakes: bool = False, **changes: Any) -> Any:
     """Without dropout, so that the same source gives the same image again."""
-    return build_gan("pix2pix", SHAPE, gan=changes, network={"dropout": 0.0})
+    return build_gan("pix2pix", SHAPE, reuse_fakes=reuse_fakes, gan=changes, network={"dropout": 0.0})
 
 
 def test_the_discriminator_sees_images_behind_their_outlines() -> None:
-    gan = build(generator_batch="reused")
+    gan = build(reuse_fakes=True)
     seen: list[Tensor] = []
     gan.discriminator.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
     images, labels = real_batch(4, SHAPE)
@@ -37,9 +37,9 @@ def test_the_discriminator_sees_images_behind_their_outlines() -> None:
     assert torch.equal(seen[1], fake)
 
 
-@pytest.mark.parametrize("fakes", ["new", "reused"])
-def test_the_generators_loss_is_the_papers(fakes: str) -> None:
-    gan = build(generator_batch=fakes, l1_weight=7.0)
+@pytest.mark.parametrize("reuse", [False, True])
+def test_the_generators_loss_is_the_papers(reuse: bool) -> None:
+    gan = build(reuse_fakes=reuse, l1_weight=7.0)
     images, labels = real_batch(4, SHAPE)
     gan.discriminator_loss(images, labels)
     losses = gan.generator_loss(images, labels)

@@ -17,10 +17,10 @@ from tests.gans.small_trainings import strokes, train_and_draw
 SHAPE = (3, 16, 16)
 
 
-@pytest.mark.parametrize("fakes", ["new", "reused"])
-def test_the_generators_loss_is_that_of_pixels_features_and_logits(fakes: str) -> None:
+@pytest.mark.parametrize("reuse", [False, True])
+def test_the_generators_loss_is_that_of_pixels_features_and_logits(reuse: bool) -> None:
     weights = {"pixel_weight": 7.0, "feature_weight": 3.0}
-    gan = build_gan("srgan", SHAPE, gan=weights | {"generator_batch": fakes})
+    gan = build_gan("srgan", SHAPE, gan=weights, reuse_fakes=reuse)
     images, labels = real_batch(4, SHAPE)
     gan.discriminator_loss(images, labels)
     losses = gan.generator_loss(images, labels)

@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 
 HASH = "a" * 64
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
-GAN = {"name": "standard", "generator_batch": "new", "noise_std": 0.0, "noise_until": 1.0}
+GAN = {"name": "standard"}
 NETWORK: dict[str, Any] = {
     "name": "mlp",
     "latent_size": 3,

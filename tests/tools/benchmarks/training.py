@@ -74,7 +74,7 @@ def usual_steps(params: Params, name: str, train: Split) -> Iterator[None]:
     gan, images, labels = build(params, name, train)
     loop = UsualLoop(gan, images.numpy(), labels.numpy(), params.variant(name))
     for progress in moments():
-        gan.noise_std = instance_noise(progress, gan.options.noise_std, gan.options.noise_until)
+        gan.noise_std = instance_noise(progress, params.training.noise_std, params.training.noise_until)
         gan.on_step_start(progress)
         loop.step()
         yield
