@@ -6,7 +6,6 @@ records them.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,8 +45,8 @@ from stages.tracking.restored_runs import (
     record_report,
 )
 from stages.tracking.run_names import SERVED_TAG
-from stages.tracking.store import find_run, open_store, quiet
-from stages.tracking.store_errors import explain
+from stages.tracking.store import find_run, open_store
+from stages.tracking.store_errors import store_errors
 from stages.training.session import GRID
 
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
@@ -124,16 +123,6 @@ def restore_build(tracking: Tracking, models: Sequence[Trained], *, is_new: bool
             run = find_run(client, experiment_id, best["model_sha256"], best["run"]["checkpoint"])
             if run and (logged := find_model(client, run)):
                 set_champion(client, run, logged)
-
-
-@contextlib.contextmanager
-def store_errors() -> Iterator[None]:
-    """What MLflow prints within is not shown, and what it raises becomes a StageError."""
-    try:
-        with quiet():
-            yield
-    except Exception as error:  # each kind of store raises its own
-        raise StageError(f"MLflow's store: {explain(error)}") from error
 
 
 def find_runs(experiment: str, models: list[Trained]) -> list[Run | None]:

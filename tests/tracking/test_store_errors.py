@@ -78,7 +78,7 @@ def test_a_server_that_is_away_is_named_with_the_reason(monkeypatch: pytest.Monk
 def test_an_error_without_a_server_is_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     error = mlflow.MlflowException("of two\nlines")
-    assert explain(error) == "MlflowException: of two lines"
+    assert explain(error) == f"{Path('mlflow.db').resolve()}: MlflowException: of two lines"
     assert not is_away(error)
 
 
