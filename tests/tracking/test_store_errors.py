@@ -82,6 +82,12 @@ def test_an_error_without_a_server_is_its_own_reason(monkeypatch: pytest.MonkeyP
     assert not is_away(error)
 
 
+def test_an_address_of_no_kind_that_mlflow_knows_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = explain(error_of("htps://ada:hush@host", monkeypatch))
+    assert said.startswith("htps://host: UnsupportedModelRegistryStoreURIException: ")
+    assert "unsupported URI 'htps://host'" in said
+
+
 def test_sync_asks_a_server_that_is_away_once(
     alone: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
