@@ -142,7 +142,7 @@ def test_make_ui_says_in_a_line_what_is_wrong_with_the_store_or_what_it_restored
     store.delete_experiment(experiment)
     command = [sys.executable, "-m", "stages.tracking.pages"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("the experiment 'reprogan' was deleted in MLflow: restored, with all its runs\n")
+    assert done.stdout.startswith("the experiment 'reprogan' was deleted in MLflow: restored, with all its runs\n")
     database = tmp_path / "repository/mlflow.db"
     database.write_bytes(b"no database" * 1000)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
