@@ -80,14 +80,13 @@ def listen(host: str, port: int) -> socket.socket:
 def load_champion() -> TrainedModel:
     """The model that MLflow's registry calls the champion; raises ParameterError where there is none."""
     import mlflow
-    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     from stages.serving.trained_model import load_model
-    from stages.storage.files import one_line
     from stages.storage.paths import CONFIG
     from stages.tracking.registry import BEST, CHAMPION
-    from stages.tracking.store import SQLITE, store_uri
+    from stages.tracking.store import SQLITE, quiet, store_uri
+    from stages.tracking.store_errors import explain
 
     uri, champion = store_uri(), f"models:/{BEST}@{CHAMPION}"
     advice = "`make repro` sets it; or name a variant: python -m stages.serve VARIANT"
@@ -95,10 +94,11 @@ def load_champion() -> TrainedModel:
         raise ParameterError(f"{champion}: there is no {uri.removeprefix(SQLITE)}; {advice}")
     mlflow.set_tracking_uri(uri)
     try:
-        version = MlflowClient(uri).get_model_version_by_alias(BEST, CHAMPION)
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{BEST}/{version.version}"))
-    except (MlflowException, OSError) as error:
-        raise ParameterError(f"{champion} is not in {uri}: {one_line(error)}; {advice}") from None
+        with quiet():
+            version = MlflowClient(uri).get_model_version_by_alias(BEST, CHAMPION)
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{BEST}/{version.version}"))
+    except Exception as error:  # each kind of store raises its own
+        raise ParameterError(f"{champion} is not in MLflow's store: {explain(error)}; {advice}") from None
     found = list(folder.glob(f"artifacts/*/{CONFIG}"))
     if len(found) != 1:
         raise StageError(f"{champion} is no model of this pipeline: {folder}/artifacts/*/{CONFIG} is missing")

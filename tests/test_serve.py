@@ -337,7 +337,7 @@ def test_without_a_variant_the_champion_is_served(
     registry = MlflowClient(uri)
     registry.create_registered_model("reprogan")
     with pytest.raises(
-        ParameterError, match=r"champion is not in sqlite:.*; or name a variant: python -m stages\.serve"
+        ParameterError, match=r"champion is not in MLflow's store: /.*; or name a variant: python -m stages\.serve"
     ):
         load_champion()
     mlflow.pyfunc.save_model(

@@ -65,10 +65,10 @@ class Artifacts:
 
         folder, run = self.folder / event["folder"], client.get_run(run_id)
         served = sha256(folder / GENERATOR)
-        if run.data.tags.get(SERVED_TAG) != served:  # or it was scored again: the run has this model
+        if not find_model(client, run, served):  # or it was scored again: the run has this model
             log_model(client, named(run, run.data.tags[VARIANT_TAG]), folder, tuple(event["image_shape"]))
-            client.set_tag(run_id, SERVED_TAG, served)
-            run = client.get_run(run_id)
+        client.set_tag(run_id, SERVED_TAG, served)
+        run = client.get_run(run_id)
         if model := find_model(client, run):
             register(client, PREFIX + run.data.tags[VARIANT_TAG], run, model)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stages.config.errors import errors_as_lines
 from stages.tracking.artifacts import ArtifactError
 from stages.tracking.exporter_process import (
     EVENTS,
@@ -47,7 +48,10 @@ def serve(key: str) -> None:
 
 
 def _follow(folder: Path, followers: dict[Path, LogFollower]) -> None:
-    """Export what is new in a log. Where that fails, the log is left to `sync`, with a line that says why."""
+    """Export what is new in a log. Where that fails, the log is left to `sync`, with a line that says why.
+
+    Where it went well before, the log is begun anew first: its run or the experiment may have been deleted meanwhile.
+    """
     reason = ""
     try:
         if folder not in followers:
@@ -60,7 +64,8 @@ def _follow(folder: Path, followers: dict[Path, LogFollower]) -> None:
         if STORE_FILE.is_gone():  # the next exporter begins this log anew
             return
         logging.getLogger().exception("not exported: %s", folder.name)
-        reason = _reason(error)
+        if not _is_worth_another_try(error, followers.get(folder)):
+            reason = _reason(error)
     if follower := followers.pop(folder, None):
         follower.close()
     if reason:
@@ -98,6 +103,10 @@ def _folders(pattern: str) -> list[Path]:
     return sorted(path.parent for path in event_logs().glob(f"{pattern}/{EVENTS}"))
 
 
+def _is_worth_another_try(error: Exception, follower: LogFollower | None) -> bool:
+    return follower is not None and follower.has_exported and not (is_away(error) or isinstance(error, ArtifactError))
+
+
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, ArtifactError) else explain(error)
 
@@ -109,9 +118,11 @@ def main() -> None:
     commands.add_parser("serve").add_argument("key", help="of the logs to export")
     commands.add_parser("sync")
     arguments = parser.parse_args()
-    if arguments.command == "sync":
-        sys.exit(1 if sync() else 0)
-    serve(arguments.key)
+    with errors_as_lines():
+        if arguments.command == "sync":
+            sys.exit(1 if sync() else 0)
+        with quiet():
+            serve(arguments.key)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class LogFollower:
         self.lock.acquire(timeout=0)
         self.exporter = MLflowExporter(folder)
         self.position = 0
+        self.has_exported = False  # anything yet
         self.waiting: list[dict[str, Any]] = []  # events read, and not exported yet
         self.due = 0.0  # when to export them, unless the log ends before
 
@@ -43,7 +44,7 @@ class LogFollower:
         is_over = bool(self.waiting) and self.waiting[-1]["event"] == "end"
         if is_over or (self.waiting and time.monotonic() >= self.due):
             self.exporter.apply(self.waiting)
-            self.waiting = []
+            self.waiting, self.has_exported = [], True
             self.due = time.monotonic() + LIVE_SECONDS
         if is_over:
             self.exporter.raise_if_incomplete()

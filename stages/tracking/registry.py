@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import mlflow
 from mlflow.entities import LoggedModel, LoggedModelStatus, Run
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
@@ -17,20 +18,48 @@ WEIGHTS = "weights_sha256"  # tag of a version
 SHOWN = ("fid", "validation_fid")  # scores that are tags of a version
 
 
-def find_model(client: MlflowClient, run: Run) -> LoggedModel | None:
-    """The model that a run logged last: the one that is sampled from and scored."""
+def find_models(client: MlflowClient, run: Run, weights: str) -> list[LoggedModel]:
+    """The models of these weights that a run logged, whole or not, the newest first.
+
+    A model without a hash is one that an older version of this code logged, or whose upload was broken off.
+    """
     query = f"source_run_id = '{run.info.run_id}'"
     newest_first = [{"field_name": "creation_timestamp", "ascending": False}]
     found = client.search_logged_models([run.info.experiment_id], query, order_by=newest_first)
-    return next((model for model in found if model.status == LoggedModelStatus.READY), None)
+    return [model for model in found if model.tags.get(SERVED_TAG, run.data.tags.get(SERVED_TAG, weights)) == weights]
+
+
+def find_model(client: MlflowClient, run: Run, weights: str = "") -> LoggedModel | None:
+    """The model of these weights whose files are there; by default the one that a run's scores are of."""
+    weights = weights or run.data.tags.get(SERVED_TAG, "")
+    found = find_models(client, run, weights)
+    ready = (model for model in found if model.status == LoggedModelStatus.READY)
+    return next((model for model in ready if has_files(client, model.model_id)), None)
+
+
+def has_files(client: MlflowClient, model_id: str) -> bool:
+    """Whether a model was not deleted, nor were its files: they are apart from MLflow's database."""
+    try:
+        client.get_logged_model(model_id)  # or a process that listed them before would list those of a deleted model
+        return bool(client.list_logged_model_artifacts(model_id))
+    except mlflow.MlflowException as error:
+        if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
+            raise
+        return False
+
+
+def find_version(client: MlflowClient, name: str, weights: str | None) -> ModelVersion | None:
+    """The version of these weights in a registered model; none where its model, `models:/<id>`, was deleted."""
+    versions = client.search_model_versions(f"name = '{name}'")
+    found = (version for version in versions if version.tags.get(WEIGHTS) == weights)
+    return next((version for version in found if has_files(client, str(version.source).rpartition("/")[2])), None)
 
 
 def register(client: MlflowClient, name: str, run: Run, model: LoggedModel) -> ModelVersion:
     """The version of these weights in a registered model; made, and the registered model too, where it is missing."""
     weights = run.data.tags[SERVED_TAG]
     with store_lock():
-        versions = client.search_model_versions(f"name = '{name}'")
-        if found := next((version for version in versions if version.tags.get(WEIGHTS) == weights), None):
+        if found := find_version(client, name, weights):
             return found
         tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS: weights, **score_tags(run)}
         return mlflow.register_model(f"models:/{model.model_id}", name, await_registration_for=None, tags=tags)

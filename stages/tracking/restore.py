@@ -6,13 +6,13 @@ records them.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
 
 from stages.config.command import run_stage
 from stages.config.components import resolve
@@ -38,7 +38,7 @@ from stages.storage.weights import read_tensors
 from stages.tracking.descriptions import describe_variant
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
-from stages.tracking.registry import find_model, set_champion
+from stages.tracking.registry import PREFIX, find_model, find_version, set_champion
 from stages.tracking.restored_runs import (
     compare,
     curve_points,
@@ -46,8 +46,8 @@ from stages.tracking.restored_runs import (
     record_report,
 )
 from stages.tracking.run_names import SERVED_TAG
-from stages.tracking.store import find_run, open_store, quiet
-from stages.tracking.store_errors import explain
+from stages.tracking.store import find_run, open_store
+from stages.tracking.store_errors import store_errors
 from stages.training.session import GRID
 
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
@@ -76,8 +76,8 @@ def main(params: Params) -> None:
     models = [model for name in params.variants for model in find_models(name)]
     runs = find_runs(tracking.experiment, models)
     train = read_split("train") if (PROCESSED / "train").exists() else None
-    for model, run in zip(models, runs, strict=True):
-        if run and is_whole(run, model):
+    for model, (run, is_whole) in zip(models, runs, strict=True):
+        if is_whole:
             whole += 1
         elif not restore_run(tracking, model, run, train):
             failed += 1
@@ -103,11 +103,14 @@ def find_models(name: str) -> Iterator[Trained]:
                 yield Trained(name, folder, config, sha256(folder / GENERATOR))
 
 
-def is_whole(run: Run, model: Trained) -> bool:
-    """Whether a run has its model and its scores: DVC scores nothing again whose samples it has met before."""
+def has_all(client: MlflowClient, run: Run, model: Trained) -> bool:
+    """Whether a run has its model, its pictures and its scores: DVC scores nothing whose samples it has met before."""
     scored, _ = find_scores(model)
     wanted = {f"scores/{key}" for key in compare(scored["scores"]).values} if scored else set()
-    return SERVED_TAG in run.data.tags and wanted <= run.data.metrics.keys()
+    if SERVED_TAG not in run.data.tags or not wanted <= run.data.metrics.keys():
+        return False
+    is_registered = find_version(client, PREFIX + model.name, run.data.tags[SERVED_TAG])
+    return bool(is_registered and find_model(client, run) and client.list_artifacts(run.info.run_id, "images"))
 
 
 def restore_build(tracking: Tracking, models: Sequence[Trained], *, is_new: bool) -> None:
@@ -126,21 +129,12 @@ def restore_build(tracking: Tracking, models: Sequence[Trained], *, is_new: bool
                 set_champion(client, run, logged)
 
 
-@contextlib.contextmanager
-def store_errors() -> Iterator[None]:
-    """What MLflow prints within is not shown, and what it raises becomes a StageError."""
-    try:
-        with quiet():
-            yield
-    except Exception as error:  # each kind of store raises its own
-        raise StageError(f"MLflow's store: {explain(error)}") from error
-
-
-def find_runs(experiment: str, models: list[Trained]) -> list[Run | None]:
-    """The runs of models in MLflow; raises StageError where the store cannot be reached."""
+def find_runs(experiment: str, models: list[Trained]) -> list[tuple[Run | None, bool]]:
+    """The runs of models in MLflow, and whether each is whole; raises StageError where no store can be reached."""
     with store_errors():
         client, experiment_id = open_store(experiment)
-        return [find_run(client, experiment_id, one.sha256, one.config["checkpoint"]) for one in models]
+        runs = [find_run(client, experiment_id, one.sha256, one.config["checkpoint"]) for one in models]
+        return [(run, bool(run and has_all(client, run, one))) for run, one in zip(runs, models, strict=True)]
 
 
 def restore_run(tracking: Tracking, model: Trained, run: Run | None, train: Split | None) -> bool:

@@ -22,9 +22,11 @@ from typing_extensions import override
 from stages.contracts.generator import ImageShape
 from stages.sampling.loading import load_generator
 from stages.serving.requests import example_inputs, serve
-from stages.storage.files import one_line, read_json
-from stages.storage.paths import CONFIG
+from stages.storage.files import one_line, read_json, sha256
+from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.pixels import to_uint8
+from stages.tracking.registry import find_models, has_files
+from stages.tracking.run_names import SERVED_TAG
 
 NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
@@ -58,7 +60,8 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
     model.load_context(context)
     inputs = example_inputs(model.generator, image_shape, model.classes)
     example = pd.DataFrame(inputs) if isinstance(inputs, Mapping) else inputs
-    broken = find_broken_model(client, run)
+    weights = sha256(folder / GENERATOR)
+    broken = find_broken_model(client, run, weights)
     # MLflow links a model to the active run, and raises where it is linked already
     active_run: Any = (
         mlflow.start_run(run_id=run.info.run_id, log_system_metrics=False) if not broken else nullcontext()
@@ -74,6 +77,7 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
                 signature=infer_signature(example, model.predict(context, example)),
                 input_example=example,
                 metadata={"classes": model.classes},
+                tags={SERVED_TAG: weights},
                 pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in NEEDED],
             )
     finally:  # MLflow takes the run for ended, as it would be where the active run is a script's own
@@ -93,10 +97,11 @@ def served_code() -> Iterator[Path]:
         yield copy
 
 
-def find_broken_model(client: MlflowClient, run: Run) -> str | None:
-    """The id of a model of this run whose upload was broken off: it is to be uploaded anew, not left to the UI."""
-    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    return next((model.model_id for model in models if model.status != LoggedModelStatus.READY), None)
+def find_broken_model(client: MlflowClient, run: Run, weights: str) -> str | None:
+    """The id of a model whose upload was broken off, or whose files are gone: it is to be uploaded anew."""
+    models = find_models(client, run, weights)
+    broken = (one for one in models if one.status != LoggedModelStatus.READY or not has_files(client, one.model_id))
+    return next((one.model_id for one in broken), None)
 
 
 set_model(ServedGenerator())

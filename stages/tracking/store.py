@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import mlflow
 from filelock import FileLock
@@ -24,13 +25,13 @@ class StoreFile:
     """The file of a SQLite store, from when it was opened: MLflow does not notice that it is deleted."""
 
     def __init__(self) -> None:
-        self.held: BinaryIO | None = None  # open, or its inode could be given to the file that takes its place
+        self.held: int | None = None  # a descriptor, or its inode could be given to the file that takes its place
 
     def hold(self) -> None:
         """From now on, `is_gone` speaks of the file that is there; a server has none."""
         path = Path(store_uri().removeprefix(SQLITE))
-        if not self.held and path.is_file():
-            self.held = path.open("rb")
+        if self.held is None and path.is_file():
+            self.held = os.open(path, os.O_RDONLY)
 
     def is_gone(self) -> bool:
         """Whether that file was deleted, or another took its place."""
@@ -38,7 +39,7 @@ class StoreFile:
             now = Path(store_uri().removeprefix(SQLITE)).stat()
         except OSError:
             return self.held is not None
-        return self.held is not None and not os.path.samestat(os.fstat(self.held.fileno()), now)
+        return self.held is not None and not os.path.samestat(os.fstat(self.held), now)
 
 
 STORE_FILE = StoreFile()  # one, as MLflow too keeps one connection a process
@@ -46,10 +47,18 @@ STORE_FILE = StoreFile()  # one, as MLflow too keeps one connection a process
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """What MLflow prints within goes where exporters print: people read the lines of a command alone."""
+    """What MLflow prints within goes where exporters print: people read the lines of a command alone.
+
+    PYTHONWARNINGS=error makes no error of a library's warning within.
+    """
     messages = repository() / ".cache" / MESSAGES
     messages.parent.mkdir(exist_ok=True)
-    with messages.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    with (
+        messages.open("a") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+        warnings.catch_warnings(action="default"),
+    ):
         yield
 
 
@@ -72,6 +81,7 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
     """
     uri, tags = store_uri(), experiment_tags()
     mlflow.set_tracking_uri(uri)
+    mlflow.config.enable_async_logging(enable=False)  # MLFLOW_ENABLE_ASYNC_LOGGING: a call would not say that it failed
     with store_lock():  # two first runs at once would both create the tables, or the experiment
         client = MlflowClient(uri)
         STORE_FILE.hold()

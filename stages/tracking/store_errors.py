@@ -1,19 +1,34 @@
 """What a store that fails says, in one line: of a chain of errors the first one, which says why."""
 
+import contextlib
 import os
 import re
 import socket
+import sqlite3
+from collections.abc import Iterator
 
 import mlflow
 
+from stages.config.errors import StageError
 from stages.storage.files import one_line
-from stages.tracking.store import store_uri
+from stages.tracking.store import SQLITE, quiet, store_uri
 
 UNKNOWN_USER, FORBIDDEN = 401, 403  # HTTP's
+AWAY = (ConnectionError, TimeoutError, socket.gaierror, sqlite3.OperationalError)  # nobody answers, or it is locked
+
+
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
+    """What MLflow prints within is not shown, and what it raises becomes a StageError."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:  # each kind of store raises its own
+        raise StageError(f"MLflow's store: {explain(error)}") from error
 
 
 def explain(error: BaseException) -> str:
-    """Why a call of MLflow failed, in one line; of a server with its address, but never with a password."""
+    """Why a call of MLflow failed, in one line that says where the store is, but never a password."""
     user = os.environ.get("MLFLOW_TRACKING_USERNAME")
     says = {
         UNKNOWN_USER: f"it does not know user {user!r}, or not by this password; set MLFLOW_TRACKING_USERNAME and "
@@ -22,13 +37,14 @@ def explain(error: BaseException) -> str:
     }
     root = first(error)
     reason = says.get(status(error)) or f"{type(root).__name__}: {one_line(root)}"
-    server = re.fullmatch(r"(https?://)(?:[^@/]*@)?(.*)", store_uri())
-    return f"{server[1]}{server[2]}: {reason}" if server else reason
+    named = getattr(root, "filename", None)  # a file that is not the store's: a picture, say
+    said = reason if named else f"{store_uri().removeprefix(SQLITE)}: {reason}"
+    return re.sub(r"://[^@/\s]*@", "://", said)
 
 
 def is_away(error: BaseException) -> bool:
     """Whether another call would fail in the same way: nobody answers, or not this user."""
-    return isinstance(first(error), ConnectionError | TimeoutError | socket.gaierror) or status(error) == UNKNOWN_USER
+    return isinstance(first(error), AWAY) or status(error) == UNKNOWN_USER
 
 
 def status(error: BaseException) -> int:
@@ -37,7 +53,9 @@ def status(error: BaseException) -> int:
 
 
 def first(error: BaseException) -> BaseException:
-    """The error that led to all others of a chain."""
+    """The error that led to all others of a chain; a name that was looked up in vain says less than what follows."""
     while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        if isinstance(cause, LookupError):
+            break
         error = cause
     return error

@@ -1,7 +1,9 @@
 """Exporting in a real MLflow store: live, late, and with the store away."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from stages.tracking import event_log as event_log_module
 from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
 from stages.tracking.run_names import MODEL_TAG
+from stages.tracking.store import open_store
 from tests.tracking.conftest import HASH, client, event_logs, exporters, log_training, logged_models, runs
 
 
@@ -58,6 +61,33 @@ def test_a_store_that_was_deleted_is_begun_anew_though_its_exporter_lives(
     assert first not in exporters()
     (run,) = runs(tmp_path)
     assert (run.info.run_name, run.info.status) == ("y", "FINISHED")
+    curve = client(tmp_path).get_metric_history(run.info.run_id, "training/loss")
+    assert [point.value for point in curve] == [2.0, 1.0]
+
+
+@pytest.mark.parametrize("what", ["experiment", "run"])
+def test_a_run_that_is_deleted_under_way_is_whole_in_the_end(
+    what: str, tracking: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    open_store("reprogan")  # or this process and the exporter would both make its tables
+    capfd.readouterr()
+    with EventLog(tracking, "x") as event_log:
+        event_log.begin_run("x", {"seed": 0})
+        event_log.metrics(10, {"loss": 2.0})
+        deadline = time.monotonic() + 60
+        while not (found := runs(tmp_path)) or "training/loss" not in found[0].data.metrics:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        if what == "experiment":
+            client(tmp_path).delete_experiment(found[0].info.experiment_id)
+        else:
+            client(tmp_path).delete_run(found[0].info.run_id)
+        event_log.metrics(20, {"loss": 1.0})
+    line = "tracking: the experiment 'reprogan' was deleted in MLflow: restored, with all its runs\n"
+    assert capfd.readouterr().err == (line if what == "experiment" else "")
+    (run,) = runs(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert (run.info.run_id == found[0].info.run_id) == (what == "experiment")
     curve = client(tmp_path).get_metric_history(run.info.run_id, "training/loss")
     assert [point.value for point in curve] == [2.0, 1.0]
 
@@ -173,10 +203,35 @@ def test_sync_goes_to_work_at_once_after_a_store_was_broken(tracking: Tracking, 
     assert len(runs(tmp_path)) == 2
 
 
-def test_sync_says_nothing_but_its_own_lines(alone: Tracking, tmp_path: Path) -> None:
-    """Neither MLflow, which makes a database here, nor its libraries."""
+@pytest.mark.parametrize("warnings", ["", "error", "default"])
+def test_sync_says_nothing_but_its_own_lines(
+    warnings: str, alone: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither MLflow, which makes a database here, nor its libraries; nor do settings of other scripts count."""
     log_training(alone, tmp_path / "model")
+    monkeypatch.setenv("PYTHONWARNINGS", warnings)
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    monkeypatch.setenv("MLFLOW_RUN_ID", HASH[:32])
     (folder,) = event_logs(tmp_path)
     command = [sys.executable, "-m", "stages.tracking.exporter", "sync"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (f"exported {folder.name}\n", "")
+    (run,) = runs(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert len(logged_models(tmp_path, run)) == 1
+
+
+def test_sync_names_a_database_that_is_locked_once(
+    alone: Tracking, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        log_training(alone, tmp_path / "model")
+    database = tmp_path / "repository/mlflow.db"
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        assert exporter.sync() == 2
+    told = capfd.readouterr().err
+    assert told.endswith(f" and 1 more: {database}: OperationalError: database is locked\n")
+    assert told.count("\n") == 1
+    assert exporter.sync() == 0

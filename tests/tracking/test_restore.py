@@ -135,6 +135,24 @@ def test_restored_runs_are_those_of_the_trainings_and_none_is_made_twice(
     assert read_runs(folder) == recorded
 
 
+@pytest.mark.parametrize("lost", ["files and versions", "models"])
+def test_what_a_run_lost_since_is_added_to_it(lost: str, folder: Path, recorded: dict[str, Any]) -> None:
+    """The folder of artifacts was deleted, or models in the UI, while the runs are there."""
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    if lost == "models":
+        for model in client.search_logged_models(["1"]):
+            client.delete_logged_model(model.model_id)
+    else:
+        shutil.rmtree(folder / "mlartifacts")
+        client.delete_registered_model("reprogan-mlp")
+    assert run_there(folder, *RESTORE).stdout.startswith(COMPLETED)
+    assert read_runs(folder) == recorded
+    served = {run.data.tags["reprogan.served_sha256"] for run in client.search_runs(["1"])}
+    versions = client.search_model_versions("name = 'reprogan-mlp'")
+    assert served <= {version.tags["weights_sha256"] for version in versions}
+    assert run_there(folder, *RESTORE).stdout.startswith(NOTHING_TO_DO)
+
+
 def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorded: dict[str, Any]) -> None:
     delete_store(folder)
     assert "python -m stages.tracking.restore" in run_there(folder, sys.executable, "-c", REPORT).stderr

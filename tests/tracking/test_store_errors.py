@@ -78,8 +78,14 @@ def test_a_server_that_is_away_is_named_with_the_reason(monkeypatch: pytest.Monk
 def test_an_error_without_a_server_is_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     error = mlflow.MlflowException("of two\nlines")
-    assert explain(error) == "MlflowException: of two lines"
+    assert explain(error) == f"{Path('mlflow.db').resolve()}: MlflowException: of two lines"
     assert not is_away(error)
+
+
+def test_an_address_of_no_kind_that_mlflow_knows_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = explain(error_of("htps://ada:hush@host", monkeypatch))
+    assert said.startswith("htps://host: UnsupportedModelRegistryStoreURIException: ")
+    assert "unsupported URI 'htps://host'" in said
 
 
 def test_sync_asks_a_server_that_is_away_once(
