@@ -41,8 +41,12 @@ class GAN(nn.Module):
     """The standard GAN (Goodfellow et al., 2014); others override its methods.
 
     Images are (batch, channels, height, width) in [-1, 1], labels (batch,). `generator` and `discriminator` hold all
-    that is learned.
+    that is learned. The trainer sets the three switches.
     """
+
+    reuse_fakes = False  # of the discriminator's step, in the generator's
+    noise_std = 0.0  # of instance noise now
+    augment: Callable[[Tensor], Tensor] | None = None  # what the discriminator sees
 
     def __init__(
         self,
@@ -63,10 +67,6 @@ class GAN(nn.Module):
         self.regularizer = regularizer
         self.build_buffers(image_shape)
         self.discriminator_step = 0
-        # the trainer sets these three
-        self.reuse_fakes = False  # of the discriminator's step, in the generator's
-        self.noise_std = 0.0  # of instance noise now
-        self.augment: Callable[[Tensor], Tensor] | None = None  # what the discriminator sees
         self._last_fakes: Fakes | None = None
 
     def get_extra_state(self) -> Tensor:
@@ -133,11 +133,8 @@ class GAN(nn.Module):
         return Losses(sum(auxiliary.values(), losses.loss), losses.scalars | auxiliary)
 
     def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
-        """The generator's loss on as many fakes as the batch has images: new ones, or the discriminator's last.
-
-        In each of the two losses a parametrised weight (a spectral norm, say) is computed once, where it is first met:
-        a generator met first without gradients would have none later in the same loss.
-        """
+        """The generator's loss on as many fakes as the batch has images: new ones, or the discriminator's last."""
+        # first of all: a spectral norm is computed once a loss, and one met without gradients keeps none
         fakes = self._last_fakes or self.generate(labels)
         self._last_fakes = None
         fake_outputs = self.discriminate(fakes.images, labels)
