@@ -134,8 +134,7 @@ class GAN(nn.Module):
 
     def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
         """The generator's loss on as many fakes as the batch has images: new ones, or the discriminator's last."""
-        # first of all: a spectral norm is computed once a loss, and one met without gradients keeps none
-        fakes = self._last_fakes or self.generate(labels)
+        fakes = self._last_fakes or self.generate(labels)  # first: a spectral norm keeps the gradients it is met with
         self._last_fakes = None
         fake_outputs = self.discriminate(fakes.images, labels)
         real_logits = None
