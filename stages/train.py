@@ -161,6 +161,7 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         variant.network, variant.objective, variant.regularizer, train.image_shape, len(train.classes)
     )
     images = place(variant.gan.training_images(torch.from_numpy(train.images)), device)
+    check_batch_size(variant, len(images))
     labels = torch.from_numpy(train.labels)[: len(images)].to(device)
     hyperparameters = Hyperparameters(
         optimizers=variant.optimizers,
@@ -175,6 +176,14 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         augment=params.training.augment,
     )
     return Trainer(gan, Batches(images, labels, variant.batch_size), hyperparameters)
+
+
+def check_batch_size(variant: Variant, images: int) -> None:
+    """Raise StageError where there are fewer images than a batch has, and the GAN cannot work on so many."""
+    try:
+        variant.gan.check_batch_size(min(variant.batch_size, images) // processes.count())
+    except ValueError as error:
+        raise StageError(f"{images} training images: {error}") from None
 
 
 def describe(

@@ -54,7 +54,7 @@ Optimizer = Annotated[Adam | RMSprop, Field(discriminator="name")]
 
 def _none_twice(entries: list[Any]) -> list[Any]:
     if len(set(entries)) < len(entries):
-        raise ValueError("an entry may stand there once only")
+        raise ValueError("entries must be unique")
     return entries
 
 

@@ -41,7 +41,7 @@ class GAN(nn.Module):
     """The standard GAN (Goodfellow et al., 2014); others override its methods.
 
     Images are (batch, channels, height, width) in [-1, 1], labels (batch,). `generator` and `discriminator` hold all
-    that is learned. The trainer sets the three switches.
+    that is learned. The trainer sets the next three attributes.
     """
 
     reuse_fakes = False  # of the discriminator's step, in the generator's
@@ -134,7 +134,7 @@ class GAN(nn.Module):
 
     def generator_loss(self, real: Tensor, labels: Tensor) -> Losses:
         """The generator's loss on as many fakes as the batch has images: new ones, or the discriminator's last."""
-        fakes = self._last_fakes or self.generate(labels)  # first: a spectral norm keeps the gradients it is met with
+        fakes = self._last_fakes or self.generate(labels)  # before other passes: a cached spectral norm needs gradients
         self._last_fakes = None
         fake_outputs = self.discriminate(fakes.images, labels)
         real_logits = None
@@ -197,7 +197,7 @@ def receptive_field(gan: GAN, image_shape: ImageShape) -> tuple[int, int]:
     parameter = next(gan.discriminator.parameters())
     was_training = gan.discriminator.training
     gan.discriminator.eval()
-    images = torch.randn(8, *image_shape, device=parameter.device).requires_grad_()
+    images = torch.randn(8 * gan.options.pack_size, *image_shape, device=parameter.device).requires_grad_()
     labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     logits = logits_of(gan.discriminator(gan.transform_real(images), labels))
     for size in logits.shape[:0:-1]:
@@ -214,6 +214,7 @@ class GANOptions(Component):
     role: ClassVar[str] = "gan"
     network_kind: ClassVar[str] = "plain"
     module: ClassVar[type[GAN]] = GAN
+    pack_size: ClassVar[int] = 1  # images that the discriminator sees at once
 
     def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:
         """Raise ValueError, in one line, where these components do not fit each other."""

@@ -77,7 +77,7 @@ class Translator(Generator):
 
 
 class TwoWayTranslator(Translator):
-    """Outlines to digits, and digits to outlines; its source are outlines."""
+    """Outlines to digits, and digits to outlines; its sources are outlines."""
 
     offers: ClassVar[tuple[str, ...]] = ("pairs", "cycles")
 

@@ -13,12 +13,18 @@ from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
 from stages.contracts.objective import Objective
 from stages.contracts.regularizer import Regularizer
+from stages.training import processes
 
 
 class PacGAN(GAN):
-    """The discriminator sees packs (batch / packed, packed * channels, height, width), all real or all fake."""
+    """The discriminator sees packs (batch / pack_size, pack_size * channels, height, width), all real or all fake."""
 
     options: PacGANOptions
+
+    @override
+    def build_buffers(self, image_shape: ImageShape) -> None:
+        # as many packs of real and fake images as images: several processes could not tell whose random numbers to draw
+        self.per_sample = self.per_sample and processes.count() == 1
 
     @override
     def transform_real(self, real: Tensor) -> Tensor:
@@ -31,24 +37,24 @@ class PacGAN(GAN):
 
     @override
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One row of outputs a pack; the labels stand for packs, and nobody looks at them."""
-        return super().discriminate(images, labels[: len(labels) // self.options.packed])
+        """One row of outputs per pack; the labels are unused."""
+        return super().discriminate(images, labels[: len(labels) // self.options.pack_size])
 
     @override
     def perturb(self, images: Tensor) -> Tensor:
         """Packs, each image in them perturbed on its own."""
-        return self._pack(super().perturb(images.unflatten(1, (self.options.packed, -1)).flatten(0, 1)))
+        return self._pack(super().perturb(images.unflatten(1, (self.options.pack_size, -1)).flatten(0, 1)))
 
     def _pack(self, images: Tensor) -> Tensor:
         """Images (batch, channels, …) to packs of neighbours in the batch, which is in random order."""
-        return images.unflatten(0, (-1, self.options.packed)).flatten(1, 2)
+        return images.unflatten(0, (-1, self.options.pack_size)).flatten(1, 2)
 
 
 class PacGANOptions(GANOptions):
     """How many images the discriminator sees at once."""
 
     module: ClassVar[type[GAN]] = PacGAN
-    packed: Annotated[int, Field(ge=1, le=100)]  # paper: 2 to 4
+    pack_size: Annotated[int, Field(ge=1, le=100)]  # type: ignore[misc] # paper: 2 to 4
 
     @override
     def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:
@@ -59,11 +65,11 @@ class PacGANOptions(GANOptions):
 
     @override
     def check_batch_size(self, batch_size: int) -> None:
-        if batch_size % self.packed:
-            raise ValueError(f"gan.packed must divide the batch size, {batch_size}: every pack has as many images")
+        if batch_size % self.pack_size:
+            raise ValueError(f"gan.pack_size must divide the batch size, {batch_size}: every pack has as many images")
 
     @override
     def discriminator(self, network: Network, image_shape: ImageShape, classes: int) -> nn.Module:
-        """The network's discriminator of images with `packed` times the channels."""
+        """The network's discriminator of images with `pack_size` times the channels."""
         channels, height, width = image_shape
-        return network.discriminator((self.packed * channels, height, width), classes)
+        return network.discriminator((self.pack_size * channels, height, width), classes)

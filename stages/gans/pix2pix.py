@@ -23,12 +23,12 @@ class Pix2Pix(ImageToImage):
 
     @override
     def transform_real(self, real: Tensor) -> Tensor:
-        """Real images behind their sources, which have no gradient."""
+        """Sources, without gradients, and real images, concatenated along channels."""
         return torch.cat([self.generator.source(real.detach()), real], dim=1)
 
     @override
     def generate(self, labels: Tensor) -> Fakes:
-        """Fake images behind their sources."""
+        """Sources and fake images, concatenated along channels."""
         made = super().generate(labels)
         return Fakes(torch.cat([made.latent, made.images], dim=1), made.latent)
 

@@ -1,7 +1,7 @@
 """Small discriminators of features that a fixed network gives at several scales (Sauer et al., 2021, section 3).
 
-The paper's features come from a network that was taught with a million photographs and their classes. Here they are
-random convolutions: they know nothing of the data, its labels or the scores, and separate real from fake at once.
+The paper's features come from a network pretrained on ImageNet. Here they are random convolutions, which know nothing
+of the data, its labels or the scores. Their channels are mixed at each scale; scales are not mixed (the paper's CSM).
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from stages.contracts.regularizer import Regularizer
 
 
 class FixedConv(nn.Module):
-    """A convolution whose weights nobody trains: drawn as He et al. (2015) have it, and kept in a buffer."""
+    """A convolution with frozen weights, drawn as He et al. (2015) have it, in a buffer."""
 
     weight: Tensor
 
-    def __init__(self, shallow: int, deep: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()
-        self.stride, self.padding = stride, (kernel - 1) // 2
-        weight = torch.randn(deep, shallow, kernel, kernel) * math.sqrt(2 / (shallow * kernel**2))
+        self.stride, self.padding = stride, (kernel_size - 1) // 2
+        weight = torch.randn(out_channels, in_channels, kernel_size, kernel_size)
+        weight *= math.sqrt(2 / (in_channels * kernel_size**2))
         self.register_buffer("weight", weight)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(batch, shallow, height, width) to (batch, deep, height / stride, width / stride)."""
+        """(batch, in_channels, height, width) to (batch, out_channels, height / stride, width / stride)."""
         return conv2d(hidden, self.weight.to(hidden.dtype), stride=self.stride, padding=self.padding)
 
 
@@ -50,7 +51,9 @@ class ProjectedDiscriminator(nn.Module):
         self.features = nn.ModuleList(
             FixedConv(shallow, deep, 4, stride=2) for shallow, deep in zip([channels, *depths], depths, strict=False)
         )
-        self.mixtures = nn.ModuleList(FixedConv(depth, depth, 1) for depth in depths)  # section 3.2: across channels
+        self.channel_mixing = nn.ModuleList(
+            FixedConv(depth, depth, 1) for depth in depths
+        )  # section 3.2: across channels
         self.heads = nn.ModuleList(
             _head(depth, options.discriminator_channels, small) for depth, small in zip(depths, sizes, strict=True)
         )
@@ -58,9 +61,9 @@ class ProjectedDiscriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, 1, logits of all scales); labels are not looked at."""
         logits, hidden = [], images
-        for features, mixture, head in zip(self.features, self.mixtures, self.heads, strict=True):
+        for features, mixing, head in zip(self.features, self.channel_mixing, self.heads, strict=True):
             hidden = leaky_relu(features(hidden), 0.2)
-            logits.append(head(mixture(hidden)).flatten(2))
+            logits.append(head(mixing(hidden)).flatten(2))
         return torch.cat(logits, dim=2)
 
 

@@ -30,16 +30,21 @@ class SRGAN(ImageToImage):
         losses = {"pixel_loss": self.options.pixel_weight * mse_loss(fakes.images, self.real)}
         if self.options.feature_weight:
             with torch.no_grad():
-                real_outputs = self.discriminate(self.real, labels)
-            distance = l1_loss(fake_outputs[:, 1:], real_outputs[:, 1:])
+                real_features = self._features(self.real, labels)
+            distance = l1_loss(self._features(fakes.images, labels), real_features)
             losses["feature_loss"] = self.options.feature_weight * distance
         return losses
+
+    def _features(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What the discriminator sees in images as they are: augmented, both would be changed in different ways."""
+        features: Tensor = self.discriminator(images.float(), labels).float()[:, 1:]
+        return features
 
 
 class SRGANOptions(GANOptions):
     """How much pixels and features count next to the adversarial loss, which counts 1 (paper: 0.001, and pixels 1)."""
 
-    network_kind: ClassVar[str] = "enlarging"
+    network_kind: ClassVar[str] = "super_resolution"
     module: ClassVar[type[GAN]] = SRGAN
     pixel_weight: NonNegative  # of the mean squared error
     feature_weight: NonNegative  # of the mean absolute difference

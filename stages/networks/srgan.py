@@ -20,7 +20,7 @@ from stages.networks.layers import StridedDiscriminator
 FACTOR = 4  # of both sides, as in the paper
 
 
-class Enlarger(Translator):
+class SuperResolver(Translator):
     """Small images to images of four times the size: residual blocks at the small size, then two pixel shuffles.
 
     A source is an image shrunk by area averaging: each of its pixels is the mean of 4 × 4 pixels.
@@ -110,10 +110,10 @@ def _initialise(module: nn.Module) -> None:
 class SRGANNetwork(Network):
     """The generator has as many channels at every size; those of the discriminator double whenever the image halves."""
 
-    generator_type: ClassVar = Enlarger
+    generator_type: ClassVar = SuperResolver
     discriminator_type: ClassVar = FeatureDiscriminator
     per_sample: ClassVar[bool] = True  # no batch norm in the discriminator; the paper has it
-    kind: ClassVar[str] = "enlarging"
+    kind: ClassVar[str] = "super_resolution"
     generator_channels: Size  # paper: 64
     residual_blocks: Annotated[int, Field(ge=0, le=100)]  # paper: 16
     discriminator_channels: Size  # at half the image's size

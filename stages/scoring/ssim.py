@@ -1,13 +1,15 @@
 """Structural similarity of translated images (Wang et al., 2004)."""
 
+import math
+
 import numpy as np
 
 from stages.scoring.intervals import mean_to_estimate
 from stages.scoring.score import Context, Estimate, ImageSet, score
 
-WINDOW, DEVIATION = 11, 1.5  # pixels, of the Gaussian window
-LUMINANCE, CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # the paper's C₁ and C₂
-BLOCK = 1000  # images whose maps are in memory at once
+WINDOW, SIGMA = 11, 1.5  # pixels, of the Gaussian window
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+BLOCK = 2**20  # numbers of the images whose maps are in memory at once
 
 
 @score("SSIM", better="higher", format=".3f", needs=("pairs",), position=166)
@@ -29,8 +31,9 @@ def images_to_ssim(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
     """
     if images.shape != originals.shape:
         raise ValueError(f"expected images of one shape, got {images.shape} and {originals.shape}")
-    starts = range(0, len(images), BLOCK)
-    blocks = [_similarity(images[start : start + BLOCK], originals[start : start + BLOCK]) for start in starts]
+    count = max(1, BLOCK // math.prod(images.shape[1:]))
+    starts = range(0, len(images), count)
+    blocks = [_similarity(images[start : start + count], originals[start : start + count]) for start in starts]
     return np.concatenate(blocks)
 
 
@@ -44,8 +47,8 @@ def _similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     mean_x, mean_y = local_mean(x), local_mean(y)
     variances = local_mean(x * x) - mean_x**2 + local_mean(y * y) - mean_y**2
     covariance = local_mean(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + LUMINANCE) / (mean_x**2 + mean_y**2 + LUMINANCE)
-    structure = (2 * covariance + CONTRAST) / (variances + CONTRAST)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    structure = (2 * covariance + C2) / (variances + C2)
     similarity: np.ndarray = (luminance * structure).mean(axis=(1, 2, 3))
     return similarity
 
@@ -53,6 +56,6 @@ def _similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _window(size: int) -> np.ndarray:
     """(places, size): each row is the Gaussian window at one of the places that it fits into."""
     offsets = np.arange(size) - np.arange(size - WINDOW + 1)[:, None] - WINDOW // 2
-    weights = np.exp(-(offsets**2) / (2 * DEVIATION**2)) * (np.abs(offsets) <= WINDOW // 2)
+    weights = np.exp(-(offsets**2) / (2 * SIGMA**2)) * (np.abs(offsets) <= WINDOW // 2)
     normalised: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
     return normalised

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 SHIFT = 1 / 8  # of the image's side, at most
-HOLE = 1 / 2  # of the image's side
+CUTOUT = 1 / 2  # of the image's side
 
 
 def augment(images: Tensor, kinds: Sequence[str]) -> Tensor:
@@ -23,16 +23,19 @@ def augment(images: Tensor, kinds: Sequence[str]) -> Tensor:
 def translate(images: Tensor) -> Tensor:
     """Each image moved by up to an eighth of its sides; what comes in from outside is -1, the background of digits."""
     count, _, height, width = images.shape
-    down, right = (_between(-round(side * SHIFT), round(side * SHIFT), count, images) for side in (height, width))
+    down, right = (
+        _random_integers(-round(side * SHIFT), round(side * SHIFT), count, images) for side in (height, width)
+    )
     # products with shifted identities: indices would have a gradient that is not deterministic on a GPU
     rows, columns = (_shifted_identity(*each).to(images) for each in ((down, height), (right, width)))
-    return (rows @ (images + 1) @ columns.mT) - 1
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would round images
+        return (rows @ (images + 1) @ columns.mT) - 1
 
 
 def cut_out(images: Tensor) -> Tensor:
     """Each image with a grey rectangle of half its sides, whose middle is anywhere."""
     count, _, height, width = images.shape
-    kept_rows, kept_columns = (~_hole(count, side, images) for side in (height, width))
+    kept_rows, kept_columns = (~_cutout_mask(count, side, images) for side in (height, width))
     return images * (kept_rows[:, None, :, None] | kept_columns[:, None, None, :])
 
 
@@ -44,7 +47,7 @@ def brighten(images: Tensor) -> Tensor:
 AUGMENTATIONS = {"translation": translate, "cutout": cut_out, "brightness": brighten}
 
 
-def _between(lowest: int, highest: int, count: int, images: Tensor) -> Tensor:
+def _random_integers(lowest: int, highest: int, count: int, images: Tensor) -> Tensor:
     return torch.randint(lowest, highest + 1, (count,), device=images.device)
 
 
@@ -54,9 +57,9 @@ def _shifted_identity(steps: Tensor, side: int) -> Tensor:
     return (places[:, None] == places + steps[:, None, None]).unsqueeze(1)
 
 
-def _hole(count: int, side: int, images: Tensor) -> Tensor:
-    """(batch, side): whether a place is in the hole, half a side long, some of it maybe outside."""
-    length = round(side * HOLE)
-    first = _between(-(length // 2), side - length // 2 - 1, count, images)
+def _cutout_mask(count: int, side: int, images: Tensor) -> Tensor:
+    """(batch, side): whether a place is cut out: half a side, some of it maybe outside."""
+    length = round(side * CUTOUT)
+    first = _random_integers(-(length // 2), side - length // 2 - 1, count, images)
     from_start = torch.arange(side, device=images.device) - first[:, None]
     return (from_start >= 0) & (from_start < length)

@@ -24,8 +24,9 @@ class SharedBatchNorm(_BatchNorm):
         rows = hidden.movedim(1, -1).reshape(-1, channels).to(self.weight.dtype)  # no copy in channels last
         # means as a product: on a CPU torch's own reductions take several times as long
         averaging = rows.new_full((1, len(rows)), 1 / len(rows))
-        mean = (averaging @ rows)[0]
-        variance = (averaging @ (rows - mean).square())[0]
+        with torch.autocast(hidden.device.type, enabled=False):
+            mean = (averaging @ rows)[0]
+            variance = (averaging @ (rows - mean).square())[0]
         means, variances = processes.whole(torch.stack([mean, variance])[None]).unbind(dim=1)
         mean = means.mean(dim=0)  # shares are equally large
         variance = variances.mean(dim=0) + (means - mean).square().mean(dim=0)

@@ -48,7 +48,6 @@ class Trainer:
             share_batch_norm(gan)
             processes.same_start(gan)
         self.gan = gan.to(self.device).to(memory_format=gan.memory_format).train()
-        gan.reuse_fakes = hyperparameters.reuse_fakes
         if hyperparameters.augment:
             gan.augment = partial(augment, kinds=hyperparameters.augment)
         self.ema = EMA(gan.generator, hyperparameters.ema_halflife_images, hyperparameters.ema_rampup)
@@ -80,7 +79,8 @@ class Trainer:
     def step(self) -> None:
         """One step of the generator, after those of the discriminator."""
         self._let_discriminator_learn(True)
-        for _ in range(self.hyperparameters.critic_steps):
+        for left in reversed(range(self.hyperparameters.critic_steps)):
+            self.gan.reuse_fakes = self.hyperparameters.reuse_fakes and not left
             real, labels = self.batches.next()
             # a spectral norm takes its power iteration once a loss, for all images that the loss looks at
             with self._autocast(), processes.shared_draws(len(real)), parametrize.cached():

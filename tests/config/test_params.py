@@ -86,7 +86,7 @@ MISTAKES = [
     ("variants.dcgan.images.quick", 10**18, "1000000000000000000 is not allowed"),
     ("variants.dcgan.critic_steps", 0, "0 is not allowed"),
     ("training.seeds", [], "[] is not allowed"),
-    ("training.seeds", [1, 1], "an entry may stand there once only"),
+    ("training.seeds", [1, 1], "entries must be unique"),
     ("training.seeds", [-1], "-1 is not allowed"),
     ("variants.dcgan.regularizer.weight", math.nan, "nan is not allowed"),
     ("variants.dcgan.regularizer.interval", 0, "0 is not allowed"),

@@ -12,16 +12,17 @@ from torch import Tensor
 from stages.config.components import resolve
 from stages.config.errors import ParameterError
 from stages.config.params import Params, validate
+from stages.contracts.gan import receptive_field
 from stages.storage.pixels import to_uint8
 from stages.training.batches import Batches
 from stages.training.trainer import Trainer
-from tests.builders import PARAMS, build_gan, components, hyperparameters, real_batch
+from tests.builders import PARAMS, SHAPE, build_gan, components, hyperparameters, real_batch
 
 LABELS = torch.zeros(6, dtype=torch.int64)
 
 
 def test_packs_hold_neighbours_in_their_channels() -> None:
-    gan = build_gan("pacgan", shape=(2, 28, 28), gan={"packed": 3})
+    gan = build_gan("pacgan", shape=(2, 28, 28), gan={"pack_size": 3})
     images, _ = real_batch(6, (2, 28, 28))
     packs = gan.transform_real(images)
     assert packs.shape == (2, 6, 28, 28)
@@ -32,7 +33,7 @@ def test_packs_hold_neighbours_in_their_channels() -> None:
 
 
 def test_a_pack_of_one_is_a_gan() -> None:
-    one, other = build_gan("pacgan", gan={"packed": 1}), build_gan("dcgan")
+    one, other = build_gan("pacgan", gan={"pack_size": 1}), build_gan("dcgan")
     other.load_state_dict(one.state_dict())
     losses = []
     for gan in (one, other):
@@ -43,7 +44,7 @@ def test_a_pack_of_one_is_a_gan() -> None:
 
 
 def test_a_penalty_is_that_of_whole_packs() -> None:
-    gan = build_gan("pacgan", gan={"packed": 2}, regularizer={"weight": 2.0, "interval": 1})
+    gan = build_gan("pacgan", gan={"pack_size": 2}, regularizer={"weight": 2.0, "interval": 1})
     real, labels = real_batch(6)
     found = gan.discriminator_loss(real, labels).scalars["penalty"].item()
     packs = gan.transform_real(real).requires_grad_()
@@ -52,12 +53,17 @@ def test_a_penalty_is_that_of_whole_packs() -> None:
 
 
 def test_each_image_of_a_pack_is_augmented_on_its_own() -> None:
-    gan = build_gan("pacgan", gan={"packed": 2})
+    gan = build_gan("pacgan", gan={"pack_size": 2})
     given: list[Tensor] = []
     gan.augment = lambda images: given.append(images) or images + 1  # type: ignore[func-returns-value]
     packs = gan.transform_real(real_batch(6)[0])
     assert torch.equal(gan.perturb(packs), packs + 1)
     assert torch.equal(given[0], real_batch(6)[0])
+
+
+@pytest.mark.parametrize("pack_size", [1, 3, 4])
+def test_a_logit_sees_all_of_its_pack(pack_size: int) -> None:
+    assert receptive_field(build_gan("pacgan", gan={"pack_size": pack_size}), SHAPE) == (28, 28)
 
 
 def test_labels_are_refused() -> None:
@@ -69,9 +75,9 @@ def test_labels_are_refused() -> None:
 
 def test_a_batch_that_packs_do_not_divide_is_refused() -> None:
     data = PARAMS.model_dump()
-    data["variants"]["pacgan"]["gan"]["packed"] = 3
+    data["variants"]["pacgan"]["gan"]["pack_size"] = 3
     data["variants"]["pacgan"]["batch_size"] = 32
-    with pytest.raises(ParameterError, match=r"gan\.packed must divide the batch size, 32"):
+    with pytest.raises(ParameterError, match=r"gan\.pack_size must divide the batch size, 32"):
         validate(Params, data, "params.yaml", resolve=True)
 
 

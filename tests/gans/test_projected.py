@@ -18,12 +18,12 @@ def test_the_features_stay_as_they_are_drawn_and_the_rest_learns() -> None:
     for _ in range(3):
         trainer.step()
     after = discriminator.state_dict()
-    fixed = [name for name in before if name.startswith(("features.", "mixtures."))]
+    fixed = [name for name in before if name.startswith(("features.", "channel_mixing."))]
     learned = [name for name, _ in discriminator.named_parameters()]
     assert len(fixed) == 6
     assert all(torch.equal(before[name], after[name]) for name in fixed)
     assert all(not torch.equal(before[name], after[name]) for name in learned)
-    assert not {name for name in learned if name.startswith(("features.", "mixtures."))}
+    assert not {name for name in learned if name.startswith(("features.", "channel_mixing."))}
 
 
 @pytest.mark.parametrize(("shape", "scales"), [((1, 28, 28), 3), ((3, 64, 48), 4), ((1, 16, 16), 2), ((1, 8, 8), 1)])

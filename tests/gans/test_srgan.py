@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from stages.scoring.frechet import features_to_fid
 from stages.scoring.psnr import images_to_psnr
+from stages.training.augmentation import augment
 from tests.builders import build_gan, real_batch
 from tests.gans.small_trainings import strokes, train_and_draw
 
@@ -58,10 +59,21 @@ def test_the_feature_loss_teaches_the_generator_and_no_real_image() -> None:
     gan = build_gan("srgan", SHAPE)
     images, labels = real_batch(4, SHAPE)
     images.requires_grad_()
+    source = gan.generator.source
+    gan.generator.source = lambda real: source(real.detach())  # the fakes' own way to real images
     losses = gan.generator_loss(images, labels)
     losses.scalars["feature_loss"].backward()
     assert all(weight.grad is not None for weight in gan.generator.parameters())
-    assert images.grad is not None  # by way of its source, which the fakes are made from
+    assert images.grad is None
+
+
+def test_features_are_those_of_images_that_are_not_augmented() -> None:
+    gan = build_gan("srgan", SHAPE)
+    gan.augment = lambda images: augment(images, ["translation", "cutout"])
+    images, labels = real_batch(4, SHAPE)
+    gan.generator.forward = lambda source, labels: images  # fakes that are the real images
+    losses = gan.generator_loss(images, labels)
+    assert losses.scalars["feature_loss"].item() == 0
 
 
 def test_enlarged_images_are_nearer_to_the_originals_and_look_more_like_them_than_bicubic_ones() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def pairs(count: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 17), (1, 11, 11)])
 def test_it_is_that_of_torchmetrics(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssim, "BLOCK", 4)
+    monkeypatch.setattr(ssim, "BLOCK", 4 * math.prod(shape))
     images, others = pairs(9, shape)
     one, other = (torch.from_numpy(array).double() for array in (images, others))
     _, everywhere = structural_similarity_index_measure(

@@ -60,6 +60,16 @@ def test_gradients_pass_through_twice() -> None:
     assert torch.autograd.gradgradcheck(changed, images)
 
 
+def test_images_are_not_rounded_under_autocast() -> None:
+    images, _ = real_batch(5)
+    results = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            results.append(augment(images, list(AUGMENTATIONS)))
+    assert torch.equal(*results)
+
+
 def test_kinds_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmentation, "AUGMENTATIONS", {"a": lambda images: images + 1, "b": lambda images: images * 2})
     assert augment(torch.ones(1), ["a", "b"]).item() == 4

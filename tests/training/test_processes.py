@@ -106,3 +106,13 @@ def test_shared_batch_norm_of_one_process_is_torchs(shape: tuple[int, ...]) -> N
     for expected, value in zip(*results, strict=True):
         assert torch.allclose(value, expected, rtol=1e-4, atol=1e-4)
     assert set(shared.state_dict()) == set(plain.state_dict())
+
+
+def test_shared_batch_norm_keeps_its_statistics_exact_under_autocast() -> None:
+    hidden = torch.arange(6.0 * 4 * 15).sin().view(6, 4, 5, 3) * 3 + 1
+    shared = SharedBatchNorm(nn.BatchNorm2d(4))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = shared(hidden.bfloat16())
+    assert out.dtype == torch.bfloat16
+    expected = hidden.bfloat16().float().mean(dim=(0, 2, 3)) * 0.1  # the momentum
+    assert torch.allclose(shared.running_mean, expected, rtol=1e-5)  # type: ignore[arg-type]
