@@ -197,7 +197,7 @@ def receptive_field(gan: GAN, image_shape: ImageShape) -> tuple[int, int]:
     parameter = next(gan.discriminator.parameters())
     was_training = gan.discriminator.training
     gan.discriminator.eval()
-    images = torch.randn(8 * gan.options.pack_size, *image_shape, device=parameter.device).requires_grad_()
+    images = torch.randn(8 * gan.options.images_per_logit, *image_shape, device=parameter.device).requires_grad_()
     labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     logits = logits_of(gan.discriminator(gan.transform_real(images), labels))
     for size in logits.shape[:0:-1]:
@@ -214,7 +214,11 @@ class GANOptions(Component):
     role: ClassVar[str] = "gan"
     network_kind: ClassVar[str] = "plain"
     module: ClassVar[type[GAN]] = GAN
-    pack_size: ClassVar[int] = 1  # images that the discriminator sees at once
+
+    @property
+    def images_per_logit(self) -> int:
+        """How many images the discriminator sees at once."""
+        return 1
 
     def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:
         """Raise ValueError, in one line, where these components do not fit each other."""

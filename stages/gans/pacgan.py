@@ -54,7 +54,12 @@ class PacGANOptions(GANOptions):
     """How many images the discriminator sees at once."""
 
     module: ClassVar[type[GAN]] = PacGAN
-    pack_size: Annotated[int, Field(ge=1, le=100)]  # type: ignore[misc] # paper: 2 to 4
+    pack_size: Annotated[int, Field(ge=1, le=100)]  # paper: 2 to 4
+
+    @property
+    @override
+    def images_per_logit(self) -> int:
+        return self.pack_size
 
     @override
     def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:

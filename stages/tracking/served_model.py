@@ -25,8 +25,6 @@ from stages.serving.requests import example_inputs, serve
 from stages.storage.files import one_line, read_json, sha256
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.pixels import to_uint8
-from stages.tracking.registry import find_models, has_files
-from stages.tracking.run_names import SERVED_TAG
 
 NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
@@ -56,6 +54,8 @@ class ServedGenerator(PythonModel):
 
 def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageShape) -> None:
     """Log a model's folder to a run under its name, with signature, input example and names of classes."""
+    from stages.tracking.run_names import SERVED_TAG  # not above: a server of models has no store
+
     model, context = ServedGenerator(), PythonModelContext({"model": str(folder)}, {})
     model.load_context(context)
     inputs = example_inputs(model.generator, image_shape, model.classes)
@@ -99,6 +99,8 @@ def served_code() -> Iterator[Path]:
 
 def find_broken_model(client: MlflowClient, run: Run, weights: str) -> str | None:
     """The id of a model whose upload was broken off, or whose files are gone: it is to be uploaded anew."""
+    from stages.tracking.registry import find_models, has_files
+
     models = find_models(client, run, weights)
     broken = (one for one in models if one.status != LoggedModelStatus.READY or not has_files(client, one.model_id))
     return next((one.model_id for one in broken), None)
