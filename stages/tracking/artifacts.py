@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from stages.storage.files import sha256
 from stages.storage.images import grid
 from stages.storage.paths import GENERATOR
-from stages.tracking.registry import PREFIX, find_model, register
+from stages.tracking.registry import PREFIX, find_model, has_files, register
 from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
 from stages.tracking.store_errors import explain
 
@@ -65,10 +65,12 @@ class Artifacts:
 
         folder, run = self.folder / event["folder"], client.get_run(run_id)
         served = sha256(folder / GENERATOR)
-        if not find_model(client, run, served):  # or it was scored again: the run has this model
+        model = find_model(client, run, served)
+        if not model or not has_files(client, model.model_id):  # otherwise it was scored again: the run has this model
             log_model(client, named(run, run.data.tags[VARIANT_TAG]), folder, tuple(event["image_shape"]))
-        client.set_tag(run_id, SERVED_TAG, served)
-        run = client.get_run(run_id)
+        if run.data.tags.get(SERVED_TAG) != served:
+            client.set_tag(run_id, SERVED_TAG, served)
+            run = client.get_run(run_id)
         if model := find_model(client, run):
             register(client, PREFIX + run.data.tags[VARIANT_TAG], run, model)
 

@@ -63,9 +63,9 @@ def _follow(folder: Path, followers: dict[Path, LogFollower]) -> None:
     except Exception as error:  # a store that is away must not end the export of other logs
         if STORE_FILE.is_gone():  # the next exporter begins this log anew
             return
-        logging.getLogger().exception("not exported: %s", folder.name)
-        if not _is_worth_another_try(error, followers.get(folder)):
-            reason = _reason(error)
+        is_given_up = not _is_worth_another_try(error, followers.get(folder))
+        logging.getLogger().exception("%s: %s", "not exported" if is_given_up else "begun anew", folder.name)
+        reason = _reason(error) if is_given_up else ""
     if follower := followers.pop(folder, None):
         follower.close()
     if reason:

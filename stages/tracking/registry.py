@@ -15,6 +15,7 @@ BEST = "reprogan"  # the registered model of the best generator
 PREFIX = f"{BEST}-"  # of the registered model of a variant
 CHAMPION = "champion"  # the alias
 WEIGHTS = "weights_sha256"  # tag of a version
+MODEL_ADDRESS = "models:/"  # before the id of a logged model, in the source of a version
 SHOWN = ("fid", "validation_fid")  # scores that are tags of a version
 
 
@@ -30,11 +31,9 @@ def find_models(client: MlflowClient, run: Run, weights: str) -> list[LoggedMode
 
 
 def find_model(client: MlflowClient, run: Run, weights: str = "") -> LoggedModel | None:
-    """The model of these weights whose files are there; by default the one that a run's scores are of."""
-    weights = weights or run.data.tags.get(SERVED_TAG, "")
-    found = find_models(client, run, weights)
-    ready = (model for model in found if model.status == LoggedModelStatus.READY)
-    return next((model for model in ready if has_files(client, model.model_id)), None)
+    """The newest whole model of these weights, by default of those that were scored, as the database knows it."""
+    found = find_models(client, run, weights or run.data.tags.get(SERVED_TAG, ""))
+    return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
 def has_files(client: MlflowClient, model_id: str) -> bool:
@@ -48,21 +47,22 @@ def has_files(client: MlflowClient, model_id: str) -> bool:
         return False
 
 
-def find_version(client: MlflowClient, name: str, weights: str | None) -> ModelVersion | None:
-    """The version of these weights in a registered model; none where its model, `models:/<id>`, was deleted."""
+def find_version(client: MlflowClient, name: str, weights: str | None, there: LoggedModel) -> ModelVersion | None:
+    """The version of these weights in a registered model; none where its model was deleted. `there` is known to be."""
     versions = client.search_model_versions(f"name = '{name}'")
     found = (version for version in versions if version.tags.get(WEIGHTS) == weights)
-    return next((version for version in found if has_files(client, str(version.source).rpartition("/")[2])), None)
+    sources = ((version, str(version.source).removeprefix(MODEL_ADDRESS)) for version in found)
+    return next((one for one, source in sources if source == there.model_id or has_files(client, source)), None)
 
 
 def register(client: MlflowClient, name: str, run: Run, model: LoggedModel) -> ModelVersion:
     """The version of these weights in a registered model; made, and the registered model too, where it is missing."""
     weights = run.data.tags[SERVED_TAG]
     with store_lock():
-        if found := find_version(client, name, weights):
+        if found := find_version(client, name, weights, there=model):
             return found
         tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS: weights, **score_tags(run)}
-        return mlflow.register_model(f"models:/{model.model_id}", name, await_registration_for=None, tags=tags)
+        return mlflow.register_model(f"{MODEL_ADDRESS}{model.model_id}", name, await_registration_for=None, tags=tags)
 
 
 def tag_scores(client: MlflowClient, run: Run, scores: Mapping[str, float]) -> None:

@@ -38,7 +38,7 @@ from stages.storage.weights import read_tensors
 from stages.tracking.descriptions import describe_variant
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
-from stages.tracking.registry import PREFIX, find_model, find_version, set_champion
+from stages.tracking.registry import PREFIX, find_model, find_version, has_files, set_champion
 from stages.tracking.restored_runs import (
     compare,
     curve_points,
@@ -104,13 +104,21 @@ def find_models(name: str) -> Iterator[Trained]:
 
 
 def has_all(client: MlflowClient, run: Run, model: Trained) -> bool:
-    """Whether a run has its model, its pictures and its scores: DVC scores nothing whose samples it has met before."""
+    """Whether a run has its scores, pictures and a model that is registered.
+
+    DVC scores nothing whose samples it has met before. Where artifacts cannot be asked for, restoring them says why.
+    """
     scored, _ = find_scores(model)
     wanted = {f"scores/{key}" for key in compare(scored["scores"]).values} if scored else set()
     if SERVED_TAG not in run.data.tags or not wanted <= run.data.metrics.keys():
         return False
-    is_registered = find_version(client, PREFIX + model.name, run.data.tags[SERVED_TAG])
-    return bool(is_registered and find_model(client, run) and client.list_artifacts(run.info.run_id, "images"))
+    if not (logged := find_model(client, run)):
+        return False
+    try:
+        has_artifacts = has_files(client, logged.model_id) and client.list_artifacts(run.info.run_id, "images")
+    except Exception:  # each kind of artifact store raises its own
+        return False
+    return bool(has_artifacts and find_version(client, PREFIX + model.name, run.data.tags[SERVED_TAG], there=logged))
 
 
 def restore_build(tracking: Tracking, models: Sequence[Trained], *, is_new: bool) -> None:

@@ -14,7 +14,8 @@ from stages.storage.files import one_line
 from stages.tracking.store import SQLITE, quiet, store_uri
 
 UNKNOWN_USER, FORBIDDEN = 401, 403  # HTTP's
-AWAY = (ConnectionError, TimeoutError, socket.gaierror, sqlite3.OperationalError)  # nobody answers, or it is locked
+AWAY = (ConnectionError, TimeoutError, socket.gaierror)  # nobody answers
+SHUT = ("locked", "unable to open", "readonly", "full")  # what SQLite says of a file that it cannot read or write
 
 
 @contextlib.contextmanager
@@ -39,12 +40,14 @@ def explain(error: BaseException) -> str:
     reason = says.get(status(error)) or f"{type(root).__name__}: {one_line(root)}"
     named = getattr(root, "filename", None)  # a file that is not the store's: a picture, say
     said = reason if named else f"{store_uri().removeprefix(SQLITE)}: {reason}"
-    return re.sub(r"://[^@/\s]*@", "://", said)
+    return re.sub(r"://[^/\s]*@", "://", said)
 
 
 def is_away(error: BaseException) -> bool:
     """Whether another call would fail in the same way: nobody answers, or not this user."""
-    return isinstance(first(error), AWAY) or status(error) == UNKNOWN_USER
+    root = first(error)
+    is_shut = isinstance(root, sqlite3.OperationalError) and any(words in str(root) for words in SHUT)
+    return is_shut or isinstance(root, AWAY) or status(error) == UNKNOWN_USER
 
 
 def status(error: BaseException) -> int:
