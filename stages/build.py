@@ -60,7 +60,8 @@ def main() -> None:
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time, {minutes} min {seconds} s")
     if (paths.REPORT / paths.PAGE).exists():
-        print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is `make ui`")
+        mlflow = "on its server" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
+        print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is {mlflow}")
     if failed:
         sys.exit(f"build: failed: {', '.join(failed)}; see above. `make repro` goes on from here")
 
