@@ -20,7 +20,7 @@ repair:
 		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -21,9 +21,18 @@ from stages.storage.images import Split, write_split
 ROOT = Path(__file__).parent.parent
 
 
+# whose tests build, serve or kill things: two workers that begin with these end at about the same time
+SLOW = (
+    *("test_pipeline", "test_servers", "test_stacked_mnist", "test_fan_out", "test_examples", "test_build"),
+    *("test_tour", "test_restore", "test_store_faults", "test_exporter", "test_ui", "test_processes"),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the quick tests first: a broken unit should not wait for the pipeline. Of two workers one starts with it."""
-    items.sort(key=lambda item: "test_pipeline" in str(item.path), reverse="PYTEST_XDIST_WORKER" in os.environ)
+    """Run the quick tests first: a broken unit should not wait for the pipeline. Workers begin with the slow ones."""
+    places = {name: place for place, name in enumerate(SLOW)}
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: places.get(item.path.stem, len(SLOW)) * (1 if is_worker else -1))
 
 
 def clean_environment() -> dict[str, str]:
