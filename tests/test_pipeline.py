@@ -257,6 +257,8 @@ def other_value(value: Any) -> Any:
             return value + 1
         case None:
             return 0.5
+        case []:
+            return ["other"]
         case _:
             return value * 2
 

@@ -35,6 +35,6 @@ def test_a_discriminator_that_wins_leaves_a_minimax_generator_without_gradient(o
     gan = build_gan("mlp", (1, 8, 8), objective=chosen, regularizer={"name": "none"})
     images = torch.randint(0, 2, (512, 1, 8, 8), dtype=torch.uint8) * 255
     batches = Batches(images, torch.zeros(512, dtype=torch.int64), 64)
-    trainer = Trainer(gan, batches, hyperparameters("mlp", critic_steps=3))
+    trainer = Trainer(gan, batches, hyperparameters("mlp", critic_steps=5))
     gradients = [trainer.read_scalars()["generator_gradient"] for _ in trainer.train(64 * 300)]
     assert (gradient_left(np.array(gradients)) < 0.01) == vanishes

@@ -60,6 +60,7 @@ def build(params: Params, name: str, train: Split) -> tuple[GAN, torch.Tensor, t
     components = params.variant(name).components()
     options = components.pop("gan")
     gan = options.build(**components, image_shape=train.image_shape, classes=len(train.classes))
+    gan.reuse_fakes = params.training.reuse_fakes
     images = options.training_images(torch.from_numpy(train.images))
     return gan, images, torch.from_numpy(train.labels)[: len(images)]
 
