@@ -12,6 +12,7 @@ repro: $(BIN)/.installed .cache/vega.js repair
 # DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
 # DVC itself reads some of what a kill leaves, and would run finished stages again. Of a merge's two versions ours is taken.
 repair:
+	@test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock # DVC writes it in place, too, and does not read an empty one
 	@! grep -qs '^<<<<<<<' dvc.lock || { git checkout --quiet --ours dvc.lock 2>/dev/null || git show HEAD:./dvc.lock >dvc.lock; \
 		echo "dvc.lock had a merge conflict: ours is taken, and what is missing comes from DVC's cache." \
 		"When the build has ended: git add dvc.lock metrics" >&2; }

@@ -108,3 +108,12 @@ def test_of_a_merges_two_locks_ours_is_taken_and_dvc_goes_on(pipeline: Path) -> 
     run("dvc", "repro", cwd=pipeline)
     assert Path("ran").read_bytes() == ran
     assert Path("file").read_text() == f"{'ours':12}"
+
+
+def test_a_lock_of_dvcs_own_that_a_kill_left_empty_is_removed(tmp_path: Path) -> None:
+    rwlock = tmp_path / ".dvc/tmp/rwlock"
+    rwlock.parent.mkdir(parents=True)
+    for content, stays in (("", False), ("{}", True)):
+        rwlock.write_text(content)
+        repair(tmp_path)
+        assert rwlock.exists() == stays
