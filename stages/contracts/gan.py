@@ -214,6 +214,7 @@ class GANOptions(Component):
     role: ClassVar[str] = "gan"
     network_kind: ClassVar[str] = "plain"
     module: ClassVar[type[GAN]] = GAN
+    without_labels: ClassVar[str] = ""  # why networks must not see labels; empty where they may
 
     @property
     def images_per_logit(self) -> int:
@@ -238,12 +239,14 @@ class GANOptions(Component):
         """Raise ValueError, in one line, where a process cannot work on so many images at once."""
 
     def check_labels(self, network: Network) -> None:
-        """Raise ValueError where labels reach one network and nothing teaches the other."""
+        """Raise ValueError where labels reach one network and nothing teaches the other, or a GAN without labels."""
         if network.generator_sees_labels != network.discriminator_sees_labels:
             raise ValueError(
                 f"gan {self.name} teaches labels through a discriminator that sees them: network {network.name} "
                 "must show labels to both networks or to none"
             )
+        if self.without_labels and network.generator_sees_labels:
+            raise ValueError(f"gan {self.name} {self.without_labels}: network {network.name} must not see any labels")
 
     def training_images(self, images: Tensor) -> Tensor:
         """The uint8 images to train on, made from the data's (count, channels, height, width)."""

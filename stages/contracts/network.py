@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stages.config.components import Component
+from stages.config.errors import StageError
 from stages.contracts.generator import Generator, ImageShape
 
 
@@ -44,3 +45,16 @@ class Network(Component):
     def discriminator(self, image_shape: ImageShape, classes: int, outputs: int = 1) -> nn.Module:
         """Images and labels to (batch, outputs, …): the first output is the logit, more are a GAN's to use."""
         return self.discriminator_type(self, image_shape, classes, outputs)
+
+
+def halved_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """The image's size halved until a side is at most 4: 28, 14, 7, 3 or 64, 32, 16, 8, 4.
+
+    Raises StageError for images that are too small to be halved.
+    """
+    sizes = [(height, width)]
+    while min(sizes[-1]) > 4:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    if len(sizes) == 1:
+        raise StageError(f"images of {height}×{width} pixels are too small: strided networks need more than 4 a side")
+    return sizes

@@ -17,8 +17,6 @@ from stages.config.types import NonNegative, Size
 from stages.contracts.gan import GAN, Fakes, GANOptions
 from stages.contracts.generator import Generator, ImageShape, Picture, to_pixels
 from stages.contracts.network import Network
-from stages.contracts.objective import Objective
-from stages.contracts.regularizer import Regularizer
 
 SHOWN = 10  # rows of a picture, and steps of a continuous code
 
@@ -123,17 +121,11 @@ class InfoGANOptions(GANOptions):
     """How many codes, and how much they count."""
 
     module: ClassVar[type[GAN]] = InfoGAN
+    without_labels: ClassVar[str] = "finds classes without labels"
     categories: Size
     continuous: Size
     category_weight: NonNegative  # paper: 1
     code_weight: NonNegative
-
-    @override
-    def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:
-        """Codes take the place of latents, in networks that have those."""
-        super().check(network, objective, regularizer)
-        if network.generator_sees_labels:
-            raise ValueError(f"gan infogan finds classes without labels: network {network.name} must not see any")
 
     @override
     def generator(self, network: Network, image_shape: ImageShape, classes: int) -> CodedGenerator:

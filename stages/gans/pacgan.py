@@ -11,8 +11,6 @@ from typing_extensions import override
 from stages.contracts.gan import GAN, Fakes, GANOptions
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
-from stages.contracts.objective import Objective
-from stages.contracts.regularizer import Regularizer
 from stages.training import processes
 
 
@@ -54,19 +52,13 @@ class PacGANOptions(GANOptions):
     """How many images the discriminator sees at once."""
 
     module: ClassVar[type[GAN]] = PacGAN
+    without_labels: ClassVar[str] = "judges packs of images"
     pack_size: Annotated[int, Field(ge=1, le=100)]  # paper: 2 to 4
 
     @property
     @override
     def images_per_logit(self) -> int:
         return self.pack_size
-
-    @override
-    def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:
-        """Raise ValueError where the network sees labels: a pack has several."""
-        super().check(network, objective, regularizer)
-        if network.generator_sees_labels:
-            raise ValueError(f"gan pacgan judges packs of images: network {network.name} must not see labels")
 
     @override
     def check_batch_size(self, batch_size: int) -> None:

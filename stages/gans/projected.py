@@ -7,7 +7,7 @@ of the data, its labels or the scores. Their channels are mixed at each scale; s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,7 @@ from typing_extensions import override
 from stages.config.types import Size
 from stages.contracts.gan import GANOptions
 from stages.contracts.generator import ImageShape
-from stages.contracts.network import Network
-from stages.contracts.objective import Objective
-from stages.contracts.regularizer import Regularizer
+from stages.contracts.network import Network, halved_sizes
 
 
 class FixedConv(nn.Module):
@@ -46,7 +44,7 @@ class ProjectedDiscriminator(nn.Module):
     def __init__(self, options: ProjectedOptions, image_shape: ImageShape) -> None:
         super().__init__()
         channels, *size = image_shape
-        sizes = _halved(size)
+        sizes = halved_sizes(*size)[1:]
         depths = [options.feature_channels * 2**halving for halving in range(len(sizes))]
         self.features = nn.ModuleList(
             FixedConv(shallow, deep, 4, stride=2) for shallow, deep in zip([channels, *depths], depths, strict=False)
@@ -67,12 +65,6 @@ class ProjectedDiscriminator(nn.Module):
         return torch.cat(logits, dim=2)
 
 
-def _halved(size: Sequence[int]) -> list[tuple[int, int]]:
-    """Sizes of the features at each scale: half the image's, then half of that, to 4 pixels a side or fewer."""
-    height, width = size[0] // 2, size[1] // 2
-    return [(height, width), *(_halved((height, width)) if min(height, width) > 4 else [])]
-
-
 def _head(depth: int, width: int, size: tuple[int, int]) -> nn.Sequential:
     """Convolutions of stride 2 to at most 4 pixels a side, then one logit for the whole image."""
     layers: list[nn.Module] = []
@@ -85,15 +77,9 @@ def _head(depth: int, width: int, size: tuple[int, int]) -> nn.Sequential:
 class ProjectedOptions(GANOptions):
     """How large the discriminator is; it takes the place of the network's own."""
 
+    without_labels: ClassVar[str] = "judges without labels"
     feature_channels: Size  # at half the image's size; twice as many whenever it halves again
     discriminator_channels: Size  # of each scale's discriminator
-
-    @override
-    def check(self, network: Network, objective: Objective, regularizer: Regularizer) -> None:
-        """Raise ValueError where the network sees labels: the discriminator does not."""
-        super().check(network, objective, regularizer)
-        if network.generator_sees_labels:
-            raise ValueError(f"gan projected judges without labels: network {network.name} must not see any")
 
     @override
     def discriminator(self, network: Network, image_shape: ImageShape, classes: int) -> nn.Module:

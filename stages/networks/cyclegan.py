@@ -13,7 +13,7 @@ from stages.config.types import Size
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
 from stages.contracts.translator import TwoWayTranslator
-from stages.networks.layers import InstanceNorm
+from stages.networks.layers import InstanceNorm, Residual
 
 
 class Translators(TwoWayTranslator):
@@ -46,19 +46,12 @@ class Discriminators(nn.Module):
         return self.digits(images)
 
 
-class Residual(nn.Module):
-    """Two convolutions, added to their input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(channels, channels, 3, padding=1), InstanceNorm(), nn.ReLU()),
-            *(nn.Conv2d(channels, channels, 3, padding=1), InstanceNorm()),
-        )
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(batch, channels, height, width) to the same."""
-        return hidden + self.layers(hidden)
+def _residual(channels: int) -> Residual:
+    """Two convolutions with instance norm."""
+    return Residual(
+        *(nn.Conv2d(channels, channels, 3, padding=1), InstanceNorm(), nn.ReLU()),
+        *(nn.Conv2d(channels, channels, 3, padding=1), InstanceNorm()),
+    )
 
 
 def _translator(options: CycleGANNetwork, image_shape: ImageShape) -> nn.Sequential:
@@ -67,7 +60,7 @@ def _translator(options: CycleGANNetwork, image_shape: ImageShape) -> nn.Sequent
     layers = nn.Sequential(
         *(nn.Conv2d(channels, base, 5, padding=2), InstanceNorm(), nn.ReLU()),
         *(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1), InstanceNorm(), nn.ReLU()),
-        *(Residual(2 * base) for _ in range(options.residual_blocks)),
+        *(_residual(2 * base) for _ in range(options.residual_blocks)),
         nn.ConvTranspose2d(2 * base, base, 4, stride=2, padding=1, output_padding=(height % 2, width % 2)),
         *(InstanceNorm(), nn.ReLU()),
         *(nn.Conv2d(base, channels, 5, padding=2), nn.Tanh()),

@@ -18,8 +18,8 @@ from typing_extensions import override
 
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
-from stages.contracts.network import Network
-from stages.networks.layers import StridedDiscriminator, doubling, halved_sizes
+from stages.contracts.network import Network, halved_sizes
+from stages.networks.layers import StridedDiscriminator, doubling
 
 
 class DCGANGenerator(Generator):

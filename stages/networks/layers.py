@@ -6,8 +6,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.functional import group_norm
 
-from stages.config.errors import StageError
 from stages.contracts.generator import ImageShape
+from stages.contracts.network import halved_sizes
 
 
 class InstanceNorm(nn.Module):
@@ -18,23 +18,22 @@ class InstanceNorm(nn.Module):
         return group_norm(hidden, hidden.shape[1])
 
 
+class Residual(nn.Module):
+    """Layers, added to their input."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same."""
+        return hidden + self.layers(hidden)
+
+
 def doubling(deep: int, shallow: int, larger: tuple[int, int], bias: bool = True) -> nn.ConvTranspose2d:
     """Doubling and convolution in one, transposed; an odd size takes an extra row or column."""
     extra = (larger[0] % 2, larger[1] % 2)
     return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra, bias=bias)
-
-
-def halved_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """The image's size halved until a side is at most 4: 28, 14, 7, 3 or 64, 32, 16, 8, 4.
-
-    Raises StageError for images that are too small to be halved.
-    """
-    sizes = [(height, width)]
-    while min(sizes[-1]) > 4:
-        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-    if len(sizes) == 1:
-        raise StageError(f"images of {height}×{width} pixels are too small: strided networks need more than 4 a side")
-    return sizes
 
 
 def no_norm(depth: int) -> list[nn.Module]:

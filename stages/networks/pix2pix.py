@@ -12,9 +12,9 @@ from typing_extensions import override
 
 from stages.config.types import Size
 from stages.contracts.generator import ImageShape
-from stages.contracts.network import Network
+from stages.contracts.network import Network, halved_sizes
 from stages.contracts.translator import Translator
-from stages.networks.layers import doubling, halved_sizes
+from stages.networks.layers import doubling
 from stages.storage.pixels import to_outlines
 
 

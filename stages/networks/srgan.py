@@ -15,7 +15,7 @@ from stages.config.types import Size
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
 from stages.contracts.translator import Translator
-from stages.networks.layers import StridedDiscriminator
+from stages.networks.layers import Residual, StridedDiscriminator
 
 FACTOR = 4  # of both sides, as in the paper
 
@@ -33,7 +33,7 @@ class SuperResolver(Translator):
         self.source_shape(image_shape)
         channels, base = image_shape[0], options.generator_channels
         self.first = nn.Sequential(nn.Conv2d(channels, base, 3, padding=1), nn.PReLU())
-        blocks = (Residual(base) for _ in range(options.residual_blocks))
+        blocks = (_residual(base) for _ in range(options.residual_blocks))
         self.blocks = nn.Sequential(*blocks, nn.Conv2d(base, base, 3, padding=1))
         self.last = nn.Sequential(
             *(nn.Conv2d(base, 4 * base, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()),
@@ -72,19 +72,12 @@ class SuperResolver(Translator):
         return super().translate_all(images, labels) | {"bicubic": bicubic.clamp(-1, 1)}
 
 
-class Residual(nn.Module):
-    """Two convolutions with batch norm, added to their input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.PReLU()),
-            *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)),
-        )
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(batch, channels, height, width) to the same."""
-        return hidden + self.layers(hidden)
+def _residual(channels: int) -> Residual:
+    """Two convolutions with batch norm."""
+    return Residual(
+        *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.PReLU()),
+        *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)),
+    )
 
 
 class FeatureDiscriminator(StridedDiscriminator):

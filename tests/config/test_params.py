@@ -165,7 +165,7 @@ MISFITS = [
     ("dcgan", "network", {"labels": "generator"}, "must show labels to both networks or to none"),
     ("acgan", "network", {"labels": "none"}, "gan acgan asks for labels: network dcgan must show them"),
     ("acgan", "network", {"labels": "both"}, "not to the discriminator"),
-    ("infogan", "network", {"labels": "both"}, "must not see any"),
+    ("infogan", "network", {"labels": "both"}, "must not see any labels"),
     ("progan", "gan", {"name": "standard"}, "network progan (growing) does not fit gan standard, which takes plain"),
     ("cyclegan", "gan", {"name": "standard"}, "network cyclegan (translating) does not fit gan standard"),
     ("began", "objective", {"name": "hinge"}, "gan began does not fit objective hinge; expected wasserstein"),

@@ -69,7 +69,7 @@ def test_a_logit_sees_all_of_its_pack(pack_size: int) -> None:
 def test_labels_are_refused() -> None:
     found = components("cgan")
     gan = resolve("gan", PARAMS.variants["pacgan"].gan.model_dump())
-    with pytest.raises(ValueError, match=r"gan pacgan judges packs of images: network mlp must not see labels"):
+    with pytest.raises(ValueError, match=r"gan pacgan judges packs of images: network mlp must not see any labels"):
         gan.check(found["network"], found["objective"], found["regularizer"])  # type: ignore[attr-defined]
 
 

@@ -49,5 +49,5 @@ def test_features_keep_their_size_through_the_scales() -> None:
 def test_labels_are_refused() -> None:
     found = components("cgan")
     gan = resolve("gan", PARAMS.variants["projected"].gan.model_dump())
-    with pytest.raises(ValueError, match=r"gan projected judges without labels: network mlp must not see any"):
+    with pytest.raises(ValueError, match=r"gan projected judges without labels: network mlp must not see any labels"):
         gan.check(found["network"], found["objective"], found["regularizer"])  # type: ignore[attr-defined]

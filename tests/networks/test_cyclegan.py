@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from stages.networks.cyclegan import CycleGANNetwork, Residual
+from stages.networks.cyclegan import CycleGANNetwork
 
 LABELS = torch.zeros(2, dtype=torch.int64)
 
@@ -45,13 +45,6 @@ def test_translations_have_the_images_own_size(
 def test_a_logit_judges_a_patch_at_a_quarter_of_the_size() -> None:
     discriminator = options().discriminator((1, 28, 28), 10, outputs=3)
     assert discriminator(torch.randn(2, 1, 28, 28), LABELS).shape == (2, 3, 7, 7)
-
-
-def test_a_residual_block_adds_to_its_input() -> None:
-    block = Residual(4)
-    hidden = torch.randn(2, 4, 6, 6)
-    torch.testing.assert_close(block(hidden), hidden + block.layers(hidden))
-    assert not torch.allclose(block(hidden), hidden)
 
 
 def test_weights_start_with_a_deviation_of_0_02() -> None:

@@ -1,4 +1,4 @@
-"""What networks share: instance norm against torch's, sizes that are halved and doubled."""
+"""What networks share: instance norm against torch's, residuals, sizes that are halved and doubled."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.config.errors import StageError
-from stages.networks.layers import InstanceNorm, StridedDiscriminator, doubling, halved_sizes
+from stages.networks.layers import InstanceNorm, Residual, StridedDiscriminator, doubling
 
 
 def test_the_instance_norm_is_torchs() -> None:
@@ -18,23 +17,12 @@ def test_the_instance_norm_is_torchs() -> None:
     torch.testing.assert_close(norm(hidden), torch.nn.InstanceNorm2d(6)(hidden))
 
 
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((28, 28), [(28, 28), (14, 14), (7, 7), (3, 3)]),
-        ((64, 64), [(64, 64), (32, 32), (16, 16), (8, 8), (4, 4)]),
-        ((9, 20), [(9, 20), (4, 10)]),
-        ((5, 5), [(5, 5), (2, 2)]),
-    ],
-)
-def test_sizes_are_halved_until_a_side_is_at_most_four(size: tuple[int, int], expected: list[tuple[int, int]]) -> None:
-    assert halved_sizes(*size) == expected
-
-
-@pytest.mark.parametrize("size", [(4, 28), (28, 4), (1, 1)])
-def test_images_of_at_most_four_pixels_a_side_are_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(StageError, match=f"{size[0]}×{size[1]} pixels are too small"):
-        halved_sizes(*size)
+def test_a_residual_adds_its_layers_to_its_input() -> None:
+    torch.manual_seed(0)
+    convolution, hidden = nn.Conv2d(4, 4, 3, padding=1), torch.randn(2, 4, 6, 6)
+    residual = Residual(convolution, nn.ReLU())
+    torch.testing.assert_close(residual(hidden), hidden + convolution(hidden).clamp(min=0))
+    assert not torch.allclose(residual(hidden), hidden)
 
 
 @pytest.mark.parametrize("larger", [(14, 14), (7, 7), (7, 10), (6, 9)])

@@ -9,9 +9,11 @@ import pytest
 import torch
 from scipy.ndimage import shift
 
+from stages.config.errors import ParameterError
+from stages.config.params import Training, validate
 from stages.training import augmentation
 from stages.training.augmentation import AUGMENTATIONS, augment
-from tests.builders import build_gan, build_trainer, real_batch
+from tests.builders import PARAMS, build_gan, build_trainer, real_batch
 
 
 def test_images_move_by_up_to_an_eighth_and_show_the_background_from_outside() -> None:
@@ -68,6 +70,14 @@ def test_images_are_not_rounded_under_autocast() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             results.append(augment(images, list(AUGMENTATIONS)))
     assert torch.equal(*results)
+
+
+def test_params_yaml_may_name_each_kind_and_no_other() -> None:
+    training = PARAMS.training.model_dump()
+    assert validate(Training, training | {"augment": list(AUGMENTATIONS)}, "").augment == list(AUGMENTATIONS)
+    with pytest.raises(ParameterError) as caught:
+        validate(Training, training | {"augment": ["none"]}, "")
+    assert str(caught.value).endswith(f"expected one of: {', '.join(sorted(AUGMENTATIONS))}")
 
 
 def test_kinds_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
