@@ -35,13 +35,12 @@ from stages.config.errors import ParameterError
 from stages.contracts.generator import Generator
 from stages.serve import load_champion
 from stages.serving import app as app_module
-from stages.serving import trained_model
+from stages.serving import served_generator, trained_model
 from stages.serving.app import create_app
 from stages.serving.requests import example_inputs
 from stages.serving.trained_model import TrainedModel, load_model
 from stages.storage.images import Split, write_split
 from stages.storage.pixels import to_float, to_uint8
-from stages.tracking import served_model
 from tests.browser import console, open_browser, set_size
 from tests.conftest import ROOT, clean_environment
 from tests.serving.models import CLASSES, rows_one_by_one, write_model
@@ -300,7 +299,7 @@ def test_mlflows_own_server_refuses_bad_rows_too(folder: Path, tmp_path: Path, g
     inputs = pd.DataFrame(example_inputs(generator, (1, 28, 28), CLASSES))
     mlflow.pyfunc.save_model(
         tmp_path / "model",
-        python_model=served_model.__file__,
+        python_model=served_generator.__file__,
         artifacts={"model": str(folder)},
         signature=infer_signature(inputs, np.zeros((2, 1, 28, 28), np.uint8)),
         pip_requirements=[],
@@ -341,7 +340,10 @@ def test_without_a_variant_the_champion_is_served(
     ):
         load_champion()
     mlflow.pyfunc.save_model(
-        tmp_path / "model", python_model=served_model.__file__, artifacts={"model": str(folder)}, pip_requirements=[]
+        tmp_path / "model",
+        python_model=served_generator.__file__,
+        artifacts={"model": str(folder)},
+        pip_requirements=[],
     )
     version = registry.create_model_version("reprogan", (tmp_path / "model").as_uri(), tags={"variant": NAME})
     registry.set_registered_model_alias("reprogan", "champion", version.version)

@@ -18,11 +18,13 @@ from safetensors.torch import save
 from stages.config.components import resolve
 from stages.config.params import Tracking, load
 from stages.sampling.loading import load_generator
+from stages.serving import served_generator
+from stages.serving.served_generator import ServedGenerator
 from stages.storage.files import read_json, write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking.event_log import EventLog
-from stages.tracking.served_model import NEEDED, ServedGenerator, served_code
+from stages.tracking.served_model import NEEDED, served_code
 from tests.conftest import ROOT, run
 from tests.tracking.conftest import (
     CLASSES,
@@ -99,7 +101,7 @@ def test_a_model_without_labels_takes_seeds_alone(tmp_path: Path) -> None:
 def test_requirements_name_all_that_a_served_model_imports(tmp_path: Path) -> None:
     model_files(tmp_path)
     script = (
-        "import sys; from pathlib import Path; import torch; import stages.tracking.served_model as module\n"
+        "import sys; from pathlib import Path; import torch; import stages.serving.served_generator as module\n"
         f"module.load_generator(Path({str(tmp_path)!r}), torch.device('cpu'))\n"
         "print('files:', *(one.__file__ for name, one in sys.modules.items() if name.startswith('stages')))"
     )
@@ -117,7 +119,9 @@ def test_the_code_of_a_logged_model_is_enough_for_every_variant(tmp_path: Path) 
         write_json(tmp_path / name / CONFIG, config)
     with served_code() as code:
         shutil.copytree(code, tmp_path / "stages")
+    shutil.copy(served_generator.__file__, tmp_path / "model_code.py")  # as MLflow does
     script = """
+import model_code
 from pathlib import Path
 from stages.config.components import resolve
 import stages.sampling.loading as loading
