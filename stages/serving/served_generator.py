@@ -1,6 +1,6 @@
-"""A trained generator as a server of MLflow's models runs it: this file, and no other of the pipeline's stages.
+"""A trained generator as MLflow's model server runs it.
 
-A server has neither the repository nor MLflow's store: what is imported here is logged with each model.
+The server has neither the repository nor the tracking store: whatever this file imports is logged with each model.
 """
 
 from pathlib import Path

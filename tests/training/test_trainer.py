@@ -54,6 +54,16 @@ class Spy(GAN):
         self.calls.append("after")
 
 
+@pytest.mark.parametrize("reuse", [False, True])
+def test_fakes_of_the_last_critic_step_alone_are_reused(reuse: bool) -> None:
+    trainer = build(critic_steps=3, reuse_fakes=reuse)
+    drawn: list[bool] = []
+    trainer.gan.generator.register_forward_hook(lambda *_: drawn.append(torch.is_grad_enabled()))
+    trainer.step()
+    # without gradients in the discriminator's steps, with them where the generator will learn from these fakes
+    assert drawn == ([False, False, True] if reuse else [False, False, False, True])
+
+
 def test_critic_steps_come_before_each_generator_step() -> None:
     trainer = build(Spy, critic_steps=2)
     assert list(trainer.train(8)) == [4, 8]
