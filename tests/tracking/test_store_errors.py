@@ -83,7 +83,7 @@ def test_an_error_without_a_server_is_its_own_reason(monkeypatch: pytest.MonkeyP
 
 
 def test_an_address_of_no_kind_that_mlflow_knows_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = explain(error_of("htps://ada:hush@host", monkeypatch))
+    said = explain(error_of("htps://ada:hu@sh@host", monkeypatch))
     assert said.startswith("htps://host: UnsupportedModelRegistryStoreURIException: ")
     assert "unsupported URI 'htps://host'" in said
 
