@@ -234,3 +234,9 @@ def test_pages_name_no_host_of_a_registry_and_no_folder_of_a_machine(page: Path)
     assert not re.search(r"/(root|home|work|Users|tmp)/", text)
     hosts = set(re.findall(r"https?://([^/\s)]+)", text))
     assert hosts <= {"dvc.org", "mlflow.org", "127.0.0.1:5000", "127.0.0.1:5001", "127.0.0.1:9000"}
+
+
+def test_arrays_of_jobs_have_a_job_a_variant() -> None:
+    count = len(load(ROOT / "params.yaml", components=False).variants)
+    arrays = re.findall(r"--array=(\d+)-(\d+) ", (ROOT / "docs/cluster.md").read_text())
+    assert arrays == [("0", "0"), ("1", str(count)), (str(count + 1), str(count + 1))]
