@@ -39,6 +39,18 @@ def test_curve_and_grids_are_there_while_training_goes_on(tmp_path: Path, monkey
     assert [row["penalty"] for row in read(losses)] == ["", "", "1"]
 
 
+def test_the_curve_is_written_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    losses, seen = tmp_path / "losses.csv", []
+    live = LiveFiles(losses, tmp_path / "grids", 0, [])
+    for step in range(1, 8):
+        now += 0.4
+        live.metrics(step, {"loss": 1.0})
+        seen.append(len(read(losses)) if losses.exists() else 0)
+    assert seen == [0, 0, 3, 3, 3, 6, 6]
+
+
 def test_the_animation_has_a_frame_for_each_grid() -> None:
     animation = Image.open(io.BytesIO(samples_to_gif(np.stack([samples(value) for value in (0, 90, 250)]))))
     shown = []

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from stages.config.errors import StageError
 from stages.training import processes
-from stages.training.batch_norm import SharedBatchNorm
 from tests.builders import PARAMS
 from tests.conftest import ROOT, run
 
@@ -88,31 +87,3 @@ def test_draws_that_cannot_be_shared_are_refused() -> None:
     for draw in (lambda: torch.bernoulli(torch.ones(4)), lambda: torch.ones(4).normal_(), lambda: torch.rand(5, 4)):
         with processes.shared_draws(4), pytest.raises(StageError, match=r"share what it draws|for 5 rows"):
             draw()
-
-
-@pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5, 3)])
-def test_shared_batch_norm_of_one_process_is_torchs(shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    plain: nn.Module = nn.BatchNorm1d(4) if len(shape) == 2 else nn.BatchNorm2d(4)
-    nn.init.normal_(plain.weight)  # type: ignore[arg-type]
-    shared = SharedBatchNorm(plain)  # type: ignore[arg-type]
-    results = []
-    for norm in (plain, shared):
-        hidden = (torch.arange(6.0 * 4 * 15).sin()[: torch.Size(shape).numel()].view(shape) * 3 + 1).requires_grad_()
-        out = norm(hidden)
-        (gradient,) = torch.autograd.grad(out.pow(3).sum(), hidden, create_graph=True)
-        (second,) = torch.autograd.grad(gradient.square().sum(), hidden)
-        results.append([out, gradient, second, norm.running_mean, norm.running_var, norm.eval()(hidden)])
-    for expected, value in zip(*results, strict=True):
-        assert torch.allclose(value, expected, rtol=1e-4, atol=1e-4)
-    assert set(shared.state_dict()) == set(plain.state_dict())
-
-
-def test_shared_batch_norm_keeps_its_statistics_exact_under_autocast() -> None:
-    hidden = torch.arange(6.0 * 4 * 15).sin().view(6, 4, 5, 3) * 3 + 1
-    shared = SharedBatchNorm(nn.BatchNorm2d(4))
-    with torch.autocast("cpu", torch.bfloat16):
-        out = shared(hidden.bfloat16())
-    assert out.dtype == torch.bfloat16
-    expected = hidden.bfloat16().float().mean(dim=(0, 2, 3)) * 0.1  # the momentum
-    assert torch.allclose(shared.running_mean, expected, rtol=1e-5)  # type: ignore[arg-type]
