@@ -187,6 +187,17 @@ def test_components_that_do_not_fit_are_named_in_one_line(
     assert says in line
 
 
+def test_inceptions_features_need_more_samples_than_dimensions(raw_params: RawParams) -> None:
+    raw = raw_params()
+    put(raw, "sample.count", 2048)
+    validate(Params, raw, "params.yaml")
+    put(raw, "evaluate.inception_weights", "download")
+    (line,) = mistakes(raw)
+    assert "sample.count must be above 2048 for evaluate.inception_weights" in line
+    put(raw, "sample.count", 2049)
+    validate(Params, raw, "params.yaml")
+
+
 def test_all_mistakes_are_told_at_once_a_line_each(raw_params: RawParams) -> None:
     raw = raw_params()
     wrong = {
