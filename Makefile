@@ -76,8 +76,7 @@ experiments: $(BIN)/.installed
 	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/(variants|training)|params)|.*csv$$'
 
 ui: $(BIN)/.installed
-	@$(BIN)/python -m stages.tracking.pages
-	@$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
+	@$(BIN)/python -m stages.tracking.ui $(if $(PORT),--port $(PORT))
 
 # a page to draw digits with: MLflow's champion, or VARIANT=dcgan; the variant that verify takes by default is not meant
 serve: $(BIN)/.installed

@@ -1,7 +1,6 @@
 """MLflow's pages: what the experiment says of itself, which columns its table has, and where to look first."""
 
 import json
-import os
 from typing import Any
 
 from stages.tracking.run_names import LAST_SAMPLES, NOTE_TAG
@@ -78,26 +77,3 @@ def addresses(server: str, experiment_id: str) -> dict[str, str]:
         "generators and their scores": f"{experiment}/models?{TRAINING}",
         "the best generator": f"{server}/#/models/reprogan?{TRAINING}",
     }
-
-
-def main() -> None:
-    """Print the pages of the local store; its experiment is made where it is missing, so that they show something."""
-    from stages.config.errors import errors_as_lines
-    from stages.config.params import load
-    from stages.tracking.exporter_process import take_notices
-    from stages.tracking.store import open_store
-    from stages.tracking.store_errors import store_errors
-
-    os.environ.pop("MLFLOW_TRACKING_URI", None)  # `make ui` shows the local store
-    with errors_as_lines():
-        experiment = load(components=False).tracking.experiment
-        with store_errors():
-            _, experiment_id = open_store(experiment)
-    for notice in take_notices():
-        print(notice)
-    for shown, address in addresses("http://127.0.0.1:5000", experiment_id).items():
-        print(f"{shown}: {address}")
-
-
-if __name__ == "__main__":
-    main()

@@ -11,9 +11,8 @@ from mlflow.tracking import MlflowClient
 
 from stages.config.params import Tracking
 from stages.tracking.event_log import EventLog
-from stages.tracking.pages import ABOUT, VIEW, addresses
+from stages.tracking.pages import ABOUT, VIEW
 from stages.tracking.store import create_experiment, open_store, settle_build
-from tests.conftest import ROOT
 from tests.tracking.conftest import client, every_run, runs, store_uri
 
 STAGES = 4
@@ -121,30 +120,3 @@ def test_an_older_experiment_gets_what_it_lacks_and_keeps_its_own_description(
     tags = store.get_experiment(experiment_id).tags
     assert tags["mlflow.note.content"] == "mine"
     assert json.loads(tags[f"mlflow.sharedViewState.{VIEW}"])["orderByAsc"] is True
-
-
-def test_make_ui_names_the_pages_of_the_local_store(tracking: Tracking, tmp_path: Path) -> None:
-    (Path.cwd() / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    command = [sys.executable, "-m", "stages.tracking.pages"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    experiment = client(tmp_path).get_experiment_by_name("reprogan")
-    assert experiment is not None
-    pages = addresses("http://127.0.0.1:5000", experiment.experiment_id)
-    assert done.stdout.splitlines() == [f"{shown}: {address}" for shown, address in pages.items()]
-
-
-def test_make_ui_says_in_a_line_what_is_wrong_with_the_store_or_what_it_restored(
-    tracking: Tracking, tmp_path: Path
-) -> None:
-    (Path.cwd() / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    store, experiment = open_store("reprogan")
-    store.delete_experiment(experiment)
-    command = [sys.executable, "-m", "stages.tracking.pages"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("the experiment 'reprogan' was deleted in MLflow: restored, with all its runs\n")
-    database = tmp_path / "repository/mlflow.db"
-    database.write_bytes(b"no database" * 1000)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: MLflow's store: {database}: DatabaseError: file is not a database\n"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +19,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from stages.config.params import load
+from stages.config.params import Tracking, load
 from stages.tracking.event_log import EventLog
 from stages.tracking.pages import addresses
 from stages.tracking.restored_runs import record_report, record_scores
+from stages.tracking.store import open_store
 from tests.browser import open_browser, set_size
 from tests.conftest import ROOT
-from tests.tools.faults import Server, stop_exporters
+from tests.tools.faults import Server, free_port, stop_exporters
 from tests.tracking.conftest import model_files
 
 SECONDS = 60  # for a page
@@ -216,3 +222,40 @@ def test_the_registry_has_the_champion(browser: Any, pages: Pages) -> None:
     show(browser, addresses(pages.server, pages.experiment)["the best generator"])
     text = wait_for(browser, "@ champion", "variant : acgan", "validation_fid : 1.25")
     assert "Version 1" in text
+
+
+def test_make_ui_serves_the_local_store_and_names_its_pages_once_it_answers(tracking: Tracking) -> None:
+    (Path.cwd() / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    store, experiment = open_store("reprogan")
+    store.delete_experiment(experiment)
+    restored = "the experiment 'reprogan' was deleted in MLflow: restored, with all its runs"
+    port = free_port()
+    command = [sys.executable, "-m", "stages.tracking.ui", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        printed = [process.stdout.readline().rstrip("\n") for _ in range(6)]
+        named = addresses(f"http://127.0.0.1:{port}", experiment)
+        assert printed == [restored, *(f"{shown}: {address}" for shown, address in named.items()), "Ctrl-C ends it"]
+        body = json.dumps({"experiment_ids": [experiment]}).encode()
+        asked = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search"
+        headers = {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(asked, body, headers)) as answer:
+            assert answer.status == 200
+        again = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (again.returncode, again.stdout) == (1, "")
+        other = f"`make ui PORT={port + 1}` takes another"
+        assert again.stderr == f"error: port {port} is in use, by another `make ui`? {other}\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_make_ui_says_in_a_line_what_is_wrong_with_the_store(tracking: Tracking, tmp_path: Path) -> None:
+    (Path.cwd() / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    database = tmp_path / "repository/mlflow.db"
+    database.write_bytes(b"no database" * 1000)
+    command = [sys.executable, "-m", "stages.tracking.ui"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: MLflow's store: {database}: DatabaseError: file is not a database\n"
