@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from stages.build import find_devices, refuse_unknown_files
 from stages.config.command import OUTPUTS, refuse_links
@@ -94,8 +95,9 @@ def test_an_archive_without_git_is_told_from_a_clone(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("folder", OUTPUTS)
 def test_a_folder_of_outputs_that_is_a_link_is_refused(repository: Path, folder: str) -> None:
     refuse_links()
-    elsewhere = repository.parent / f"large-{folder}"
+    elsewhere = repository.parent / f"large-{Path(folder).name}"
     elsewhere.mkdir()
+    Path(folder).parent.mkdir(exist_ok=True)
     Path(folder).symlink_to(elsewhere)
     with pytest.raises(StageError, match=rf"^{folder} is a link: .*dvc cache dir"):
         refuse_links()
@@ -104,6 +106,16 @@ def test_a_folder_of_outputs_that_is_a_link_is_refused(repository: Path, folder:
         assert ended.returncode == 1
         assert ended.stderr.startswith(f"error: {folder} is a link: ")
         assert ended.stderr.count("\n") == 1
+
+
+def test_no_output_has_a_parent_that_may_be_a_link() -> None:
+    """DVC takes an output that is a link, but none that is beyond one."""
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+    stages = [stage.get("do", stage) for stage in stages]
+    named = [out for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+    outputs = [Path(out if isinstance(out, str) else next(iter(out))) for out in named]
+    parents = {str(parent) for out in outputs for parent in out.parents if "$" not in str(parent)}
+    assert parents - {"."} == set(OUTPUTS)
 
 
 def test_cards_are_counted_as_cuda_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

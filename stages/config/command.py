@@ -10,7 +10,10 @@ from stages.config.errors import StageError, errors_as_lines
 from stages.config.inputs import Inputs
 from stages.config.params import PARAMS_FILE, load
 
-OUTPUTS = ("data", "models", "metrics")  # top-level folders
+OUTPUTS = (  # folders that have outputs in them; an output itself may be a link
+    *("data", "data/processed", "data/samples", "models"),
+    *("metrics", "metrics/report", "metrics/training", "metrics/variants"),
+)
 
 
 def run_stage(main: Callable[..., None], description: str | None, *arguments: str, components: bool = True) -> None:
