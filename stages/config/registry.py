@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import os
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +27,20 @@ def find_class(folder: str, name: str, contract: type[Contract]) -> type[Contrac
     """
     found = _classes(folder, name, contract) if name in module_names(folder) else []
     if not found:
-        raise UnknownNameError(f"unknown {folder.removesuffix('s')} {name!r}{allowed(name, choices(folder, contract))}")
+        reason = _only_outside_the_copy(folder, name) or allowed(name, choices(folder, contract))
+        raise UnknownNameError(f"unknown {folder.removesuffix('s')} {name!r}{reason}")
     if len(found) > 1:
         raise BrokenFileError(f"stages/{folder}/{name}.py: expected one {contract.__name__}, found {len(found)}")
     return found[0]
+
+
+def _only_outside_the_copy(folder: str, name: str) -> str:
+    """What to say where a temporary copy lacks a file that the repository has; an empty string elsewhere."""
+    file = Path("stages", folder, f"{name}.py")
+    is_there = name.isidentifier() and (Path(os.environ.get("DVC_ROOT", ".")) / file).is_file()
+    if not is_there or name in module_names(folder):
+        return ""
+    return f": git does not know {file}, so the temporary copy of the repository lacks it: git add {file}"
 
 
 def choices(folder: str, contract: type[Any]) -> list[str]:

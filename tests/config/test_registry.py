@@ -57,6 +57,21 @@ def test_a_name_that_defines_none_is_unknown_and_those_that_do_are_listed(name: 
     assert str(error.value) == f"unknown widget {name!r}{hint}; expected one of: round, square, twins"
 
 
+def test_a_file_that_a_temporary_copy_lacks_is_told_from_one_that_nobody_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "repository/stages/widgets"
+    folder.mkdir(parents=True)
+    for name in ("new", "empty"):
+        (folder / f"{name}.py").touch()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repository"))
+    with pytest.raises(UnknownNameError, match=r"^unknown widget 'new': [^;\n]*: git add stages/widgets/new.py$"):
+        find_class("widgets", "new", Widget)
+    for name in ("newer", "empty", "../widgets/new"):
+        with pytest.raises(UnknownNameError, match=r"; expected one of: round, square, twins$"):
+            find_class("widgets", name, Widget)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
