@@ -3,13 +3,17 @@
 import numpy as np
 
 from stages.config.command import run_stage
+from stages.config.errors import StageError
 from stages.config.params import Params
 from stages.datasets.dataset import check_classes, find_dataset
 from stages.storage.images import write_split
+from stages.storage.paths import RAW
 
 
 def main(params: Params) -> None:
     """Split what is for training in train and validation, at random but the same for a seed; keep test apart."""
+    if not any(RAW.glob("*")):
+        raise StageError(f"{RAW}: is missing: run dvc repro fetch")
     random = np.random.default_rng(params.preprocess.seed)
     dataset = find_dataset(params.dataset)
     whole, test = dataset.load(params.preprocess, random)

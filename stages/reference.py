@@ -6,7 +6,7 @@ import numpy as np
 
 from stages.config.command import run_stage
 from stages.config.errors import ParameterError
-from stages.config.params import INCEPTION_DIMS, Params
+from stages.config.params import INCEPTION_DIMS, Evaluate, Params
 from stages.evaluation.evaluator import Evaluator, write_manifold
 from stages.evaluation.inception import images_to_inception_features
 from stages.scoring.image_set import ImageSet
@@ -22,16 +22,16 @@ def main(params: Params) -> None:
     device, options = prepare(params, params.evaluate.seed), params.evaluate
     evaluator = Evaluator(params, {}, device)
     train, validation, test = evaluator.train, read_split("validation"), evaluator.test
-    check_counts(params, len(test.images))
+    check_count(options, len(test.images))
     train_features, train_logits = evaluator.see(train.images)
     validation_features, validation_logits = evaluator.see(validation.images)
     test_features, test_logits = evaluator.see(test.images)
     write_array(TRAIN_FEATURES, train_features)
     write_array(VALIDATION_FEATURES, validation_features)
-    write_manifold("test", test_features, options.neighbours)
+    write_manifold("test", test_features, evaluator.neighbours)
     if evaluator.inception is not None:
         seen = images_to_inception_features(evaluator.inception, test.images, device)
-        write_manifold("inception", seen, options.neighbours)
+        write_manifold("inception", seen, evaluator.neighbours)
 
     subset = evaluator.real_order[: params.sample.count]
     features, logits, training_set = train_features[subset], train_logits[subset], train.take(subset)
@@ -57,17 +57,13 @@ def main(params: Params) -> None:
     print(f"reference: real images: FID {fid:.3f}, inception score {inception_score:.3f}")
 
 
-def check_counts(params: Params, test: int) -> None:
-    """Raise ParameterError, a line a mistake, where there are fewer test images than scores need."""
-    options, lines = params.evaluate, []
-    if options.neighbours >= test:
-        reason = f"expected at most {test - 1}, because of the number of test images"
-        lines.append(f"evaluate.neighbours: {options.neighbours} is not allowed: {reason}")
+def check_count(options: Evaluate, test: int) -> None:
+    """Raise ParameterError where there are fewer test images than scores need; say where they change a parameter."""
     if (weights := options.inception_weights) != "none" and test <= INCEPTION_DIMS:
         reason = f"its features have {INCEPTION_DIMS} dimensions, which take more than {test} test images"
-        lines.append(f"evaluate.inception_weights: {weights!r} is not allowed: {reason}")
-    if lines:
-        raise ParameterError("\n".join(f"params.yaml: {line}" for line in lines))
+        raise ParameterError(f"params.yaml: evaluate.inception_weights: {weights!r} is not allowed: {reason}")
+    if options.neighbours >= test:
+        print(f"reference: evaluate.neighbours: {test - 1} are compared: there are no more test images")
 
 
 if __name__ == "__main__":

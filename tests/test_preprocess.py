@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,5 +82,12 @@ def test_labels_without_a_name_are_refused_before_they_are_written(
 ) -> None:
     monkeypatch.setattr(MNIST, "classes", tuple("012345678"))
     with pytest.raises(StageError, match="label 9: expected the index of one of 9 classes"):
+        preprocess.main(params)
+    assert not PROCESSED.exists()
+
+
+def test_without_raw_data_the_line_says_what_brings_them(params: Params) -> None:
+    shutil.rmtree("data/raw")
+    with pytest.raises(StageError, match=r"^data/raw: is missing: run dvc repro fetch$"):
         preprocess.main(params)
     assert not PROCESSED.exists()

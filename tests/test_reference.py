@@ -146,16 +146,24 @@ def test_counts_beyond_the_data_mean_all_of_it(params: Params) -> None:
     assert values["inception_score"] == pytest.approx(1)  # a split an image
 
 
-def test_too_few_images_are_told_all_at_once(params: Params) -> None:
-    asked = change(
-        params,
-        evaluate=change(params.evaluate, neighbours=50, inception_splits=50, inception_weights="download"),
-    )
+def test_as_many_neighbours_as_there_are_other_test_images_are_compared(
+    params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = change(params, sample=change(params.sample, count=60))
+    reference.main(change(params, evaluate=change(params.evaluate, neighbours=50)))
+    told = "reference: evaluate.neighbours: 49 are compared: there are no more test images"
+    assert told in capsys.readouterr().out.splitlines()
+    most = read_json(REAL_SCORES)["scores"]
+    reference.main(change(params, evaluate=change(params.evaluate, neighbours=49)))
+    assert "neighbours" not in capsys.readouterr().out
+    assert read_json(REAL_SCORES)["scores"] == most
+
+
+def test_too_few_images_for_inception_are_told(params: Params) -> None:
+    asked = change(params, evaluate=change(params.evaluate, inception_splits=50, inception_weights="download"))
     with pytest.raises(ParameterError) as refused:
         reference.main(asked)
     assert str(refused.value).splitlines() == [
-        "params.yaml: evaluate.neighbours: 50 is not allowed: expected at most 49, because of the number of test "
-        "images",
         "params.yaml: evaluate.inception_weights: 'download' is not allowed: its features have 2048 dimensions, which "
         "take more than 50 test images",
     ]

@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,14 @@ class ImageFolder(Dataset):
         where = Path(options.folder)
         root = _local_folder(where)
         images, problems = _survey(root, where)
+        broken = set()
         for path in images:
             try:
                 _read(path, where / path.relative_to(root))
             except StageError as error:
                 problems.append(str(error))
+                broken.add(path)
+        problems += _too_few(root, where, set(images) - broken)
         if problems:
             raise StageError("\n".join([*first_ten(problems), AFTER]))
         print(f"fetch: {where} served {len(images)} images; classes: {len({path.parent for path in images})}")
@@ -66,7 +70,7 @@ class ImageFolder(Dataset):
         images = scratch_array((len(paths), options.channels, options.image_size, options.image_size), np.uint8)
         for index, path in enumerate(paths):
             images[index] = _to_array(_read(path, path), options)
-        if problems:
+        if problems := [*problems, *_too_few(RAW, RAW, set(paths))]:
             raise StageError(problems[0])
         names = [path.parent.name for path in paths]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
@@ -103,7 +107,9 @@ def _local_folder(where: Path) -> Path:
         origin = "" if where.expanduser().is_absolute() else f" in {repository()}"
         raise StageError(f"{where}: fetch.folder: there is no such folder{origin}")
     if not folder.is_dir():
-        raise StageError(f"{where}: fetch.folder: this is a file; {_layout(where)}")
+        raise StageError(f"{where}: fetch.folder: this is a file; {_layout(where.with_suffix(''))}")
+    if folder.resolve().is_relative_to(RAW.resolve()):
+        raise StageError(f"{where}: fetch.folder: fetch writes to {RAW}; keep images elsewhere, such as in data/local")
     return folder
 
 
@@ -129,16 +135,23 @@ def _survey(root: Path, where: Path) -> tuple[list[Path], list[str]]:
             continue
         if not folder.name.strip() or not folder.name.isprintable():
             problems.append(f"{shown}: a class's name must be printable and not blank")
-        files = _entries(folder)
-        if len(files) < LEAST_IN_A_CLASS:
-            needed = f"{LEAST_IN_A_CLASS}, {LEAST_IN_A_SPLIT} each for training, validation and test"
-            problems.append(f"{shown}: images of this class: {len(files) or 'none'}; expected at least {needed}")
-        for path in files:
+        for path in _entries(folder):
             if reason := _refusal(path, root) or ("" if path.is_file() else "expected an image file"):
                 problems.append(f"{_printable(where / path.relative_to(root))}: {reason}")
             else:
                 images.append(path)
     return images, problems
+
+
+def _too_few(root: Path, where: Path, images: Collection[Path]) -> list[str]:
+    """A line for each class with too few images."""
+    counts = Counter(path.parent for path in images)
+    needed = f"at least {LEAST_IN_A_CLASS}, {LEAST_IN_A_SPLIT} each for training, validation and test"
+    return [
+        f"{_printable(where / folder.name)}: images of this class: {counts[folder] or 'none'}; expected {needed}"
+        for folder in _entries(root)
+        if folder.is_dir() and not _refusal(folder, root) and counts[folder] < LEAST_IN_A_CLASS
+    ]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -174,7 +187,8 @@ def _read(path: Path, shown: Path) -> Image.Image:
     """The picture as a viewer shows it on white, L or RGB; raises StageError, in one line that names `shown`."""
     mode = ""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+        # of a path, Pillow maps a plain TIFF that is turned by a right angle with its sides swapped
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file, Image.open(file) as picture:
             mode = f" (mode {picture.mode})"
             return _as_seen(picture)
     except UnidentifiedImageError:  # its message repeats the path and says no more

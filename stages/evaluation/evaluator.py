@@ -39,6 +39,7 @@ class Evaluator:
         self.real, self.device = real, device
         self.train, self.test = read_split("train"), read_split("test")
         self.classifier = load_classifier(CLASSIFIER, device)
+        self.neighbours = min(self.options.neighbours, len(self.test.images) - 1)
         # training images shuffled: the first ones take the samples' place
         self.real_order = np.random.default_rng(self.options.seed).permutation(len(self.train.images))
 
@@ -112,8 +113,8 @@ class Evaluator:
         return ImageSet(pixels=pixels, logits=logits, **self._compare(features, read_manifold("test")), **given)
 
     def _compare(self, features: np.ndarray, real: Manifold) -> dict[str, Any]:
-        samples = features_to_manifold(features[:MOST_COMPARED], self.options.neighbours)
-        votes = manifolds_to_votes(samples, real, self.options.neighbours)
+        samples = features_to_manifold(features[:MOST_COMPARED], self.neighbours)
+        votes = manifolds_to_votes(samples, real, self.neighbours)
         return {"features": features, "squared_nearest": samples.squared_nearest, "votes": votes}
 
 

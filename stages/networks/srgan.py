@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 from typing_extensions import override
 
-from stages.config.errors import StageError
 from stages.config.types import Size
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
@@ -23,15 +23,16 @@ FACTOR = 4  # of both sides, as in the paper
 class SuperResolver(Translator):
     """Small images to images of four times the size: residual blocks at the small size, then two pixel shuffles.
 
-    A source is an image shrunk by area averaging: each of its pixels is the mean of 4 × 4 pixels.
+    A source is an image shrunk by area averaging: each of its pixels is the mean of 4 × 4 pixels. Where 4 does not
+    divide a side, the last ones are means of what is left, and what is drawn is cut to the image's size.
     """
 
     offers: ClassVar[tuple[str, ...]] = ("pairs", "bicubic")
 
     def __init__(self, options: SRGANNetwork, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
-        self.source_shape(image_shape)
-        channels, base = image_shape[0], options.generator_channels
+        channels, self.height, self.width = image_shape
+        base = options.generator_channels
         self.first = nn.Sequential(nn.Conv2d(channels, base, 3, padding=1), nn.PReLU())
         blocks = (_residual(base) for _ in range(options.residual_blocks))
         self.blocks = nn.Sequential(*blocks, nn.Conv2d(base, base, 3, padding=1))
@@ -43,23 +44,19 @@ class SuperResolver(Translator):
 
     @override
     def source(self, images: Tensor) -> Tensor:
-        """Images (batch, channels, height, width) at a quarter of both sides."""
-        return avg_pool2d(images, FACTOR)
+        """Images (batch, channels, height, width) at a quarter of both sides, rounded up."""
+        return avg_pool2d(images, FACTOR, ceil_mode=True)
 
     @override
     def source_shape(self, image_shape: ImageShape) -> ImageShape:
-        """A quarter of both sides; raises StageError where that is no whole number."""
+        """A quarter of both sides, rounded up."""
         channels, height, width = image_shape
-        if height % FACTOR or width % FACTOR:
-            raise StageError(
-                f"images of {height}×{width} pixels cannot be shrunk to a quarter: srgan needs sides divisible by 4"
-            )
-        return channels, height // FACTOR, width // FACTOR
+        return channels, math.ceil(height / FACTOR), math.ceil(width / FACTOR)
 
     def forward(self, source: Tensor, labels: Tensor) -> Tensor:
         """(batch, channels, height / 4, width / 4) to (batch, channels, height, width); labels are not looked at."""
         hidden = self.first(source)
-        return self.last(hidden + self.blocks(hidden))
+        return self.last(hidden + self.blocks(hidden))[..., : self.height, : self.width]
 
     @override
     def translate_all(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -69,7 +66,8 @@ class SuperResolver(Translator):
         and other libraries take (a = -0.5).
         """
         bicubic = interpolate(self.source(images), scale_factor=FACTOR, mode="bicubic", antialias=True)
-        return super().translate_all(images, labels) | {"bicubic": bicubic.clamp(-1, 1)}
+        cut = bicubic[..., : self.height, : self.width]
+        return super().translate_all(images, labels) | {"bicubic": cut.clamp(-1, 1)}
 
 
 def _residual(channels: int) -> Residual:

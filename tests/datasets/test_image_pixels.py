@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from stages.config.errors import StageError
-from stages.datasets.image_folder import ImageFolder
+from stages.datasets.image_folder import ImageFolder, _read
 from stages.storage.files import write_bytes
 from stages.storage.paths import RAW
 from tests.datasets.pictures import encoded, png, tiff
@@ -313,6 +314,15 @@ def test_pictures_are_turned_as_exif_says(kind: str, orientation: int) -> None:
             content = encoded(picture, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
     shown = loaded(content, image_size=len(expected)).transpose(1, 2, 0)
     assert np.abs(shown - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_a_plain_tiff_that_is_not_square_is_turned(tmp_path: Path, orientation: int) -> None:
+    """Of a path, Pillow maps such a file with its sides swapped."""
+    wide = np.arange(24 * 16, dtype=np.uint16).reshape(16, 24).astype(np.uint8)
+    (tmp_path / "turned.tif").write_bytes(tiff(24, 16, 8, 1, wide.tobytes(), turned=orientation))
+    picture = _read(tmp_path / "turned.tif", Path("turned.tif"))
+    assert np.array_equal(np.asarray(picture), TURNED[orientation](wide))
 
 
 def test_a_picture_that_is_not_square_is_turned_before_it_is_cropped() -> None:
