@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from joblib import cpu_count
 
@@ -26,13 +26,21 @@ SINGLE = "--single-item"  # not the stages that these depend on
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 CHATTER = re.compile(
     r"\s*(>|Updating lock|Use `dvc push`|To (track|enable)|git add|dvc config|Stage .* didn't change|$"
-    r"|Pulling data for|Unable to pull data for|WARNING: Some of the cache files|(name: .*, )?md5: \w+(\.dir)?$)"
+    r"|Pulling data for|Unable to pull data for|WARNING: Some of the cache files|(name: .*, )?md5: \w+(\.dir)?$"
+    r"|Data and pipelines are up to date|WARNING: Process .* in RWLock-file .* had been killed)"
 )
 OUTPUTS = {  # names; arrays and pictures have others besides
     *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),
     *(paths.CLASSES, paths.CHECKPOINT, paths.REAL_SCORES.name),
 }
 printing = threading.Lock()
+
+
+class Built(NamedTuple):
+    """How `dvc repro` ended."""
+
+    succeeded: bool
+    ran: bool = False  # any stage; DVC may also have brought its outputs from the cache
 
 
 def main() -> None:
@@ -58,7 +66,7 @@ def main() -> None:
     if params.tracking.enabled:  # DVC runs no stage whose outputs are there, and nothing would record those
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    print(f"build: {len(params.variants)} variants, {jobs} at a time, {minutes} min {seconds} s")
+    print(f"build: {len(params.variants)} variants, {jobs} at a time: {minutes} min {seconds} s")
     if (paths.REPORT / paths.PAGE).exists():
         mlflow = "on its server" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
         print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is {mlflow}")
@@ -71,15 +79,15 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
 
     `is_stale`: whether the raw data are not the source's any more, which DVC cannot see of a folder of images.
     """
-    if is_stale and not repro(SINGLE, "--force", "fetch"):
+    if is_stale and not repro(SINGLE, "--force", "fetch").succeeded:
         return ["fetch"]
-    if not repro("preprocess"):
+    if not repro("preprocess").succeeded:
         return ["preprocess"]
     is_compared, failed = build_variants(variants, jobs, devices)
     if not is_compared:
         return ["reference"]
     if not failed:
-        return [] if repro() else ["report"]
+        return [] if repro().succeeded else ["report"]
     for name in failed:  # what an earlier build left is not theirs: the report ranks the others, and says so
         (paths.VARIANTS / name / paths.SCORES).unlink(missing_ok=True)
     repro(SINGLE, "report")
@@ -133,44 +141,56 @@ def build_variants(names: list[str], jobs: int, devices: list[str]) -> tuple[boo
     for index in range(jobs):
         free.put(devices[index % len(devices)] if devices else "")
 
-    def on_a_device(job: Callable[..., bool], *arguments: Any) -> bool:
+    def on_a_device(job: Callable[..., Built], *arguments: Any) -> Built:
         device = free.get()
         try:
-            return job(*arguments, device)
+            return job(*arguments, device=device)
         finally:
             free.put(device)
 
-    def build_reference(device: str) -> bool:
-        return repro(SINGLE, "classifier", "reference", device=device)
-
-    def build_variant(name: str, device: str) -> bool:
-        if not reference.done() and not (repro(SINGLE, f"train@{name}", device=device) and reference.result()):
-            return False
-        return repro(SINGLE, f"train@{name}", f"sample@{name}", f"evaluate@{name}", device=device)
-
     pool = ThreadPoolExecutor(jobs)
+    failed = []
     try:
-        reference = pool.submit(on_a_device, build_reference)
-        built = {name: pool.submit(on_a_device, build_variant, name) for name in names}
-        return reference.result(), [name for name, done in built.items() if not done.result()]
+        reference = pool.submit(on_a_device, repro, SINGLE, "classifier", "reference")
+        building = {pool.submit(on_a_device, build_variant, name, reference): name for name in names}
+        for count, done in enumerate(as_completed(building), start=1):
+            name, built = building[done], done.result()
+            state = "failed" if not built.succeeded else "built" if built.ran else "up to date"
+            with printing:
+                print(f"build: {name}: {state} ({count} of {len(names)})", flush=True)
+            failed += [name] * (not built.succeeded)
+        return reference.result().succeeded, [name for name in names if name in failed]
     finally:  # after Ctrl-C no other variant begins
         pool.shutdown(cancel_futures=True)
 
 
-def repro(*arguments: str, device: str = "") -> bool:
-    """`dvc repro` with these arguments, without its chatter; whether all of its stages succeeded."""
+def build_variant(name: str, reference: Future[Built], device: str) -> Built:
+    """Train, sample and score; what is trained before the reference is there waits for it."""
+    trained = Built(succeeded=True)
+    if not reference.done():
+        trained = repro(SINGLE, f"train@{name}", device=device)
+        if not trained.succeeded or not reference.result().succeeded:
+            return Built(succeeded=False)
+    scored = repro(SINGLE, f"train@{name}", f"sample@{name}", f"evaluate@{name}", device=device)
+    return Built(scored.succeeded, trained.ran or scored.ran)
+
+
+def repro(*arguments: str, device: str = "") -> Built:
+    """`dvc repro` with these arguments, without its chatter."""
+    ran = False
     variables = os.environ | ({"CUDA_VISIBLE_DEVICES": device} if device else {})
     command = [*DVC, *arguments]
     with subprocess.Popen(
         command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         for line in process.stdout or ():
+            ran |= line.startswith("Running stage ")
             if "is busy, it is being blocked by" in line:
                 line = f"another dvc is at work on this repository; wait until it has ended: {line}"
             if not CHATTER.match(line):
                 with printing:
                     print(line, end="", flush=True)
-    return process.returncode == 0
+    return Built(process.returncode == 0, ran)
 
 
 if __name__ == "__main__":

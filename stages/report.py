@@ -20,6 +20,7 @@ from stages.storage.paths import (
     GENERATOR,
     IMAGES,
     LOSSES,
+    METRICS,
     MODELS,
     PAGE,
     PROCESSED,
@@ -69,6 +70,7 @@ def main(params: Params) -> None:
     record_report(params.tracking, models)
     for row in rows:
         print(f"{row['rank'] or '-':>4}  {row['variant']:16}  FID {row['fid']:.2f} ± {row['fid_ci95']:.2f}")
+    print("equal ranks: intervals overlap; -: it starts from test images, so its FID compares with no other's")
     if without:
         raise StageError("\n".join(f"no scores: {reason}" for name in without for reason in failures[name]))
 
@@ -123,8 +125,11 @@ def refuse_leftovers(variants: set[str]) -> None:
     """Raise StageError for what is left of removed variants: they would count in this stage's dependencies."""
     folders = (SAMPLES, TRAINING, VARIANTS)
     found = sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir())
-    if leftovers := [str(path) for path in found if path.name not in variants]:
-        raise StageError(f"what belongs to no variant of params.yaml is in the way: rm -r {' '.join(leftovers)}")
+    if leftovers := [path for path in found if path.name not in variants]:
+        names = sorted({path.name for path in leftovers})
+        besides = [path for name in names for path in (MODELS / name, METRICS / f"{name}.json") if path.exists()]
+        listed = " ".join(map(str, leftovers + besides))
+        raise StageError(f"what belongs to no variant of params.yaml is in the way: rm -r {listed}")
 
 
 if __name__ == "__main__":

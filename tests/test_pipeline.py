@@ -294,6 +294,10 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     # both trainings had begun before either variant was scored
     assert max(output.index(f"'train@{name}'") for name in names) < output.index("'evaluate@")
     assert "build: 2 variants, 2 at a time" in output
+    assert sorted(re.findall(r"build: (\w+): built \((\d) of 2\)", output), key=lambda line: line[1]) in (
+        [("dcgan", "1"), ("mlp", "2")],
+        [("mlp", "1"), ("dcgan", "2")],
+    )
     assert stages_run(run("dvc", "repro", cwd=clone).stdout) == set()
     outputs = ("models", "data/samples", "metrics/variants", "metrics/training")
     folders = [f"{folder}/{name}" for folder in outputs for name in names]
@@ -308,6 +312,8 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     assert stages_run(failed.stdout) == stages_of("mlp") | {"train@progan", "report"}  # of the others
     assert "error: no scores: progan was not built" in failed.stdout
     assert "build: failed: progan; see above" in failed.stderr
+    states = dict(re.findall(r"build: (\w+): (.*) \(\d of 3\)", failed.stdout))
+    assert states == {"progan": "failed", "mlp": "built", "dcgan": "up to date"}
     assert "stages/networks/progan.py: RuntimeError('half an edit')" in failed.stdout
     # Ctrl-C ends it all: what waits for its turn does not begin
     set_parameter(clone, "variants", {name: every[name] for name in names})

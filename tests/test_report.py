@@ -96,7 +96,7 @@ def test_a_score_in_a_new_file_shows_everywhere_and_torch_is_not_imported(
 ) -> None:
     build(tmp_path, raw_params(), {"mlp": [3.0, 5.0], "cgan": [2.0]}, sharpness=0.5)
     printed = run(sys.executable, "-c", COMMAND, cwd=tmp_path).stdout.splitlines()
-    assert [line.split()[:2] for line in printed] == [["1", "cgan"], ["1", "mlp"]]
+    assert [line.split()[:2] for line in printed] == [["1", "cgan"], ["1", "mlp"], ["equal", "ranks:"]]
     with (tmp_path / "metrics/summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["variant"], row["rank"], row["fid"], row["seeds"]) for row in rows] == [
@@ -132,6 +132,10 @@ def test_the_page_opens_in_a_browser_and_can_be_sorted(tmp_path: Path, raw_param
             fid = driver.find_element("xpath", "//th/button[starts-with(., 'FID')]")
             driver.execute_script("arguments[0].click(); arguments[0].click()", fid)
             assert driver.execute_script(RANKED) == ["real images", "mlp", "cgan"]  # the highest first
+            for title, first in (("recall", "descending"), ("KID", "ascending")):  # the best first
+                head = driver.find_element("xpath", f"//th[starts-with(., '{title}')]")
+                driver.execute_script("arguments[0].firstChild.click()", head)
+                assert head.get_attribute("aria-sort") == first
             driver.find_element("css selector", "a[href='#variant-mlp']").click()
             WebDriverWait(driver, 20).until(lambda driver: driver.execute_script(DRAWN) >= 3)  # all curves, and mlp's
             shown = driver.find_element("id", "variant-mlp").text
@@ -235,8 +239,14 @@ def test_what_removed_variants_left_is_refused(tmp_path: Path, monkeypatch: pyte
         "metrics/variants/a",
         "metrics/variants/c",
         "metrics/training/d",
+        "models/a",
+        "models/c",
     ):
         (tmp_path / folder).mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / f"metrics/{name}.json").touch()
     refuse_leftovers({"a", "b", "c", "d"})
-    with pytest.raises(StageError, match=r"rm -r data/samples/b metrics/training/d metrics/variants/c$"):
+    with pytest.raises(StageError, match="rm -r ") as refused:
         refuse_leftovers({"a"})
+    listed = "data/samples/b metrics/training/d metrics/variants/c metrics/b.json models/c"
+    assert str(refused.value).endswith(f" is in the way: rm -r {listed}")

@@ -262,7 +262,7 @@ def test_a_clone_elsewhere_pulls_and_has_nothing_to_run(
     assert hashes(clone) == hashes(built)
     assert "Running stage" not in run("dvc", "repro", cwd=clone).stdout
     said = run(*RESTORE, cwd=clone, check=True, **people["bob"]).stdout  # he may set the champion of ada's runs
-    assert said.endswith("MLflow: of 2 models 2 had whole runs, 0 were completed, 0 restored\n")
+    assert said.endswith("MLflow: 2 models: 2 had whole runs, 0 runs got what they lacked, 0 runs are new\n")
     (clone / "dvc.lock").unlink()  # as if git had nothing of her build
     stages = ("preprocess", "classifier", "train@mlp")
     output = run("dvc", "repro", "--single-item", *stages, cwd=clone).stdout

@@ -13,8 +13,9 @@ PLAYERS = {"discriminator_loss": "discriminator", "generator_loss": "generator"}
 
 
 def curves_chart(curves: Mapping[str, Rows]) -> Spec:
-    """FID along training of all variants; a click on a name in the legend shows that variant alone."""
+    """FID along training of all variants, in this order; a click on a name in the legend shows that variant alone."""
     values = [{"variant": name, **_choose(row, "fid")} for name, rows in curves.items() for row in rows]
+    scale = {"domain": list(curves), "range": [_color(index) for index in range(len(curves))]}
     return {
         **_chart(values, 420),
         "params": [{"name": "chosen", "select": {"type": "point", "fields": ["variant"]}, "bind": "legend"}],
@@ -22,7 +23,7 @@ def curves_chart(curves: Mapping[str, Rows]) -> Spec:
         "encoding": {
             "x": IMAGES | {"scale": {"type": "log", "nice": False}},
             "y": FID | {"field": "fid"},
-            "color": {"field": "variant", "type": "nominal", "title": None, "scale": {"scheme": "tableau20"}},
+            "color": {"field": "variant", "type": "nominal", "title": None, "scale": scale},
             "detail": {"field": "seed"},
             "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.08},
         },
@@ -60,6 +61,11 @@ def scores_chart(rows: Rows) -> Spec:
         "encoding": {"x": IMAGES, "y": FID | {"field": "fid"}, "detail": {"field": "seed"}},
     }
     return {**_chart([_choose(row, "fid") | _choose(row, "fid_real") for row in rows], 180), "layer": [line, real]}
+
+
+def _color(index: int) -> str:
+    """One of as many colours as are asked for: hues a golden angle apart, in three shades, for light and dark pages."""
+    return f"hsl({index * 137.508 % 360:.0f}, 65%, {(38, 50, 62)[index % 3]}%)"
 
 
 def _chart(values: Sequence[Mapping[str, Any]], height: int) -> Spec:

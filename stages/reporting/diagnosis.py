@@ -60,6 +60,6 @@ def find_collapse(scores: Records) -> list[str]:
     if lost:
         shares = scores.get("class_share", {"value": {}})["value"]
         rarest = sorted(shares, key=lambda label: shares[label])[:lost]
-        names = ", ".join(f"{label} ({shares[label]:.1%})" for label in sorted(rarest))
+        names = ", ".join(f"{label} ({shares[label]:.1%})" for label in shares if label in rarest)
         evidence.append(f"hardly any samples of {lost} class{'es' if lost > 1 else ''}{': ' if names else ''}{names}")
     return evidence

@@ -46,6 +46,7 @@ def write_html(report: Report) -> str:
         cards=cards,
         failed=[(name, variant.summary, report.failures.get(name, [])) for name, variant in report.without.items()],
         curves=curves_chart({card["name"]: card["curve"] for card in cards}),
+        snapshot_images=f"{report.params.training.snapshot_images:,}",
     )
 
 
@@ -57,7 +58,7 @@ def describe_facts(report: Report) -> list[tuple[str, str]]:
         ("data set", f"{params.dataset}, {shape[1]} × {shape[2]} pixels" + (", colour" if shape[0] > 1 else "")),
         ("variants", str(len(params.variants))),
         ("budget", params.budget),
-        ("seeds", ", ".join(map(str, run["seeds"]))),
+        ("seeds" if len(run["seeds"]) > 1 else "seed", ", ".join(map(str, run["seeds"]))),
         ("samples of each", f"{report.results[report.rows[0]['variant']].models[0]['sample_count']:,}"),
         ("device", f"{run['device']}, {run['threads']} thread{'s' if run['threads'] > 1 else ''}"),
     ]
@@ -160,13 +161,14 @@ def read_moments(folder: Path) -> Iterable[dict[str, Any]]:
         yield {"images": f"{int(path.stem):,}", "picture": embed(np.asarray(Image.open(path)))}
 
 
-def read_pictures(folder: Path, closest: Path) -> Iterable[dict[str, str]]:
-    """What sample and evaluate have drawn, besides plain samples: titles and pictures."""
+def read_pictures(folder: Path, closest: Path) -> Iterable[dict[str, Any]]:
+    """What sample and evaluate have drawn, besides plain samples: titles, pictures, and whether they are broad."""
     drawn = {path.stem.replace("_", " "): path for path in sorted(folder.glob("*.png"))}
-    drawn |= {"next to the closest training images": closest}
+    drawn |= {"samples that are most like a training image, above it: by pixels, then by features": closest}
     for title, path in drawn.items():
         if title != "samples":
-            yield {"title": title, "picture": embed(np.asarray(Image.open(path))[::SCALE, ::SCALE])}
+            pixels = np.asarray(Image.open(path))[::SCALE, ::SCALE]
+            yield {"title": title, "picture": embed(pixels), "is_broad": pixels.shape[1] > 2 * pixels.shape[0]}
 
 
 def tiles(images: np.ndarray, rows: int, columns: int) -> str:

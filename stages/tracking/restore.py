@@ -86,9 +86,10 @@ def main(params: Params) -> None:
         else:
             restored += 1
             print(f"restored {model.name} (seed {model.config['seed']})", flush=True)
-    print(f"MLflow: of {len(models)} models {whole} had whole runs, {completed} were completed, {restored} restored")
+    done = f"{whole} had whole runs, {completed} runs got what they lacked, {restored} runs are new"
+    print(f"MLflow: {len(models)} models: {done}")
     if absent := params.variants.keys() - {model.name for model in models}:
-        print(f"not in models/: {', '.join(sorted(absent))}; `dvc checkout` brings what DVC's cache has")
+        print(f"no model yet: {', '.join(sorted(absent))}; if DVC's cache has it, `dvc checkout` brings it")
     restore_build(tracking, models, is_new=restored > 0)
     if failed:
         raise StageError(f"not recorded whole: {failed}; the reasons are above")

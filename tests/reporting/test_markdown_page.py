@@ -52,7 +52,7 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
         assert f"| {more} |" in row
         assert "class_share" not in row
     assert "What stands out" not in "\n".join(lines)
-    assert "Scores compare 10,000 samples" in "\n".join(lines)
+    assert "Scores compare 30 samples" in "\n".join(lines)
 
 
 def test_faults_and_the_number_of_seeds_are_shown() -> None:
