@@ -1,4 +1,4 @@
-"""What a run belongs to, and what it changes: the build (an experiment, or else a commit), and its difference to git.
+"""What a run belongs to: the build, which is an experiment of DVC's, or else a commit.
 
 Stages of one build are processes of their own. All find the same key, so their runs have the same parent.
 """
@@ -14,10 +14,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.config.params import PARAMS_FILE
-
-# of params.yaml: what changes no training, or is named otherwise
-NOT_SHOWN = ("tracking.", "resume.", "fetch.", "training.seeds")
-MOST_CHANGES = 3  # in a name; the run's parameters have all
 
 
 class Build(NamedTuple):
@@ -38,7 +34,7 @@ def git(*arguments: str) -> str | None:
 def find_build() -> Build | None:
     """The build of this process; none outside of a git repository.
 
-    The name of DVC's experiment is unique at its baseline only. Without an experiment it is the commit's subject.
+    The name of DVC's experiment is unique at its baseline only. Without an experiment it is the commit and its subject.
     """
     baseline, experiment = os.environ.get("DVC_EXP_BASELINE_REV", ""), os.environ.get("DVC_EXP_NAME")
     if experiment:
@@ -47,40 +43,7 @@ def find_build() -> Build | None:
     if not head:
         return None
     commit, _, subject = head.partition(" ")
-    return Build(commit, subject or commit[:7])
-
-
-def name_run(name: str, parameters: Mapping[str, Any]) -> str:
-    """The variant, its seed if there are several, and what params.yaml has other than git: `mlp: batch_size=32`."""
-    seeds = parameters.get("seeds") or ()
-    seed = f" (seed {parameters['seed']})" if len(seeds) > 1 else ""
-    changes = find_changes(name)
-    others = [f"{len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
-    listed = ", ".join(changes[:MOST_CHANGES] + others)
-    return f"{name}{seed}: {listed}" if listed else f"{name}{seed}"
-
-
-def find_changes(name: str) -> list[str]:
-    """What params.yaml has other than the experiment's baseline or HEAD, of this variant or of all: `key=value`."""
-    baseline = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
-    if git("diff", "--quiet", baseline, "--", str(PARAMS_FILE)) is not None:
-        return []
-    before, now = parse(git("show", f"{baseline}:./{PARAMS_FILE}") or ""), parse(read_params())
-    if name not in before.get("variants", {}):  # new, all of it; or git does not know
-        return []
-    earlier, own = flatten(before), f"variants.{name}."
-    changed = {key: value for key, value in flatten(now).items() if earlier.get(key) != value}
-    return [
-        f"{key.removeprefix(own)}={value}"
-        for key, value in changed.items()
-        if (key.startswith(own) or not key.startswith(("variants.", *NOT_SHOWN))) and is_in_use(key, now)
-    ]
-
-
-def is_in_use(key: str, params: Mapping[str, Any]) -> bool:
-    """Whether it is no length of another budget, and no text."""
-    *_, group, last = ["", *key.split(".")]
-    return last not in ("summary", "paper") and (group != "images" or last in ("", params.get("budget"), "real_images"))
+    return Build(commit, f"{commit[:7]} {subject}".strip())
 
 
 def read_texts(name: str) -> Mapping[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.tracking.builds import find_build, flatten, git, name_run
+from stages.config.params import PARAMS_FILE
+from stages.tracking.builds import find_build, flatten, git, parse, read_params
 from stages.tracking.descriptions import describe_variant
 
 MODEL_TAG = "reprogan.model_sha256"  # of the weights as trained: the run is found by it
@@ -17,6 +18,9 @@ PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"  # Markdown, which the UI shows as the description
 LAST_SAMPLES = "along_training/last_samples"  # the last grid
 REAL = "real."  # begins tags: what real images reach
+# of params.yaml: what changes no training, or is named otherwise
+NOT_SHOWN = ("tracking.", "resume.", "fetch.", "training.seeds")
+MOST_CHANGES = 3  # in a name; the run's parameters have all
 
 
 def describe_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
@@ -28,6 +32,39 @@ def describe_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, st
         "tags": {VARIANT_TAG: name, **note, **tags},
         "build": find_build(),
     }
+
+
+def name_run(name: str, parameters: Mapping[str, Any]) -> str:
+    """The variant, its seed if there are several, and what params.yaml has other than git: `mlp: batch_size=32`."""
+    seeds = parameters.get("seeds") or ()
+    seed = f" (seed {parameters['seed']})" if len(seeds) > 1 else ""
+    changes = find_changes(name)
+    others = [f"{len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
+    listed = ", ".join(changes[:MOST_CHANGES] + others)
+    return f"{name}{seed}: {listed}" if listed else f"{name}{seed}"
+
+
+def find_changes(name: str) -> list[str]:
+    """What params.yaml has other than the experiment's baseline or HEAD, of this variant or of all: `key=value`."""
+    baseline = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
+    if git("diff", "--quiet", baseline, "--", str(PARAMS_FILE)) is not None:
+        return []
+    before, now = parse(git("show", f"{baseline}:./{PARAMS_FILE}") or ""), parse(read_params())
+    if name not in before.get("variants", {}):  # new, all of it; or git does not know
+        return []
+    earlier, own = flatten(before), f"variants.{name}."
+    changed = {key: value for key, value in flatten(now).items() if earlier.get(key) != value}
+    return [
+        f"{key.removeprefix(own)}={value}"
+        for key, value in changed.items()
+        if (key.startswith(own) or not key.startswith(("variants.", *NOT_SHOWN))) and is_in_use(key, now)
+    ]
+
+
+def is_in_use(key: str, params: Mapping[str, Any]) -> bool:
+    """Whether it is no length of another budget, and no text."""
+    *_, group, last = ["", *key.split(".")]
+    return last not in ("summary", "paper") and (group != "images" or last in ("", params.get("budget"), "real_images"))
 
 
 def source_tags() -> dict[str, str]:

@@ -22,6 +22,7 @@ from stages.tracking import event_log as event_log_module
 from stages.tracking.event_log import EventLog
 from stages.tracking.run_names import BUILD_TAG
 from tests.conftest import ROOT
+from tests.tracking.history import PARAMS, commit, git, write
 
 HASH = "a" * 64
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
@@ -51,6 +52,20 @@ def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
     (tmp_path / "copy").mkdir()
     monkeypatch.chdir(tmp_path / "copy")
     return load(ROOT / "params.yaml", components=False).tracking
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A commit with parameters, in a folder of the git repository."""
+    for variable in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+        monkeypatch.delenv(variable, raising=False)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    write(PARAMS)
+    git("init", "--quiet", str(tmp_path))
+    commit("Try something: once")
+    return folder
 
 
 @pytest.fixture

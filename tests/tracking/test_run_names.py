@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.tracking.run_names import describe_run, source_tags
+from stages.tracking.run_names import describe_run, find_changes, name_run, source_tags
 from tests.conftest import ROOT
+from tests.tracking.history import PARAMS, change, commit, git
 
 
 def test_a_run_has_the_name_of_its_variant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -41,3 +42,47 @@ def test_source_tags_name_the_commit_and_what_dvc_runs(monkeypatch: pytest.Monke
     assert source_tags()["mlflow.source.git.commit"] == "unknown"
     monkeypatch.setenv("PATH", str(tmp_path))  # no git
     assert source_tags()["mlflow.source.git.commit"] == "unknown"
+
+
+def test_without_git_a_run_has_the_name_of_its_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert name_run("x", {}) == "x"
+
+
+def test_a_run_is_called_by_what_it_changes(repository: Path) -> None:
+    assert name_run("x", {"seed": 0, "seeds": [0]}) == "x"
+    change(variants__x__batch_size=16, variants__y__batch_size=4)
+    assert name_run("x", {"seed": 0, "seeds": [0]}) == "x: batch_size=16"
+    assert name_run("x", {"seed": 3, "seeds": [0, 3]}) == "x (seed 3): batch_size=16"
+    change(training__log_steps=4, variants__x__images__quick=6, budget="quick", variants__x__batch_size=32)
+    assert name_run("x", {}) == "x: training.log_steps=4, batch_size=32, images.quick=6"
+    change(variants__x__critic_steps=2)
+    assert name_run("x", {}) == "x: training.log_steps=4, batch_size=32, images.quick=6, 1 more"
+
+
+def test_what_changes_no_training_is_not_in_the_name(repository: Path) -> None:
+    change(tracking__enabled=False, training__seeds=[1], variants__x__summary="more", variants__x__images__full=1)
+    assert find_changes("x") == []
+
+
+def test_a_new_variant_is_called_by_its_name(repository: Path) -> None:
+    change(variants__z=PARAMS["variants"]["x"])
+    assert find_changes("z") == []
+    assert find_changes("classifier") == []
+
+
+def test_an_experiment_is_compared_with_its_baseline(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    baseline = git("rev-parse", "HEAD")
+    change(variants__x__batch_size=16)
+    commit("as a temporary copy of the repository may have it")
+    assert find_changes("x") == []
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", baseline)
+    assert find_changes("x") == ["batch_size=16"]
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0" * 40)  # that git does not know
+    assert find_changes("x") == []
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [", "x: 2000-99-99"])
+def test_a_file_that_is_no_mapping_gives_no_changes(text: str, repository: Path) -> None:
+    Path("params.yaml").write_text(text)
+    assert name_run("x", {}) == "x"
