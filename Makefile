@@ -73,7 +73,7 @@ audit: $(BIN)/.installed
 
 # DVC's experiments, one row each: the parameters and scores in which they differ, without the hashes of files
 experiments: $(BIN)/.installed
-	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/(variants|training)|params)|.*csv$$'
+	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|^(data|models|metrics/(variants|training)|params)|.*csv$$|.*\.(summary|paper)$$'
 
 ui: $(BIN)/.installed
 	@$(BIN)/python -m stages.tracking.ui $(if $(PORT),--port $(PORT))
@@ -93,7 +93,8 @@ pull: $(BIN)/.installed
 $(BIN)/.installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@echo "Installing the locked packages takes some minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	touch $@
 
 # Vega, for the page of `dvc plots show` without a network
