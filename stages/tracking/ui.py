@@ -1,12 +1,13 @@
-"""MLflow's UI on the local store (`make ui`); once it answers, the pages that are worth a look."""
+"""MLflow's UI on the local store (`make ui`); once it can be opened, the pages that are worth a look."""
 
 import argparse
+import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 from stages.config.errors import StageError, errors_as_lines
 from stages.config.params import load
@@ -17,11 +18,9 @@ from stages.tracking.store import open_store, store_uri
 from stages.tracking.store_errors import store_errors
 
 PORT = 5000
-QUIET = {  # this UI has no use for MLflow's jobs, which judge language models
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "PYTHONWARNINGS": "ignore",
-}
+LOG = "mlflow-ui.log"  # in .cache: what the server prints
+# this UI has no use for MLflow's jobs, which judge language models
+QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
 
 
 def main() -> None:
@@ -29,49 +28,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=PORT)
     port = parser.parse_args().port
+    if not 1 <= port <= 65535:
+        parser.error(f"--port: {port} is not allowed: expected a number from 1 to 65535")
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # the local store
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as after Ctrl-C, the server ends, too
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with errors_as_lines():
         experiment = load(components=False).tracking.experiment
         with store_errors():
             _, experiment_id = open_store(experiment)
         for notice in take_notices():
             print(notice, flush=True)
-        server = f"http://127.0.0.1:{port}"
-        if answers(server):
-            raise StageError(f"port {port} is in use, by another `make ui`? `make ui PORT={port + 1}` takes another")
-        serve(server, port, experiment_id)
+        if is_listening(port):
+            raise StageError(f"port {port} is in use, by another `make ui`? `make ui PORT=<another>` takes another")
+        serve(port, experiment_id)
 
 
-def serve(server: str, port: int, experiment_id: str) -> None:
-    """Start the server, print its pages once it answers, and wait for its end. Raises StageError where it fails."""
+def serve(port: int, experiment_id: str) -> None:
+    """Start the server, print its pages once they open, and wait. Raises StageError where it ends by itself."""
     command = [
         *(sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)),
-        *("--backend-store-uri", store_uri(), "--registry-store-uri", store_uri()),
-        *("--artifacts-destination", str(repository() / "mlartifacts")),
-        *("--uvicorn-opts", "--log-level warning"),
+        *("--backend-store-uri", store_uri(), "--artifacts-destination", str(repository() / "mlartifacts")),
     ]
-    process = subprocess.Popen(command, env=os.environ | QUIET, stdout=subprocess.DEVNULL)
+    log = repository() / ".cache" / LOG
+    with log.open("wb") as file:  # a session of its own: Ctrl-C reaches this process alone, which ends all of them
+        process = subprocess.Popen(command, env=os.environ | QUIET, stdout=file, stderr=file, start_new_session=True)
     try:
-        while process.poll() is None and not answers(server):
+        while process.poll() is None and not is_listening(port):
             time.sleep(0.2)
         if process.poll() is None:
-            for shown, address in addresses(server, experiment_id).items():
+            for shown, address in addresses(f"http://127.0.0.1:{port}", experiment_id).items():
                 print(f"{shown}: {address}")
             print("Ctrl-C ends it", flush=True)
-        if process.wait():
-            raise StageError(f"MLflow's UI ended with exit code {process.returncode}")
+        process.wait()
+        raise StageError(f"MLflow's UI ended by itself: see {log}")
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
-def answers(server: str) -> bool:
-    """Whether something answers there."""
-    try:
-        urllib.request.urlopen(f"{server}/health", timeout=2).close()  # noqa: S310
-    except OSError as error:
-        return isinstance(error, urllib.error.HTTPError)
-    return True
+def is_listening(port: int) -> bool:
+    """Whether a process of this machine accepts connections on that port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
 
 
 if __name__ == "__main__":

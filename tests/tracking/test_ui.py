@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,7 @@ from stages.tracking.restored_runs import record_report, record_scores
 from stages.tracking.store import open_store
 from tests.browser import open_browser, set_size
 from tests.conftest import ROOT
-from tests.tools.faults import Server, free_port, stop_exporters
+from tests.tools.faults import Server, free_port, is_listening, stop_exporters
 from tests.tracking.conftest import model_files
 
 SECONDS = 60  # for a page
@@ -224,31 +226,56 @@ def test_the_registry_has_the_champion(browser: Any, pages: Pages) -> None:
     assert "Version 1" in text
 
 
-def test_make_ui_serves_the_local_store_and_names_its_pages_once_it_answers(tracking: Tracking) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_make_ui_serves_the_local_store_and_names_its_pages_once_they_can_be_opened(
+    tracking: Tracking, number: signal.Signals, code: int
+) -> None:
     (Path.cwd() / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     store, experiment = open_store("reprogan")
     store.delete_experiment(experiment)
-    restored = "the experiment 'reprogan' was deleted in MLflow: restored, with all its runs"
     port = free_port()
     command = [sys.executable, "-m", "stages.tracking.ui", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        printed = [process.stdout.readline().rstrip("\n") for _ in range(6)]
+    proxy = {"http_proxy": "http://127.0.0.1:1"}  # nobody answers there
+    log, lines = Path("ui.log"), list[str]()
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | proxy, start_new_session=True)
+    try:
+        deadline = time.monotonic() + SECONDS
+        while "Ctrl-C ends it" not in lines and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)
+            lines = log.read_text().splitlines()
+        restored = "the experiment 'reprogan' was deleted in MLflow: restored, with all its runs"
         named = addresses(f"http://127.0.0.1:{port}", experiment)
-        assert printed == [restored, *(f"{shown}: {address}" for shown, address in named.items()), "Ctrl-C ends it"]
-        body = json.dumps({"experiment_ids": [experiment]}).encode()
-        asked = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search"
-        headers = {"Content-Type": "application/json"}
-        with urllib.request.urlopen(urllib.request.Request(asked, body, headers)) as answer:
-            assert answer.status == 200
+        assert lines == [restored, *(f"{shown}: {address}" for shown, address in named.items()), "Ctrl-C ends it"]
+        assert search_runs(port, experiment) == {}
         again = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (again.returncode, again.stdout) == (1, "")
-        other = f"`make ui PORT={port + 1}` takes another"
+        other = "`make ui PORT=<another>` takes another"
         assert again.stderr == f"error: port {port} is in use, by another `make ui`? {other}\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-        assert process.stderr
-        assert "Traceback" not in process.stderr.read()
+        os.killpg(process.pid, number)  # as a terminal does
+        assert process.wait(SECONDS) == code
+        assert log.read_text().splitlines()[len(lines) :] == (["interrupted"] if code == 130 else [])
+        assert not is_listening(port)
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+
+
+def search_runs(port: int, experiment: str) -> Any:
+    body = json.dumps({"experiment_ids": [experiment]}).encode()
+    address = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search"
+    asked = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "x"])
+def test_a_port_that_does_not_exist_is_refused(port: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.tracking.ui", "--port", port], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert port in done.stderr.splitlines()[-1]
 
 
 def test_make_ui_says_in_a_line_what_is_wrong_with_the_store(tracking: Tracking, tmp_path: Path) -> None:
