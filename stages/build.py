@@ -158,19 +158,18 @@ def build_variants(names: list[str], jobs: int, devices: list[str]) -> tuple[boo
             state = "failed" if not built.succeeded else "built" if built.ran else "up to date"
             with printing:
                 print(f"build: {name}: {state} ({count} of {len(names)})", flush=True)
-            failed += [name] * (not built.succeeded)
+            if not built.succeeded:
+                failed.append(name)
         return reference.result().succeeded, [name for name in names if name in failed]
     finally:  # after Ctrl-C no other variant begins
         pool.shutdown(cancel_futures=True)
 
 
 def build_variant(name: str, reference: Future[Built], device: str) -> Built:
-    """Train, sample and score; what is trained before the reference is there waits for it."""
-    trained = Built(succeeded=True)
-    if not reference.done():
-        trained = repro(SINGLE, f"train@{name}", device=device)
-        if not trained.succeeded or not reference.result().succeeded:
-            return Built(succeeded=False)
+    """Train, sample and score a variant. Training may begin before there is a reference; scoring waits for it."""
+    trained = Built(succeeded=True) if reference.done() else repro(SINGLE, f"train@{name}", device=device)
+    if not trained.succeeded or not reference.result().succeeded:
+        return Built(succeeded=False)
     scored = repro(SINGLE, f"train@{name}", f"sample@{name}", f"evaluate@{name}", device=device)
     return Built(scored.succeeded, trained.ran or scored.ran)
 

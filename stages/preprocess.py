@@ -13,7 +13,7 @@ from stages.storage.paths import RAW
 def main(params: Params) -> None:
     """Split what is for training in train and validation, at random but the same for a seed; keep test apart."""
     if not any(RAW.glob("*")):
-        raise StageError(f"{RAW}: is missing: run dvc repro fetch")
+        raise StageError(f"{RAW}: is missing or empty: run dvc repro fetch")
     random = np.random.default_rng(params.preprocess.seed)
     dataset = find_dataset(params.dataset)
     whole, test = dataset.load(params.preprocess, random)

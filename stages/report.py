@@ -1,5 +1,6 @@
 """Compare all variants: metrics/variants, data/samples, models -> metrics/{summary.csv,report}, data/champion."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,9 @@ def main(params: Params) -> None:
     record_report(params.tracking, models)
     for row in rows:
         print(f"{row['rank'] or '-':>4}  {row['variant']:16}  FID {row['fid']:.2f} ± {row['fid_ci95']:.2f}")
-    print("equal ranks: intervals overlap; -: it starts from test images, so its FID compares with no other's")
+    print("equal ranks: the 95 % intervals overlap")
+    if any(row["rank"] is None for row in rows):
+        print("-: no rank, because it starts from test images: its FID is not comparable with the others")
     if without:
         raise StageError("\n".join(f"no scores: {reason}" for name in without for reason in failures[name]))
 
@@ -128,7 +131,7 @@ def refuse_leftovers(variants: set[str]) -> None:
     if leftovers := [path for path in found if path.name not in variants]:
         names = sorted({path.name for path in leftovers})
         besides = [path for name in names for path in (MODELS / name, METRICS / f"{name}.json") if path.exists()]
-        listed = " ".join(map(str, leftovers + besides))
+        listed = shlex.join(map(str, leftovers + besides))
         raise StageError(f"what belongs to no variant of params.yaml is in the way: rm -r {listed}")
 
 

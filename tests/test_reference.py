@@ -151,7 +151,7 @@ def test_as_many_neighbours_as_there_are_other_test_images_are_compared(
 ) -> None:
     params = change(params, sample=change(params.sample, count=60))
     reference.main(change(params, evaluate=change(params.evaluate, neighbours=50)))
-    told = "reference: evaluate.neighbours: 49 are compared: there are no more test images"
+    told = "reference: evaluate.neighbours is 50; 49 are used: no test image has more"
     assert told in capsys.readouterr().out.splitlines()
     most = read_json(REAL_SCORES)["scores"]
     reference.main(change(params, evaluate=change(params.evaluate, neighbours=49)))

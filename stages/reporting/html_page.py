@@ -46,6 +46,7 @@ def write_html(report: Report) -> str:
         cards=cards,
         failed=[(name, variant.summary, report.failures.get(name, [])) for name, variant in report.without.items()],
         curves=curves_chart({card["name"]: card["curve"] for card in cards}),
+        first_shown=next((card["name"] for card in cards if card["rank"] == 1 and card["moments"]), None),
         snapshot_images=f"{report.params.training.snapshot_images:,}",
     )
 
@@ -59,7 +60,7 @@ def describe_facts(report: Report) -> list[tuple[str, str]]:
         ("variants", str(len(params.variants))),
         ("budget", params.budget),
         ("seeds" if len(run["seeds"]) > 1 else "seed", ", ".join(map(str, run["seeds"]))),
-        ("samples of each", f"{report.results[report.rows[0]['variant']].models[0]['sample_count']:,}"),
+        ("samples of each", f"{report.sample_count():,}"),
         ("device", f"{run['device']}, {run['threads']} thread{'s' if run['threads'] > 1 else ''}"),
     ]
 
@@ -162,13 +163,13 @@ def read_moments(folder: Path) -> Iterable[dict[str, Any]]:
 
 
 def read_pictures(folder: Path, closest: Path) -> Iterable[dict[str, Any]]:
-    """What sample and evaluate have drawn, besides plain samples: titles, pictures, and whether they are broad."""
+    """What sample and evaluate have drawn, besides plain samples: titles, pictures, and whether they are wide."""
     drawn = {path.stem.replace("_", " "): path for path in sorted(folder.glob("*.png"))}
-    drawn |= {"samples that are most like a training image, above it: by pixels, then by features": closest}
+    drawn |= {"samples closest to a training image, each above that image: by pixels, then by features": closest}
     for title, path in drawn.items():
         if title != "samples":
             pixels = np.asarray(Image.open(path))[::SCALE, ::SCALE]
-            yield {"title": title, "picture": embed(pixels), "is_broad": pixels.shape[1] > 2 * pixels.shape[0]}
+            yield {"title": title, "picture": embed(pixels), "is_wide": pixels.shape[1] > 2 * pixels.shape[0]}
 
 
 def tiles(images: np.ndarray, rows: int, columns: int) -> str:

@@ -34,7 +34,7 @@ def write_markdown(report: Report) -> str:
     listed = [score for score in scores.values() if score not in shown]
     titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {_ideal(score)}'}" for score in shown]
     lines = [
-        INTRODUCTION.format(count=next(iter(results.values())).models[0]["sample_count"]),
+        INTRODUCTION.format(count=report.sample_count()),
         _row("variant", "summary", "paper", "parameters G / D", *titles, "more scores", "samples"),
         f"|---|---|---|--:|{'--:|' * len(shown)}---|---|",
         _row("real images", "", "", "", *_score_cells(real, shown, listed, real), ""),

@@ -45,6 +45,10 @@ class Report:
     without: Mapping[str, Variant]  # variants that have no scores
     failures: Mapping[str, Sequence[str]]  # sentences on trainings that failed
 
+    def sample_count(self) -> int:
+        """How many samples of each variant were scored."""
+        return int(next(iter(self.results.values())).models[0]["sample_count"])
+
     def columns(self) -> list[Score]:
         """The scores that a table of variants has a column for: some variant has them, and they come first."""
         recorded = {name for result in self.results.values() for name in result.scores}

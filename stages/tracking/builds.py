@@ -34,7 +34,8 @@ def git(*arguments: str) -> str | None:
 def find_build() -> Build | None:
     """The build of this process; none outside of a git repository.
 
-    The name of DVC's experiment is unique at its baseline only. Without an experiment it is the commit and its subject.
+    The name of DVC's experiment is unique at its baseline only. Without an experiment the name is the commit's short
+    hash and subject.
     """
     baseline, experiment = os.environ.get("DVC_EXP_BASELINE_REV", ""), os.environ.get("DVC_EXP_NAME")
     if experiment:

@@ -86,8 +86,7 @@ def main(params: Params) -> None:
         else:
             restored += 1
             print(f"restored {model.name} (seed {model.config['seed']})", flush=True)
-    done = f"{whole} had whole runs, {completed} runs got what they lacked, {restored} runs are new"
-    print(f"MLflow: {len(models)} models: {done}")
+    print(f"MLflow: runs of {len(models)} models: {whole} complete, {completed} completed now, {restored} restored")
     if absent := params.variants.keys() - {model.name for model in models}:
         print(f"no model yet: {', '.join(sorted(absent))}; if DVC's cache has it, `dvc checkout` brings it")
     restore_build(tracking, models, is_new=restored > 0)

