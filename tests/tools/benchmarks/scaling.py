@@ -14,6 +14,7 @@ import json
 import math
 import statistics
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -61,8 +62,11 @@ def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", nargs=3, metavar=("VARIANT", "BATCH", "THREADS"), help="measure here, print JSON")
-    if asked := parser.parse_args().measure:
-        measure(asked[0], int(asked[1]), int(asked[2]))
+    parser.add_argument("--free", action="store_true", help="exchanges that cost nothing, and give nothing")
+    options = parser.parse_args()
+    if asked := options.measure:
+        with mock.patch.object(processes, "_add_up", lambda tensor: tensor) if options.free else nullcontext():
+            measure(asked[0], int(asked[1]), int(asked[2]))
         return
     lines = ["# How one training scales", "", *measured(), "", *simulated()]
     RESULTS.write_text("\n".join(lines) + "\n")
@@ -102,10 +106,11 @@ def seconds_of_exchange(numbers: int) -> float:
     return statistics.median(taken)
 
 
-def worker(name: str, batch_size: int, *, count: int = 1, threads: int = 1) -> dict[str, Any]:
+def worker(name: str, batch_size: int, *, count: int = 1, threads: int = 1, free: bool = False) -> dict[str, Any]:
     """`measure` in so many new processes."""
     start = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}") if count > 1 else ()
-    arguments = ("-m", "tests.tools.benchmarks.scaling", "--measure", name, str(batch_size), str(threads))
+    arguments = ["-m", "tests.tools.benchmarks.scaling", "--measure", name, str(batch_size), str(threads)]
+    arguments += ["--free"] * free
     printed = run("python", *start, *arguments, cwd=ROOT).stdout
     return dict(json.loads(printed.strip().splitlines()[-1]))
 
@@ -116,8 +121,8 @@ def measured() -> list[str]:
         "Milliseconds of a step on two cores: medians (and ranges) of rounds that take turns.",
         "",
         "| variant, images a step | 1 thread | 2 threads | 2 processes | images/s of 2 processes over 2 threads | "
-        "exchanges a step | simulated 2 processes |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "if exchanges cost nothing | exchanges a step | simulated 2 processes |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name in VARIANTS:
         size = load(ROOT / "params.yaml").variants[name].batch_size
@@ -127,15 +132,19 @@ def measured() -> list[str]:
                 worker(name, size, threads=2),
                 worker(name, size, count=2),
                 worker(name, size // 2),
+                worker(name, size, count=2, free=True),
             )
             for _ in range(ROUNDS)
         ]
-        one, threads, two, half = ([found["step"] for found in column] for column in zip(*rounds, strict=True))
-        ratios = [of_threads / of_two for of_threads, of_two in zip(threads, two, strict=True)]
+        one, threads, two, half, free = ([found["step"] for found in column] for column in zip(*rounds, strict=True))
+        ratio, most = (
+            statistics.median(of_threads / other for of_threads, other in zip(threads, others, strict=True))
+            for others in (two, free)
+        )
         step = count_step(name, (1, 28, 28), size)
         predicted = statistics.median(half) + exchange_seconds(step, [found[2]["by_size"] for found in rounds])
         lines.append(
-            f"| {name}, {size} | {spread(one)} | {spread(threads)} | {spread(two)} | {statistics.median(ratios):.2f} | "
+            f"| {name}, {size} | {spread(one)} | {spread(threads)} | {spread(two)} | {ratio:.2f} | {most:.2f} | "
             f"{step.exchanges}, {step.bytes / 2**20:.1f} MiB | {predicted * 1e3:.2f} |"
         )
     return lines
