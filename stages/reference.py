@@ -6,7 +6,7 @@ import numpy as np
 
 from stages.config.command import run_stage
 from stages.config.errors import ParameterError
-from stages.config.params import INCEPTION_DIMS, Params
+from stages.config.params import INCEPTION_DIMS, Evaluate, Params
 from stages.evaluation.evaluator import Evaluator, write_manifold
 from stages.evaluation.inception import images_to_inception_features
 from stages.scoring.image_set import ImageSet
@@ -22,10 +22,7 @@ def main(params: Params) -> None:
     device, options = prepare(params, params.evaluate.seed), params.evaluate
     evaluator = Evaluator(params, {}, device)
     train, validation, test = evaluator.train, read_split("validation"), evaluator.test
-    check_count(options.inception_weights, len(test.images))
-    if evaluator.neighbours < options.neighbours:
-        asked, used = options.neighbours, evaluator.neighbours
-        print(f"reference: evaluate.neighbours is {asked}; {used} are used: no test image has more")
+    check_count(options, len(test.images))
     train_features, train_logits = evaluator.see(train.images)
     validation_features, validation_logits = evaluator.see(validation.images)
     test_features, test_logits = evaluator.see(test.images)
@@ -60,11 +57,13 @@ def main(params: Params) -> None:
     print(f"reference: real images: FID {fid:.3f}, inception score {inception_score:.3f}")
 
 
-def check_count(weights: str, test: int) -> None:
-    """Raise ParameterError where there are fewer test images than scores by these Inception weights need."""
-    if weights != "none" and test <= INCEPTION_DIMS:
+def check_count(options: Evaluate, test: int) -> None:
+    """Raise ParameterError where there are fewer test images than Inception's scores need; tell of fewer neighbours."""
+    if (weights := options.inception_weights) != "none" and test <= INCEPTION_DIMS:
         reason = f"its features have {INCEPTION_DIMS} dimensions, which take more than {test} test images"
         raise ParameterError(f"params.yaml: evaluate.inception_weights: {weights!r} is not allowed: {reason}")
+    if options.neighbours >= test:
+        print(f"reference: evaluate.neighbours is {options.neighbours}; {test - 1} are used: no test image has more")
 
 
 if __name__ == "__main__":

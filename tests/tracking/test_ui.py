@@ -238,7 +238,15 @@ def test_make_ui_serves_the_local_store_and_names_its_pages_once_they_can_be_ope
     proxy = {"http_proxy": "http://127.0.0.1:1"}  # nobody answers there
     log, lines = Path("ui.log"), list[str]()
     with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | proxy, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=file,
+            env=os.environ | proxy,
+            start_new_session=True,
+            # a shell's background jobs ignore SIGINT, and what they start inherits that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         deadline = time.monotonic() + SECONDS
         while "Ctrl-C ends it" not in lines and time.monotonic() < deadline and process.poll() is None:
