@@ -6,7 +6,7 @@ import numpy as np
 
 from stages.config.command import run_stage
 from stages.config.errors import ParameterError
-from stages.config.params import INCEPTION_DIMS, Evaluate, Params
+from stages.config.params import INCEPTION_DIMS, Params
 from stages.evaluation.evaluator import Evaluator, write_manifold
 from stages.evaluation.inception import images_to_inception_features
 from stages.scoring.image_set import ImageSet
@@ -19,10 +19,10 @@ from stages.training.device import prepare
 
 def main(params: Params) -> None:
     """Write features of real images, then score some of them in the samples' place."""
-    device, options = prepare(params, params.evaluate.seed), params.evaluate
+    device = prepare(params, params.evaluate.seed)
     evaluator = Evaluator(params, {}, device)
     train, validation, test = evaluator.train, read_split("validation"), evaluator.test
-    check_count(options, len(test.images))
+    check_count(evaluator)
     train_features, train_logits = evaluator.see(train.images)
     validation_features, validation_logits = evaluator.see(validation.images)
     test_features, test_logits = evaluator.see(test.images)
@@ -57,13 +57,14 @@ def main(params: Params) -> None:
     print(f"reference: real images: FID {fid:.3f}, inception score {inception_score:.3f}")
 
 
-def check_count(options: Evaluate, test: int) -> None:
+def check_count(evaluator: Evaluator) -> None:
     """Raise ParameterError where there are fewer test images than Inception's scores need; tell of fewer neighbours."""
+    options, test = evaluator.options, len(evaluator.test.images)
     if (weights := options.inception_weights) != "none" and test <= INCEPTION_DIMS:
         reason = f"its features have {INCEPTION_DIMS} dimensions, which take more than {test} test images"
         raise ParameterError(f"params.yaml: evaluate.inception_weights: {weights!r} is not allowed: {reason}")
-    if options.neighbours >= test:
-        print(f"reference: evaluate.neighbours is {options.neighbours}; {test - 1} are used: no test image has more")
+    if (asked := options.neighbours) > (used := evaluator.neighbours):
+        print(f"reference: evaluate.neighbours is {asked}; {used} are used: no test image has more")
 
 
 if __name__ == "__main__":

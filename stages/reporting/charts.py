@@ -1,5 +1,6 @@
 """Charts of the HTML page, as Vega-Lite specifications without colours of text: the page gives them its own."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,13 +10,14 @@ Spec = dict[str, Any]
 LOGARITHMIC: Spec = {"scale": {"type": "log"}}
 IMAGES: Spec = {"field": "images", "type": "quantitative", "title": "training images seen", "axis": {"format": "~s"}}
 FID: Spec = {"type": "quantitative", "title": "FID to validation images"} | LOGARITHMIC
+SHADES = (45, 30, 65)  # per cent of lightness
 PLAYERS = {"discriminator_loss": "discriminator", "generator_loss": "generator"}
 
 
 def curves_chart(curves: Mapping[str, Rows]) -> Spec:
     """FID along training of all variants, in this order; a click on a name in the legend shows that variant alone."""
     values = [{"variant": name, **_choose(row, "fid")} for name, rows in curves.items() for row in rows]
-    scale = {"domain": list(curves), "range": [_color(index) for index in range(len(curves))]}
+    scale = {"domain": list(curves), "range": [_color(index, len(curves)) for index in range(len(curves))]}
     return {
         **_chart(values, 420),
         "params": [{"name": "chosen", "select": {"type": "point", "fields": ["variant"]}, "bind": "legend"}],
@@ -63,9 +65,10 @@ def scores_chart(rows: Rows) -> Spec:
     return {**_chart([_choose(row, "fid") | _choose(row, "fid_real") for row in rows], 180), "layer": [line, real]}
 
 
-def _color(index: int) -> str:
-    """One of as many colours as are asked for: hues a golden angle apart, in three shades, for light and dark pages."""
-    return f"hsl({index * 137.508 % 360:.0f}, 65%, {(38, 50, 62)[index % 3]}%)"
+def _color(index: int, count: int) -> str:
+    """One of so many colours: hues all round, in three shades, for light and dark pages."""
+    hues = math.ceil(count / len(SHADES))
+    return f"hsl({360 * (index % hues) / hues:.0f}, 65%, {SHADES[index // hues]}%)"
 
 
 def _chart(values: Sequence[Mapping[str, Any]], height: int) -> Spec:
