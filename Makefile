@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro repair test lint verify soak chaos experiments bench bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve push pull lock clean
+.PHONY: repro repair test lint verify soak chaos experiments bench bench-gpu check-gpu bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve push pull lock clean
 
 # JOBS=4 builds four variants at a time; by default as many as there are GPUs, or else cores (docs/speed.md)
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -44,6 +44,14 @@ chaos: $(BIN)/.installed
 # images a second of training, beside the usual loop's and the machine's limit: tests/tools/benchmarks/results/training.md
 bench: $(BIN)/.installed
 	$(BIN)/python -m tests.tools.benchmarks.training
+
+# the same on a GPU, with and without CUDA graphs (docs/gpu.md)
+bench-gpu: $(BIN)/.installed
+	$(BIN)/python -m tests.tools.benchmarks.gpu
+
+# on a GPU: do CUDA graphs give the same bits?
+check-gpu: $(BIN)/.installed
+	$(BIN)/python -m tests.tools.check_gpu
 
 # seconds until VARIANT reaches a FID to validation images
 bench-time-to-fid: VARIANT = dcgan

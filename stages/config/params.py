@@ -113,6 +113,7 @@ class Training(Strict):
     noise_std: NonNegative  # of instance noise at the start, added to all that the discriminator sees
     noise_until: Rate  # share of training after which no instance noise is left
     augment: Augmentations  # of what the discriminator sees
+    cuda_graphs: bool  # on a GPU: what a step launches there in one launch
     log_steps: Size  # rows of a loss curve
     snapshots: Size  # rows of a score curve
     snapshot_images: Annotated[int, Field(ge=2, le=10**6)]

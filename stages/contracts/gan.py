@@ -6,7 +6,7 @@ networks, and the `GAN` that they make. The trainer asks a GAN for losses, and f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -84,6 +84,16 @@ class GAN(nn.Module):
 
     def on_step_start(self, progress: float) -> None:
         """Called before every step with the share of training done, in [0, 1): to grow, say."""
+
+    def step_kind(self, discriminator_steps: int) -> Hashable:
+        """What the host decides about the next steps, before they begin; None: numbers that no other step has.
+
+        Steps of one kind are the same work for a GPU, whose kernels and their numbers are recorded once.
+        """
+        if self.noise_std:
+            return None
+        first = self.discriminator_step
+        return tuple(self.regularizer.is_due(step) for step in range(first, first + discriminator_steps))
 
     def transform_real(self, real: Tensor) -> Tensor:
         """Real images as the discriminator sees them."""

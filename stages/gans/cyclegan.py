@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -38,6 +38,12 @@ class CycleGAN(GAN):
         self.digits_pool = ImagePool(self.options.pool_size, image_shape)
         self.outlines_pool = ImagePool(self.options.pool_size, image_shape)
         self.translations: Translations | None = None  # of the discriminators' step
+
+    @override
+    def step_kind(self, discriminator_steps: int) -> Hashable:
+        """While a pool fills, every step has another place in it."""
+        is_filling = any(pool.filled < len(pool.images) for pool in (self.digits_pool, self.outlines_pool))
+        return None if is_filling else super().step_kind(discriminator_steps)
 
     @override
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import torch
@@ -29,6 +30,13 @@ class ProgressiveGAN(GAN):
         self.discriminator.grow_to(stage)
 
     @override
+    def step_kind(self, discriminator_steps: int) -> Hashable:
+        """Each resolution has kinds of its own; while it fades in, every step has another share."""
+        kind = super().step_kind(discriminator_steps)
+        index, alpha = self.generator.stage()
+        return None if kind is None or alpha < 1 else (kind, index)
+
+    @override
     def transform_real(self, real: Tensor) -> Tensor:
         """Real images at the resolution grown to, as blurred as the fade-in leaves fakes."""
         index, alpha = self.generator.stage()
@@ -51,8 +59,9 @@ class ProgressiveGAN(GAN):
         losses = super().generator_loss(real, labels)
         index, alpha = self.generator.stage()
         height, _ = self.generator.sizes[index]
-        stage = {"alpha": torch.tensor(alpha), "resolution": torch.tensor(float(height))}
-        return Losses(losses.loss, losses.scalars | stage)
+        stage = {"alpha": alpha, "resolution": height}
+        scalars = {name: losses.loss.new_full((), value) for name, value in stage.items()}
+        return Losses(losses.loss, losses.scalars | scalars)
 
 
 class ProgressiveOptions(GANOptions):

@@ -23,6 +23,7 @@ class StateTensors(torch.optim.Optimizer):
     """What an optimizer remembers, as tensors by name; a weight without a gradient stays, and has no state yet."""
 
     add_param_group = _unwrapped(torch.optim.Optimizer.add_param_group)
+    _rate: float | None = None  # that a GPU has
 
     @property
     def weights(self) -> list[nn.Parameter]:
@@ -36,7 +37,12 @@ class StateTensors(torch.optim.Optimizer):
 
     def set_learning_rate(self, rate: float) -> None:
         """For the next steps."""
-        self.param_groups[0]["lr"] = rate
+        group = self.param_groups[0]
+        if not isinstance(group["lr"], Tensor):
+            group["lr"] = rate
+        elif rate != self._rate:
+            group["lr"].fill_(rate)
+            self._rate = rate
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All that it remembers of earlier gradients, by weight and name: the tensors themselves."""
@@ -70,8 +76,11 @@ class RMSprop(StateTensors, torch.optim.RMSprop):
 
 
 def build_optimizer(options: OptimizerOptions, network: nn.Module) -> Adam | RMSprop:
-    """The optimizer of all weights of a network."""
+    """The optimizer of all weights of a network; on a GPU its rate and its steps are there, as CUDA graphs need it."""
+    device = next(network.parameters()).device
+    is_cuda, rate = device.type == "cuda", options.learning_rate
+    learning_rate = torch.tensor(rate, device=device) if is_cuda else rate
     if isinstance(options, AdamOptions):
         beta1, beta2 = options.betas
-        return Adam(network.parameters(), lr=options.learning_rate, betas=(beta1, beta2), fused=True)
-    return RMSprop(network.parameters(), lr=options.learning_rate, alpha=options.alpha, foreach=True)
+        return Adam(network.parameters(), learning_rate, (beta1, beta2), fused=True, capturable=is_cuda)
+    return RMSprop(network.parameters(), learning_rate, options.alpha, foreach=True, capturable=is_cuda)

@@ -1,6 +1,7 @@
 """The alternating loop (Goodfellow et al., 2014, algorithm 1). It knows no variant, no MLflow, no DVC."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from stages.training import processes
 from stages.training.augmentation import augment
 from stages.training.batch_norm import share_batch_norm
 from stages.training.batches import Batches
+from stages.training.cuda_graphs import CUDAGraphs
 from stages.training.ema import EMA
 from stages.training.optimizers import StateTensors, build_optimizer
 from stages.training.schedules import instance_noise, learning_rate_factor
@@ -36,6 +38,7 @@ class Hyperparameters:
     noise_std: float  # of instance noise at the start
     noise_until: float  # share of training after which there is none
     augment: Sequence[str]  # how, in this order
+    cuda_graphs: bool  # on a GPU: what a step launches there in one launch
 
 
 class Trainer:
@@ -56,8 +59,10 @@ class Trainer:
         self.generator_optimizer = build_optimizer(optimizers.generator, gan.generator)
         self.discriminator_optimizer = build_optimizer(optimizers.discriminator, gan.discriminator)
         self.images_seen = 0  # those that the generator's steps were taken for
-        self.sums: dict[str, Tensor] = {}  # of scalars since the last reading
-        self.counts: dict[str, int] = {}
+        self.sums: dict[str, Tensor] = {}  # of scalars since the last reading, changed in place
+        self.counts: Counter[str] = Counter()
+        is_possible = self.device.type == "cuda" and processes.count() == 1
+        self.graphs = CUDAGraphs[Counter[str]]() if hyperparameters.cuda_graphs and is_possible else None
 
     def train(self, images: int) -> Iterator[int]:
         """Take the steps that are left of those that show the generator `images` images; yield the count so far."""
@@ -78,29 +83,47 @@ class Trainer:
 
     def step(self) -> None:
         """One step of the generator, after those of the discriminator."""
+        steps = self.hyperparameters.critic_steps
+        batches = [tensor for _ in range(steps) for tensor in self.batches.next()]
+        kind = self.gan.step_kind(steps) if self.graphs else None
+        if self.graphs and kind is not None:
+            discriminator_step = self.gan.discriminator_step
+            self.counts += self.graphs.run(kind, self._learn, batches)
+            self.gan.discriminator_step = discriminator_step + steps  # a replay runs nothing on the host
+        else:
+            self.counts += self._learn(batches)
+        self.images_seen += self.batches.batch_size
+        self.ema.update(self.images_seen, self.batches.batch_size)
+
+    def _learn(self, batches: Sequence[Tensor]) -> Counter[str]:
+        """What the device does in a step, given real images and labels in turn; how often each scalar was summed."""
+        counts = Counter[str]()
         self._let_discriminator_learn(True)
         for left in reversed(range(self.hyperparameters.critic_steps)):
             self.gan.reuse_fakes = self.hyperparameters.reuse_fakes and not left
-            real, labels = self.batches.next()
+            real, labels, *batches = batches
             # a spectral norm takes its power iteration once a loss, for all images that the loss looks at
             with self._autocast(), processes.shared_draws(len(real)), parametrize.cached():
                 losses = self.gan.discriminator_loss(real, labels)
-            self._descend(self.discriminator_optimizer, losses)
+            counts.update(self._descend(self.discriminator_optimizer, losses))
             self.gan.after_discriminator_step()
 
         self._let_discriminator_learn(False)  # saves the gradients nobody steps on
         with self._autocast(), processes.shared_draws(len(real)), parametrize.cached():
             losses = self.gan.generator_loss(real, labels)
-        self._descend(self.generator_optimizer, losses)
+        counts.update(self._descend(self.generator_optimizer, losses))
         gradients = [weight.grad for weight in self.generator_optimizer.weights if weight.grad is not None]
-        self._add({"generator_gradient": torch.stack(torch._foreach_norm(gradients)).norm()})
-        self.images_seen += self.batches.batch_size
-        self.ema.update(self.images_seen, self.batches.batch_size)
+        counts.update(self._add({"generator_gradient": torch.stack(torch._foreach_norm(gradients)).norm()}))
+        return counts
 
     def read_scalars(self) -> dict[str, float]:
         """Means of every plotted scalar since the last reading; here, this and `find_broken` alone wait for a step."""
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-        self.sums.clear()
+        if not self.counts:
+            return {}
+        sums = [self.sums[name] for name in self.counts]
+        totals = zip(self.counts.items(), torch.stack(sums).tolist(), strict=True)
+        means = {name: total / count for (name, count), total in totals}
+        torch._foreach_zero_(sums)
         self.counts.clear()
         return means
 
@@ -120,14 +143,15 @@ class Trainer:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _descend(self, optimizer: StateTensors, losses: Losses) -> None:
+    def _descend(self, optimizer: StateTensors, losses: Losses) -> list[str]:
         optimizer.forget_gradients()
         losses.loss.backward()
         scalars = processes.average(optimizer.weights, losses.scalars)
         optimizer.step()
-        self._add(scalars)
+        return self._add(scalars)
 
-    def _add(self, scalars: Mapping[str, Tensor]) -> None:
-        for name, value in scalars.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-            self.counts[name] = self.counts.get(name, 0) + 1
+    def _add(self, scalars: Mapping[str, Tensor]) -> list[str]:
+        values = {name: value.detach() for name, value in scalars.items()}
+        self.sums |= {name: torch.zeros_like(value) for name, value in values.items() if name not in self.sums}
+        torch._foreach_add_([self.sums[name] for name in values], list(values.values()))
+        return list(scalars)

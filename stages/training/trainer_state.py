@@ -1,5 +1,6 @@
 """All that the rest of a training depends on between two steps, as one flat mapping of tensors."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
@@ -32,7 +33,7 @@ def load_trainer(trainer: Trainer, state: Mapping[str, Tensor]) -> None:
     trainer.discriminator_optimizer.load_state_tensors(unprefixed("discriminator_optimizer", state))
     trainer.batches.load_state_dict(unprefixed("batches", state))
     trainer.sums = {name: total.to(trainer.device) for name, total in unprefixed("sums", state).items()}
-    trainer.counts = {name: int(count) for name, count in unprefixed("counts", state).items()}
+    trainer.counts = Counter({name: int(count) for name, count in unprefixed("counts", state).items()})
     trainer.images_seen = int(state["images_seen"])
     torch.set_rng_state(state["random.cpu"])
     if trainer.device.type == "cuda":

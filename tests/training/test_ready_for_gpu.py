@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from stages.config.params import ClassifierTraining
 from stages.evaluation import classifier_training
@@ -17,7 +19,7 @@ from stages.storage.images import Split
 from stages.storage.pixels import to_float
 from stages.training.batches import Batches
 from stages.training.trainer import Trainer
-from tests.builders import CLASSES, PARAMS, SHAPE, build_gan, hyperparameters
+from tests.builders import CLASSES, PARAMS, SHAPE, build_gan, build_trainer, hyperparameters
 
 META = torch.device("meta")
 # operators without a deterministic form on CUDA, as torch.use_deterministic_algorithms documents; those that PyTorch
@@ -47,6 +49,22 @@ class Operators(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+class Launches(TorchDispatchMode):
+    """Writes down operators with their numbers, and with the shapes and types of their tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Any] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.found.append((str(func), tree_map(_without_values, [args, kwargs])))
+        return func(*args, **(kwargs or {}))
+
+
+def _without_values(argument: Any) -> Any:
+    return (argument.shape, argument.dtype) if isinstance(argument, torch.Tensor) else argument
+
+
 def meta_trainer(name: str) -> Trainer:
     """A trainer whose tensors are all on the meta device."""
     gan = build_gan(name)
@@ -68,6 +86,47 @@ def test_steps_wait_for_nothing_and_leave_no_tensor_elsewhere(name: str) -> None
     assert {value.device for value in trainer.gan.state_dict().values() if value.numel() > 1} == {META}
     assert len(operators.names) > 20
     assert not operators.names & NONDETERMINISTIC
+
+
+def launches_by_kind(trainer: Trainer, steps: int) -> dict[Any, list[list[Any]]]:
+    """What each step launches besides the optimizers' own kernels, which take their numbers from the device."""
+    for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
+        optimizer.step = lambda: None
+    found = defaultdict(list)
+    for step in range(steps):
+        trainer.follow_schedules(step / steps)
+        kind = trainer.gan.step_kind(trainer.hyperparameters.critic_steps)
+        batches = [tensor for _ in range(trainer.hyperparameters.critic_steps) for tensor in trainer.batches.next()]
+        with Launches() as launches:
+            trainer._learn(batches)
+        found[kind].append(launches.found)
+    return found
+
+
+@pytest.mark.parametrize("name", PARAMS.variants)
+def test_steps_of_a_kind_launch_the_same_with_the_same_numbers(name: str) -> None:
+    found = launches_by_kind(meta_trainer(name), steps=30)
+    found.pop(None, None)
+    # the first of a kind makes what a step then finds
+    repeated = [kind for kind, (_, *others) in found.items() if len(others) > 1]
+    assert sum(len(found[kind]) for kind in repeated) > 12
+    for kind in repeated:
+        _, second, *others = found[kind]
+        assert len(second) > 100
+        assert all(other == second for other in others), kind
+
+
+def test_steps_with_noise_and_steps_that_fade_in_a_resolution_are_of_no_kind() -> None:
+    trainer = build_trainer("dcgan", noise_std=0.1)
+    trainer.follow_schedules(0.1)
+    assert trainer.gan.step_kind(1) is None
+    trainer = build_trainer("progan")
+    kinds = []
+    for progress in (0.05, 0.1, 0.2, 0.5):  # growth is over at 0.3: a rest, a fade, a rest, a rest
+        trainer.follow_schedules(progress)
+        kinds.append(trainer.gan.step_kind(1))
+    assert kinds[1] is None
+    assert len({kinds[0], kinds[2], kinds[3]}) == 3
 
 
 def test_a_read_by_the_host_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

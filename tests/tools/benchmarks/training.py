@@ -56,10 +56,10 @@ class Row:
 
 def build(params: Params, name: str, train: Split) -> tuple[GAN, torch.Tensor, torch.Tensor]:
     """A variant's GAN, freshly initialised, and the uint8 images and labels that it trains on."""
-    prepare(params, 0)
+    device = prepare(params, 0)
     components = params.variant(name).components()
     options = components.pop("gan")
-    gan = options.build(**components, image_shape=train.image_shape, classes=len(train.classes))
+    gan = options.build(**components, image_shape=train.image_shape, classes=len(train.classes)).to(device)
     gan.reuse_fakes = params.training.reuse_fakes
     images = options.training_images(torch.from_numpy(train.images))
     return gan, images, torch.from_numpy(train.labels)[: len(images)]

@@ -1,9 +1,9 @@
 """The loop of most public GAN code, around the same GAN: what the trainer is measured against.
 
-A DataLoader over PIL images (without workers, its default: two cores are busy already), torch's optimisers as they
-come, losses read with `.item()` in every step, all gradients computed whether or not anyone steps on them, a spectral
-norm's power iteration in every pass, the EMA one weight after the other. Real images and fakes have a pass each,
-and so have the images that a translator translates and those that the identity loss looks at.
+A DataLoader over PIL images (beside a GPU with four workers; else without, its default: two cores are busy already),
+torch's optimisers as they come, losses read with `.item()` in every step, all gradients computed whether or not anyone
+steps on them, a spectral norm's power iteration in every pass, the EMA one weight after the other. Real images and
+fakes have a pass each, and so have the images that a translator translates and those that the identity loss looks at.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class UsualLoop:
         self.ema = copy.deepcopy(gan.generator)
         self.critic_steps = variant.critic_steps
         self.decay = 0.5 ** (variant.batch_size / variant.ema_halflife_images)
-        self.loader = DataLoader(PictureSet(images, labels), variant.batch_size, shuffle=True, drop_last=True)
+        self.device = next(gan.parameters()).device
+        beside_a_gpu = {"num_workers": 4, "pin_memory": True} if self.device.type == "cuda" else {}
+        pictures = PictureSet(images, labels)
+        self.loader = DataLoader(pictures, variant.batch_size, shuffle=True, drop_last=True, **beside_a_gpu)  # type: ignore[arg-type]
         self.batches = iter(self.loader)
         self.generator_optimizer = _optimizer(variant.optimizers.generator, gan.generator)
         self.discriminator_optimizer = _optimizer(variant.optimizers.discriminator, gan.discriminator)
@@ -88,7 +91,7 @@ class UsualLoop:
         except StopIteration:
             self.batches = iter(self.loader)
             real, labels = next(self.batches)
-        return real, labels
+        return real.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
 
 def _translate(gan: CycleGAN, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
