@@ -76,6 +76,8 @@ FEWER = {  # to keep the time short: images and draws
     "evaluate.resamples": 5,
     "evaluate.kid_subsets": 10,
     "evaluate.copies_samples": 100,
+    "classifier.images.smoke": 6400,
+    "downstream.images.smoke": 128,
     "resume.every_seconds": 0.2,
 }
 WIDEST = 160  # columns of DVC's tables
@@ -289,8 +291,9 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     names = ("dcgan", "mlp")
     set_parameters(clone, {"variants": {name: every[name] for name in names}, "tracking.enabled": False})
     (clone / ".venv").symlink_to(Path(sys.executable).parents[1])
+    take_first_stages(repository, clone)
     output = run("make", "--old-file", ".venv/bin/.installed", "repro", "JOBS=2", cwd=clone).stdout
-    assert stages_run(output) == BEFORE | stages_of(*names) | {"report"}
+    assert stages_run(output) == stages_of(*names) | {"report"}
     # both trainings had begun before either variant was scored
     assert max(output.index(f"'train@{name}'") for name in names) < output.index("'evaluate@")
     assert "build: 2 variants, 2 at a time" in output
@@ -327,6 +330,15 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert len(re.findall("Running stage 'train@", log.read_text())) == 1
+
+
+def take_first_stages(built: Path, clone: Path) -> None:
+    """The outputs of fetch to reference as DVC would have them here, to save their time."""
+    stages = YAML(typ="safe").load(built / "dvc.lock")["stages"]
+    for out in [Path(out["path"]) for name in BEFORE for out in stages[name]["outs"]]:
+        (clone / out).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (built / out).is_dir() else shutil.copyfile)(built / out, clone / out)
+    run("dvc", "commit", "--force", "--quiet", *sorted(BEFORE), cwd=clone)
 
 
 def count_same_files(expected: Path, found: Path, paths: list[str]) -> int:
