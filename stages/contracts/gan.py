@@ -85,15 +85,10 @@ class GAN(nn.Module):
     def on_step_start(self, progress: float) -> None:
         """Called before every step with the share of training done, in [0, 1): to grow, say."""
 
-    def step_kind(self, discriminator_steps: int) -> Hashable:
-        """What the host decides about the next steps, before they begin; None: numbers that no other step has.
-
-        Steps of one kind are the same work for a GPU, whose kernels and their numbers are recorded once.
-        """
-        if self.noise_std:
-            return None
-        first = self.discriminator_step
-        return tuple(self.regularizer.is_due(step) for step in range(first, first + discriminator_steps))
+    def step_kind(self, steps: int) -> Hashable:
+        """Steps of one kind are the same work for a GPU; None: the host gives numbers that no other step has."""
+        due = (self.regularizer.is_due(self.discriminator_step + step) for step in range(steps))
+        return None if self.noise_std else tuple(due)
 
     def transform_real(self, real: Tensor) -> Tensor:
         """Real images as the discriminator sees them."""
@@ -123,10 +118,7 @@ class GAN(nn.Module):
         self.regularizer.after_discriminator_step(self.discriminator)
 
     def sample(self, generator: Generator, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
-        """Samples of this GAN's generator (the average, say) in the course of training: in [-1, 1], one a label.
-
-        A GAN whose generator starts from images takes some of the training images, uint8.
-        """
+        """Samples in [-1, 1] in the course of training, one a label; some GANs' start from training images, uint8."""
         return generator.sample(labels, seed=seed)
 
     # the two losses
@@ -155,10 +147,7 @@ class GAN(nn.Module):
         return Losses(sum(auxiliary.values(), loss), {"generator_loss": loss} | auxiliary)
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The discriminator's outputs for perturbed images; both in float32 under autocast too.
-
-        Several batches of images in a row have the same labels.
-        """
+        """Outputs for perturbed images, float32 under autocast too; batches of images in a row have the same labels."""
         labels = torch.cat([labels] * (len(images) // len(labels)))
         return self.discriminator(self.perturb(images.float()), labels).float()
 

@@ -40,10 +40,10 @@ class CycleGAN(GAN):
         self.translations: Translations | None = None  # of the discriminators' step
 
     @override
-    def step_kind(self, discriminator_steps: int) -> Hashable:
+    def step_kind(self, steps: int) -> Hashable:
         """While a pool fills, every step has another place in it."""
         is_filling = any(pool.filled < len(pool.images) for pool in (self.digits_pool, self.outlines_pool))
-        return None if is_filling else super().step_kind(discriminator_steps)
+        return None if is_filling else super().step_kind(steps)
 
     @override
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:

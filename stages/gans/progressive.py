@@ -30,9 +30,9 @@ class ProgressiveGAN(GAN):
         self.discriminator.grow_to(stage)
 
     @override
-    def step_kind(self, discriminator_steps: int) -> Hashable:
+    def step_kind(self, steps: int) -> Hashable:
         """Each resolution has kinds of its own; while it fades in, every step has another share."""
-        kind = super().step_kind(discriminator_steps)
+        kind = super().step_kind(steps)
         index, alpha = self.generator.stage()
         return None if kind is None or alpha < 1 else (kind, index)
 

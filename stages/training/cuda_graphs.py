@@ -35,15 +35,16 @@ class CUDAGraphs(Generic[Result]):
         self.recordings: dict[Hashable, Recording[Result]] = {}
 
     def run(self, kind: Hashable, work: Callable[[Sequence[Tensor]], Result], inputs: Sequence[Tensor]) -> Result:
-        """`work` of inputs, whose shapes never change; its result must not depend on them but through tensors."""
+        """`work` of inputs, whose shapes never change; its result must not depend on them but through tensors.
+
+        Calls of kind None run as usual.
+        """
         default = torch.cuda.current_stream()
         self._stream.wait_stream(default)
         with torch.cuda.stream(self._stream):
-            if kind in self._seen:
-                result = self._replay(kind, work, inputs)
-            else:
+            result = self._replay(kind, work, inputs) if kind in self._seen else work(inputs)
+            if kind is not None:
                 self._seen.add(kind)
-                result = work(inputs)
         default.wait_stream(self._stream)
         return result
 

@@ -83,19 +83,15 @@ class Trainer:
 
     def step(self) -> None:
         """One step of the generator, after those of the discriminator."""
-        steps = self.hyperparameters.critic_steps
+        steps, taken = self.hyperparameters.critic_steps, self.gan.discriminator_step
         batches = [tensor for _ in range(steps) for tensor in self.batches.next()]
-        kind = self.gan.step_kind(steps) if self.graphs else None
-        if self.graphs and kind is not None:
-            discriminator_step = self.gan.discriminator_step
-            self.counts += self.graphs.run(kind, self._learn, batches)
-            self.gan.discriminator_step = discriminator_step + steps  # a replay runs nothing on the host
-        else:
-            self.counts += self._learn(batches)
+        learn = partial(self.graphs.run, self.gan.step_kind(steps), self.learn) if self.graphs else self.learn
+        self.counts += learn(batches)
+        self.gan.discriminator_step = taken + steps  # a replay runs nothing on the host
         self.images_seen += self.batches.batch_size
         self.ema.update(self.images_seen, self.batches.batch_size)
 
-    def _learn(self, batches: Sequence[Tensor]) -> Counter[str]:
+    def learn(self, batches: Sequence[Tensor]) -> Counter[str]:
         """What the device does in a step, given real images and labels in turn; how often each scalar was summed."""
         counts = Counter[str]()
         self._let_discriminator_learn(True)

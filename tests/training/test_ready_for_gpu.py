@@ -98,7 +98,7 @@ def launches_by_kind(trainer: Trainer, steps: int) -> dict[Any, list[list[Any]]]
         kind = trainer.gan.step_kind(trainer.hyperparameters.critic_steps)
         batches = [tensor for _ in range(trainer.hyperparameters.critic_steps) for tensor in trainer.batches.next()]
         with Launches() as launches:
-            trainer._learn(batches)
+            trainer.learn(batches)
         found[kind].append(launches.found)
     return found
 
