@@ -174,7 +174,7 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         noise_std=params.training.noise_std,
         noise_until=params.training.noise_until,
         augment=params.training.augment,
-        cuda_graphs=params.training.cuda_graphs,
+        cuda_graphs=params.cuda_graphs,
     )
     return Trainer(gan, Batches(images, labels, variant.batch_size), hyperparameters)
 

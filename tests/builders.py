@@ -64,7 +64,7 @@ def hyperparameters(name: str, **changes: Any) -> Hyperparameters:
         noise_std=training.noise_std,
         noise_until=training.noise_until,
         augment=training.augment,
-        cuda_graphs=training.cuda_graphs,
+        cuda_graphs=PARAMS.cuda_graphs,
     )
     return dataclasses.replace(own, **changes)
 

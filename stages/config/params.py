@@ -113,7 +113,6 @@ class Training(Strict):
     noise_std: NonNegative  # of instance noise at the start, added to all that the discriminator sees
     noise_until: Rate  # share of training after which no instance noise is left
     augment: Augmentations  # of what the discriminator sees
-    cuda_graphs: bool  # on a GPU: what a step launches there in one launch
     log_steps: Size  # rows of a loss curve
     snapshots: Size  # rows of a score curve
     snapshot_images: Annotated[int, Field(ge=2, le=10**6)]
@@ -218,6 +217,7 @@ class Params(Strict):
     dataset: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # a file of stages/datasets/
     budget: Literal["smoke", "quick", "long", "full"]
     device: Literal["auto", "cpu", "cuda"]
+    cuda_graphs: bool  # what a training step launches on a GPU in one launch
     threads: Annotated[int, Field(ge=1, le=1024)]
     fetch: Fetch
     preprocess: Preprocess

@@ -2,6 +2,9 @@
 
 A file in stages/gans/ defines one subclass of `GANOptions`: the options that params.yaml gives, how to build both
 networks, and the `GAN` that they make. The trainer asks a GAN for losses, and for nothing else.
+
+On a GPU the work of a step is recorded and replayed, without Python. So what a loss remembers is a tensor that changes
+in place, and what Python decides before a step is in `step_kind`.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ class CUDAGraphs(Generic[Result]):
 
     def _record(self, work: Callable[[Sequence[Tensor]], Result], inputs: Sequence[Tensor]) -> Recording[Result]:
         graph, own = torch.cuda.CUDAGraph(), [each.clone() for each in inputs]
+        # thread_local: other threads may call CUDA meanwhile
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             result = work(own)
         return Recording(graph, own, result)

@@ -23,7 +23,7 @@ class StateTensors(torch.optim.Optimizer):
     """What an optimizer remembers, as tensors by name; a weight without a gradient stays, and has no state yet."""
 
     add_param_group = _unwrapped(torch.optim.Optimizer.add_param_group)
-    _rate: float | None = None  # that a GPU has
+    _rate: float | None = None  # last written to the GPU
 
     @property
     def weights(self) -> list[nn.Parameter]:
@@ -78,9 +78,9 @@ class RMSprop(StateTensors, torch.optim.RMSprop):
 def build_optimizer(options: OptimizerOptions, network: nn.Module) -> Adam | RMSprop:
     """The optimizer of all weights of a network; on a GPU its rate and its steps are there, as CUDA graphs need it."""
     device = next(network.parameters()).device
-    is_cuda, rate = device.type == "cuda", options.learning_rate
-    learning_rate = torch.tensor(rate, device=device) if is_cuda else rate
+    is_cuda = device.type == "cuda"
+    rate: Any = torch.tensor(options.learning_rate, device=device) if is_cuda else options.learning_rate
     if isinstance(options, AdamOptions):
         beta1, beta2 = options.betas
-        return Adam(network.parameters(), learning_rate, (beta1, beta2), fused=True, capturable=is_cuda)
-    return RMSprop(network.parameters(), learning_rate, options.alpha, foreach=True, capturable=is_cuda)
+        return Adam(network.parameters(), lr=rate, betas=(beta1, beta2), fused=True, capturable=is_cuda)
+    return RMSprop(network.parameters(), lr=rate, alpha=options.alpha, foreach=True, capturable=is_cuda)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stages.storage.weights import prefixed, unprefixed
+from stages.training.cuda_graphs import CUDAGraphs
 from stages.training.trainer import Trainer
 
 
@@ -35,6 +36,8 @@ def load_trainer(trainer: Trainer, state: Mapping[str, Tensor]) -> None:
     trainer.sums = {name: total.to(trainer.device) for name, total in unprefixed("sums", state).items()}
     trainer.counts = Counter({name: int(count) for name, count in unprefixed("counts", state).items()})
     trainer.images_seen = int(state["images_seen"])
+    if trainer.graphs:
+        trainer.graphs = CUDAGraphs()  # recorded ones write to what was replaced
     torch.set_rng_state(state["random.cpu"])
     if trainer.device.type == "cuda":
         torch.cuda.set_rng_state(state["random.cuda"], trainer.device)

@@ -23,6 +23,7 @@ EXEMPT_FILES = {
 EXEMPT_KEYS = {
     "tracking.*": "of observers",
     "resume.*": "how often a training writes down its state",
+    "cuda_graphs": "launches the same kernels at once: the bytes are the same",
     "sample.processes": "that share the work: the bytes are those of one",
     "fetch.*": "which of the sources is asked; whichever serves, the bytes are the same",
     "preprocess.test_images": "of image_folder alone",

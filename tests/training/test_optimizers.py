@@ -46,6 +46,16 @@ def test_steps_are_those_of_torchs_classes(options: params.Adam | params.RMSprop
     assert all(torch.equal(mine, torchs) for mine, torchs in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
+def test_a_rate_on_a_device_changes_in_place() -> None:
+    """As CUDA graphs need it: a replay reads the tensor that was recorded."""
+    optimizer = build_optimizer(ADAM, nn.Linear(2, 2))
+    rate = optimizer.param_groups[0]["lr"] = torch.tensor(0.01)
+    for value in (0.002, 0.002, 0.001):
+        optimizer.set_learning_rate(value)
+        assert optimizer.param_groups[0]["lr"] is rate
+        assert float(rate) == pytest.approx(value)
+
+
 def test_no_gradients_no_step() -> None:
     network = nn.Linear(2, 2)
     before = copy.deepcopy(network.state_dict())
