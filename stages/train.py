@@ -14,7 +14,7 @@ from stages.config.components import FOLDERS
 from stages.config.errors import StageError
 from stages.config.params import Params, Variant
 from stages.config.registry import CODE
-from stages.contracts.gan import GAN, receptive_field
+from stages.contracts.gan import GAN
 from stages.storage.files import json_to_bytes, write_bytes
 from stages.storage.images import Split, data_digest, read_split
 from stages.storage.paths import (
@@ -38,6 +38,7 @@ from stages.training.checkpoints import Checkpoints, hash_files, key_of
 from stages.training.device import environment, prepare
 from stages.training.launch import is_launched, launch
 from stages.training.live_files import LiveFiles, Row, samples_to_gif
+from stages.training.receptive_field import receptive_field
 from stages.training.session import GRID, DivergedError, Observer, Plan, Session
 from stages.training.trainer import Hyperparameters, Trainer
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from stages.config.components import resolve
 from stages.config.errors import ParameterError
 from stages.config.params import Params, validate
-from stages.contracts.gan import receptive_field
 from stages.storage.pixels import to_uint8
 from stages.training.batches import Batches
+from stages.training.receptive_field import receptive_field
 from stages.training.trainer import Trainer
 from tests.builders import PARAMS, SHAPE, build_gan, components, hyperparameters, real_batch
 

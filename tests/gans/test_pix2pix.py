@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from stages.contracts.gan import receptive_field
 from stages.scoring.paired_l1 import images_to_l1
 from stages.storage.pixels import to_float, to_outlines, to_uint8
+from stages.training.receptive_field import receptive_field
 from tests.builders import build_gan, real_batch
 from tests.gans.small_trainings import speckles, strokes, train_and_draw
 
