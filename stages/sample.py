@@ -9,10 +9,11 @@ import torch
 
 from stages.config.command import run_stage
 from stages.config.params import Params
+from stages.contracts.generator import labels_like
 from stages.sampling.best_checkpoint import choose_checkpoint
 from stages.sampling.loading import load_generator
 from stages.storage.files import read_json, write_array, write_bytes, write_json
-from stages.storage.images import count_images, grid_png, read_split
+from stages.storage.images import grid_png, read_split
 from stages.storage.paths import CHECKPOINT, CONFIG, MODELS, PICTURES, SAMPLES, VARIANTS, seed_folder
 from stages.training import processes
 from stages.training.device import prepare
@@ -46,8 +47,9 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
     options, test, config = params.sample, read_split("test"), read_json(model / CONFIG)
     best = choose_checkpoint(model, samples, params.training.checkpoint, device) if processes.is_first() else None
     generator = load_generator(model, device, processes.first_says(best))
+    trained = torch.from_numpy(read_split("train").labels).to(device)
     # the real baseline of as many images takes training images
-    labels = torch.arange(min(options.count, count_images("train")), device=device) % len(config["classes"])
+    labels = labels_like(generator, trained, min(options.count, len(trained)))
     own = processes.rows_of_this(len(labels), TOGETHER)
     parts = [
         generator.draw(
@@ -64,7 +66,8 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
         return
     for name, array in arrays.items():
         write_array(samples / f"{name}.npy", array)
-    shown = generator.draw_pictures(arrays, labels, test, seed=options.seed, truncation=options.truncation)
+    in_turn = torch.arange(TOGETHER, device=device) % len(config["classes"])
+    shown = generator.draw_pictures(arrays, in_turn, test, seed=options.seed, truncation=options.truncation)
     for title, picture in shown.items():
         write_bytes(pictures / f"{title}.png", grid_png(picture.images, picture.columns))
     print(f"sample: {model.relative_to(MODELS)}: {len(arrays['images'])} images")

@@ -128,7 +128,7 @@ def prepare_training(params: Params, name: str, seed: int) -> Prepared:
     # the other seeds do not matter to this one
     key = key_of(config | {"seeds": None, "processes": None}, hash_code(variant), digest, machine)
     checkpoints = Checkpoints(name, key, params.resume.every_seconds)
-    plan = Plan(name, seed, config["variant"]["images"], len(data.classes), params.training)
+    plan = Plan(name, seed, config["variant"]["images"], params.training)
     return Prepared(trainer, plan, checkpoints, config, machine, digest)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stages.config.errors import StageError
 from stages.contracts.rows import SeededRows, in_batches
+from stages.contracts.shares import spread
 from stages.storage.images import Split
 from stages.storage.pixels import to_uint8
 
@@ -83,9 +84,12 @@ class Generator(nn.Module):
     def draw_pictures(
         self, arrays: Mapping[str, np.ndarray], labels: Tensor, test: Split, *, seed: int, truncation: float
     ) -> dict[str, Picture]:
-        """Pictures, by name, of the samples that `draw` gave from number 0 on, and of what else there is to see."""
+        """Pictures, by name, of the samples that `draw` gave from number 0 on, and of what else there is to see.
+
+        `labels`, all of them in turn, are for the latter.
+        """
         more = self.pictures(labels, seed=seed, truncation=truncation)
-        return {"samples": Picture(arrays["images"][:SHOWN], COLUMNS)} | more
+        return {"samples": Picture(arrays["images"][first_in_turn(arrays)], COLUMNS)} | more
 
     def pictures(self, labels: Tensor, *, seed: int, truncation: float) -> dict[str, Picture]:
         """What to show of this generator besides plain samples, by name: interpolations, a row each."""
@@ -140,6 +144,25 @@ class Generator(nn.Module):
         images = in_batches(draw, len(seeds))
         self.train(was_training)
         return images
+
+
+def labels_like(generator: Generator, labels: Tensor, count: int) -> Tensor:
+    """Labels (count,) to draw samples of: classes in the shares that they have among `labels`, codes in equal ones.
+
+    They are evenly spread, and on the device of the labels given.
+    """
+    has_codes = generator.label_meaning == "code"
+    sizes = np.ones(generator.categories, np.int64) if has_codes else np.bincount(labels.cpu().numpy())
+    return torch.from_numpy(spread(count, sizes)).to(labels.device)
+
+
+def first_in_turn(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Indices of the samples to show: the first ones, and of each class or code in turn."""
+    labels = arrays.get("labels", arrays.get("codes", np.zeros(len(arrays["images"]))))
+    counts = np.unique(labels, return_counts=True)[1]
+    turns = np.empty(len(labels), np.int64)  # of each label, from 0
+    turns[np.argsort(labels, kind="stable")] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.lexsort((labels, turns))[:SHOWN]
 
 
 def to_pixels(images: Tensor) -> np.ndarray:

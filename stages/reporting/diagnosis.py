@@ -58,8 +58,10 @@ def find_collapse(scores: Records) -> list[str]:
         for name, spec in {"recall": ".2f", "coverage": ".2f", "duplicates": ".1%"}.items()
     ]
     if lost:
-        shares = scores.get("class_share", {"value": {}})["value"]
-        rarest = sorted(shares, key=lambda label: shares[label])[:lost]
+        share = scores.get("class_share", {})
+        shares, real = share.get("value", {}), share.get("real", {})
+        rarest = sorted((label for label in shares if real.get(label)), key=lambda label: shares[label] / real[label])
+        rarest = rarest[:lost]
         names = ", ".join(f"{label} ({shares[label]:.1%})" for label in shares if label in rarest)
         evidence.append(f"hardly any samples of {lost} class{'es' if lost > 1 else ''}{': ' if names else ''}{names}")
     return evidence

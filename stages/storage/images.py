@@ -59,11 +59,6 @@ def read_split(name: str) -> Split:
     return Split(images, labels, tuple(about["classes"]), about["planes"])
 
 
-def count_images(name: str) -> int:
-    """How many images the preprocessed split has, without reading them; raises StageError where it is missing."""
-    return len(read_array(PROCESSED / name / IMAGES, mapped=True))
-
-
 def write_split(name: str, split: Split) -> None:
     """The inverse."""
     folder = PROCESSED / name

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stages.config.errors import StageError
 from stages.config.params import Training
+from stages.contracts.generator import labels_like
 from stages.storage.paths import LOSSES, VARIANTS
 from stages.storage.pixels import to_uint8
 from stages.storage.weights import prefixed, unprefixed
@@ -43,7 +44,6 @@ class Plan:
     name: str  # of the variant
     seed: int
     images: int  # to train on
-    classes: int
     options: Training
 
 
@@ -125,8 +125,8 @@ class Session:
     def _take_snapshot(self) -> None:
         trainer, options = self.trainer, self.plan.options
         count = min(options.snapshot_images, len(trainer.batches.images))
-        labels = torch.arange(count, device=trainer.device) % self.plan.classes
         average = trainer.ema.module
+        labels = labels_like(average, trainer.batches.labels, count)
         images = trainer.gan.sample(average, labels, trainer.batches.images, seed=options.snapshot_seed)
         snapshot = {"images_seen": torch.tensor(trainer.images_seen), "samples": to_uint8(images).cpu()}
         if options.checkpoint == "best":

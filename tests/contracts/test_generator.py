@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stages.config.errors import StageError
-from stages.contracts.generator import Picture, to_pixels
+from stages.contracts.generator import Picture, labels_like, to_pixels
 from stages.storage.images import Split
 from tests.contracts.generators import Plain, labels
 
@@ -28,6 +28,26 @@ def test_samples_are_those_of_their_seed_whatever_came_before() -> None:
     assert not torch.equal(generator.sample(labels(6), seed=2), first)
     torch.manual_seed(1)
     assert torch.equal(first[:, 0].flatten(1)[:, :3], torch.randn(6, 3) / 9)
+
+
+def test_labels_are_drawn_as_the_data_have_them_and_codes_equally() -> None:
+    trained = torch.tensor([0] * 90 + [1] * 6 + [2] * 4)
+    drawn = labels_like(Plain("class"), trained, 50)
+    assert torch.bincount(drawn).tolist() == [45, 3, 2]
+    coded = Plain("code")
+    coded.categories = 7
+    assert labels_like(coded, trained, 9).tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1]
+
+
+def test_the_picture_of_samples_shows_each_label_in_turn() -> None:
+    asked = np.array([0, 0, 1, 0, 2, 0, 1])
+    images = np.arange(7, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 1, 2, 2), np.uint8)
+    for arrays, expected in (
+        ({"images": images, "labels": asked}, [0, 2, 4, 1, 6, 3, 5]),
+        ({"images": images}, list(range(7))),
+    ):
+        shown = Plain().draw_pictures(arrays, labels(10), TEST, seed=0, truncation=1.0)["samples"]
+        assert shown.images[:, 0, 0, 0].tolist() == expected
 
 
 def test_samples_do_not_depend_on_the_size_of_a_batch() -> None:

@@ -47,7 +47,7 @@ def model(class_share: Mapping[str, float] = EVEN, **scores: Any) -> dict[str, A
         "seed": 7,
         "model_sha256": "0" * 64,
         "sample_count": 30,
-        "scores": records | {"class_share": record(dict(class_share))},
+        "scores": records | {"class_share": record(dict(class_share)) | {"real": dict.fromkeys(class_share, 0.1)}},
         "training": {"gradient_left": 0.5, "fid_rises": 1},
         "checkpoint": {"rule": "last", "images": 640},
         "run": {

@@ -49,6 +49,18 @@ def test_lost_classes_have_less_than_a_third_of_their_due() -> None:
     assert value_of(classes_lost, np.repeat(np.arange(10), counts), 10) == 2  # the first and the third
 
 
+def test_a_class_is_lost_where_the_classifier_finds_it_in_real_images_and_chance_would_not_leave_it_out() -> None:
+    labels = np.repeat([0, 1, 2], [400, 60, 6])
+    real = {"class_share": {"value": {"0": 0.9, "1": 0.1, "2": 0.0}}}
+    context = build_context(np.random.default_rng(0).normal(size=(466, 2)), labels, baseline=real)
+    found = {}
+    for counts in ((180, 20, 0), (200, 0, 0), (100, 0, 0)):
+        estimate = classes_lost.compute(ImageSet(logits=np.eye(3)[np.repeat([0, 1, 2], counts)]), context)
+        found[counts] = estimate.value if estimate else None
+    # the classifier does not see class 2 in real images either; of class 1 twenty are due, and ten
+    assert found == {(180, 20, 0): 0, (200, 0, 0): 1, (100, 0, 0): 0}
+
+
 def test_uneven_data_are_the_measure_of_uneven_samples() -> None:
     labels = np.repeat([0, 1], [380, 30])
     context = build_context(np.random.default_rng(0).normal(size=(410, 2)), labels)

@@ -49,7 +49,7 @@ def always_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def build(checkpoint: str = "last", log_steps: int = 3) -> tuple[Session, Notes]:
     """A training of 40 images in batches of 8, with two snapshots of five images."""
     changes = {"log_steps": log_steps, "snapshots": 2, "snapshot_images": 5, "checkpoint": checkpoint}
-    plan = Plan("x", 0, 40, CLASSES, PARAMS.training.model_copy(update=changes))
+    plan = Plan("x", 0, 40, PARAMS.training.model_copy(update=changes))
     trainer = build_trainer("cgan", build_gan("cgan", SHAPE, CLASSES), SHAPE, batch_size=8)
     trainer.batches.labels %= CLASSES
     notes = Notes()

@@ -1,0 +1,15 @@
+"""Samples of several classes, in given proportions."""
+
+import numpy as np
+
+
+def spread(total: int, sizes: np.ndarray) -> np.ndarray:
+    """Indices of classes (total,), in proportion to their sizes (classes,), evenly spread: equal ones come in turn.
+
+    The largest remainders round up.
+    """
+    counts, remainders = np.divmod(total * sizes, sizes.sum())
+    counts[np.argsort(-remainders, kind="stable")[: total - counts.sum()]] += 1
+    classes = np.repeat(np.arange(len(sizes)), counts)
+    turns = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)  # of each class, from 0
+    return classes[np.lexsort((classes, (turns + 0.5) / np.repeat(counts, counts)))]
