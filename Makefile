@@ -12,8 +12,9 @@ repro: $(BIN)/.installed .cache/vega.js repair
 # DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
 # DVC itself reads some of what a kill leaves, and would run finished stages again. Of a merge's two versions ours is taken.
 repair:
-	@test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock # DVC writes it in place, too, and does not read an empty one
-	@! grep -qs '^<<<<<<<' dvc.lock || { git checkout --quiet --ours dvc.lock 2>/dev/null || git show HEAD:./dvc.lock >dvc.lock; \
+	@$(PYTHON) -m json.tool .dvc/tmp/rwlock >/dev/null 2>&1 || rm -f .dvc/tmp/rwlock # written in place, too
+	@! grep -qs '^<<<<<<<' dvc.lock || { git checkout --quiet --ours dvc.lock 2>/dev/null; \
+		! grep -q '^<<<<<<<' dvc.lock || git show HEAD:./dvc.lock >dvc.lock; ! grep -q '^<<<<<<<' dvc.lock || rm dvc.lock; \
 		echo "dvc.lock had a merge conflict: ours is taken, and what is missing comes from DVC's cache." \
 		"When the build has ended: git add dvc.lock metrics" >&2; }
 	@test ! -e dvc.lock || tail -n 4 dvc.lock | tr '\n' ';' | \
@@ -108,7 +109,7 @@ $(BIN)/.installed: requirements.lock
 # Vega, for the page of `dvc plots show` without a network
 .cache/vega.js: $(BIN)/.installed
 	@mkdir -p .cache
-	@$(BIN)/python -c 'import vl_convert; print(vl_convert.javascript_bundle())' >$@.tmp && mv $@.tmp $@
+	@$(BIN)/python -c 'import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle().encode())' >$@.tmp && mv $@.tmp $@
 
 # resolve the newest versions that pyproject.toml allows, for all platforms; needs the command uv
 lock:

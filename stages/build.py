@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from joblib import cpu_count
 
-from stages.config.command import refuse_links
+from stages.config.command import refuse_links, replace_what_cannot_be_shown
 from stages.config.errors import StageError, exit_with, first_ten
 from stages.config.params import Params, load
 from stages.datasets.dataset import find_dataset
@@ -29,6 +29,8 @@ CHATTER = re.compile(
     r"|Pulling data for|Unable to pull data for|WARNING: Some of the cache files|(name: .*, )?md5: \w+(\.dir)?$"
     r"|Data and pipelines are up to date|WARNING: Process .* in RWLock-file .* had been killed)"
 )
+UTF_8 = {"PYTHONIOENCODING": "utf-8"}  # of what is read here, whatever the user's terminal takes
+WITHOUT_REPORT = {"fetch", "preprocess", "reference", "report"}  # where one of them fails, no report is made
 OUTPUTS = {  # names; arrays and pictures have others besides
     *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),
     *(paths.CLASSES, paths.CHECKPOINT, paths.REAL_SCORES.name),
@@ -45,6 +47,7 @@ class Built(NamedTuple):
 
 def main() -> None:
     """Build; the exit code is 1 where a variant could not be built, and the last line says which."""
+    replace_what_cannot_be_shown()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, help="variants at a time; by default one a GPU, or else one a core")
     jobs, began = parser.parse_args().jobs, time.monotonic()
@@ -67,7 +70,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time: {minutes} min {seconds} s")
-    if (paths.REPORT / paths.PAGE).exists():
+    if not WITHOUT_REPORT & set(failed):
         mlflow = "on its server" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
         print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is {mlflow}")
     if failed:
@@ -90,6 +93,7 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
         return [] if repro().succeeded else ["report"]
     for name in failed:  # what an earlier build left is not theirs: the report ranks the others, and says so
         (paths.VARIANTS / name / paths.SCORES).unlink(missing_ok=True)
+        (paths.METRICS / f"{name}.json").unlink(missing_ok=True)
     repro(SINGLE, "report")
     return failed
 
@@ -177,10 +181,10 @@ def build_variant(name: str, reference: Future[Built], device: str) -> Built:
 def repro(*arguments: str, device: str = "") -> Built:
     """`dvc repro` with these arguments, without its chatter."""
     ran = False
-    variables = os.environ | ({"CUDA_VISIBLE_DEVICES": device} if device else {})
+    variables = os.environ | UTF_8 | ({"CUDA_VISIBLE_DEVICES": device} if device else {})
     command = [*DVC, *arguments]
     with subprocess.Popen(
-        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
     ) as process:
         for line in process.stdout or ():
             ran |= line.startswith("Running stage ")

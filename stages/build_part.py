@@ -68,7 +68,7 @@ def build_report() -> None:
 
 def build(*arguments: str) -> None:
     """`dvc repro` with these arguments; raises StageError where it fails."""
-    if not repro(*arguments):
+    if not repro(*arguments).succeeded:
         raise StageError(f"dvc repro {' '.join(arguments)} failed")
 
 

@@ -51,7 +51,9 @@ def transfer(direction: str) -> str:
     """
     said = []
     command = [sys.executable, "-m", "dvc", direction, "--run-cache"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         for line in process.stdout or ():
             said.append(line.rstrip())
             if line.startswith(TRANSFER):

@@ -50,7 +50,7 @@ def pack(clone: Path) -> bytes:
 
 def refuse_unknown_code(repository: Path) -> None:
     """Raise StageError for code that git does not know: other machines would not get it."""
-    unknown = run("git", "ls-files", "--others", "--exclude-standard", "-z", "stages", cwd=repository)
+    unknown = run("git", "ls-files", "--others", "-z", "--", "stages/*.py", cwd=repository)  # ignored ones, too
     if files := unknown.decode().split("\0")[:-1]:
         raise StageError(f"git does not know {', '.join(first_ten(files))}: other machines would lack that; git add")
 

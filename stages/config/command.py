@@ -22,9 +22,7 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
     So does code or a parameter that changed meanwhile. Without `components` those of the variants are not looked at,
     and torch is not imported.
     """
-    for stream in (sys.stdout, sys.stderr):  # a terminal or a log that cannot show ± shows something else
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    replace_what_cannot_be_shown()
     stage, module = Path(sys.argv[0]).stem, sys.modules["__main__"].__spec__
     parser = argparse.ArgumentParser(prog=f"python -m {module.name}" if module else None, description=description)
     for argument in arguments:
@@ -35,6 +33,13 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
         inputs = Inputs(PARAMS_FILE, stage, values)
         main(load(components=components), *values)
         inputs.raise_if_changed()
+
+
+def replace_what_cannot_be_shown() -> None:
+    """Let a terminal or a log that cannot show ± show something else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def variant_names() -> list[str]:

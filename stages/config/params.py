@@ -283,6 +283,11 @@ def _read(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: cannot be read: {error}") from None
     except (YAMLError, ValueError, RecursionError) as error:  # a date that is none, a number of many digits, depth
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if line.startswith("<<<<<<< "):
+                raise ParameterError(
+                    f"{path}: line {number}: a merge conflict; choose one of the two versions"
+                ) from None
         text = " ".join(str(error).split())
         raise ParameterError(f"{path}: not valid YAML: {text}") from None
 

@@ -1,8 +1,10 @@
 """The page of variants, and the table of scores for docs/scores.md: Markdown that follows the declared scores."""
 
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
+from stages.config.params import Variant
 from stages.reporting.diagnosis import describe_faults
 from stages.reporting.summary import Records, Report, Result
 from stages.scoring.score import Score
@@ -45,11 +47,11 @@ def write_markdown(report: Report) -> str:
         lines.append(_row(*_text_cells(name, result), *cells, cell))
     for name, variant in report.without.items():
         empty = [""] * (len(shown) + 2)
-        lines.append(_row(f"`{name}`", variant.summary, variant.paper, *empty, "no scores, see below"))
+        lines.append(_row(f"`{name}`", *_texts(variant), *empty, "no scores, see below"))
     faults = [f"`{name}`: {failure}" for name, reasons in report.failures.items() for failure in reasons]
     faults += [f"`{name}`: {fault}" for name, result in results.items() for fault in describe_faults(result.models)]
     if faults:
-        lines += ["", "## What stands out", "", *(f"- {fault}" for fault in faults)]
+        lines += ["", "## What stands out", "", *(f"- {escape(fault, quote=False)}" for fault in faults)]
     return "\n".join(lines) + "\n"
 
 
@@ -65,7 +67,12 @@ def declarations_to_markdown(scores: Mapping[str, Score]) -> str:
 def _text_cells(name: str, result: Result) -> tuple[str, ...]:
     sizes, seeds = result.models[0]["run"]["parameters"], len(result.models)
     title = f"`{name}`" + (f"<br>mean of {seeds} seeds" if seeds > 1 else "")
-    return title, result.variant.summary, result.variant.paper, f"{sizes['generator']:,} / {sizes['discriminator']:,}"
+    return title, *_texts(result.variant), f"{sizes['generator']:,} / {sizes['discriminator']:,}"
+
+
+def _texts(variant: Variant) -> tuple[str, str]:
+    """Summary and paper; what looks like HTML is shown as it is written."""
+    return escape(variant.summary, quote=False), escape(variant.paper, quote=False)
 
 
 def _score_cells(records: Records, shown: list[Score], listed: list[Score], real: Records) -> list[str]:

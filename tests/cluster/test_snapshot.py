@@ -53,7 +53,10 @@ def test_a_snapshot_has_the_changes_that_git_knows(repository: Path) -> None:
     assert not clone.exists()
 
 
-def test_code_that_git_does_not_know_is_refused(repository: Path) -> None:
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_code_that_git_does_not_know_is_refused(repository: Path, is_ignored: bool) -> None:
+    if is_ignored:
+        (repository / ".gitignore").write_text("forgotten.py\n")
     (repository / "stages/forgotten.py").touch()
     with pytest.raises(StageError, match=r"^git does not know stages/forgotten\.py: .*git add"), snapshot(repository):
         pass

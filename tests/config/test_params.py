@@ -236,6 +236,7 @@ def test_a_component_is_known_by_its_stage_alone(raw_params: RawParams) -> None:
         (b"- 1", "mapping"),
         (b"42", "mapping"),
         (b"a: [", "not valid YAML"),
+        (b"a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> other\n", "line 2: a merge conflict"),
         (b"a: 1\na: 2", "duplicate key"),
         (b"variants: {x: {seeds: [0], seeds: [1]}}", "duplicate key"),
         (b"a: *b", "not valid YAML"),

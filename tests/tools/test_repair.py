@@ -89,7 +89,8 @@ def test_a_lock_that_git_does_not_have_goes(tmp_path: Path) -> None:
     assert not (tmp_path / "dvc.lock").exists()
 
 
-def test_of_a_merges_two_locks_ours_is_taken_and_dvc_goes_on(pipeline: Path) -> None:
+@pytest.mark.parametrize("meanwhile", [[], ["add"], ["add", "commit"]], ids=["at once", "added", "committed"])
+def test_of_a_merges_two_locks_ours_is_taken_and_dvc_goes_on(pipeline: Path, meanwhile: list[str]) -> None:
     """Two branches with other inputs, both built: git cannot merge their locks."""
     run("git", "checkout", "--quiet", ".", cwd=pipeline)
     run("git", "branch", "other", cwd=pipeline)
@@ -101,6 +102,8 @@ def test_of_a_merges_two_locks_ours_is_taken_and_dvc_goes_on(pipeline: Path) -> 
     identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     run("git", *identity, "merge", "other", cwd=pipeline, check=False)
     run("git", "checkout", "--ours", "input", cwd=pipeline)
+    for command in meanwhile:  # with the markers in it
+        run("git", *identity, command, "--all", *(("--message", "half") if command == "commit" else ()), cwd=pipeline)
     assert "<<<<<<< HEAD" in Path("dvc.lock").read_text()
     ran = Path("ran").read_bytes()
     done = run("make", "--file", str(ROOT / "Makefile"), "repair", cwd=pipeline)
@@ -110,10 +113,10 @@ def test_of_a_merges_two_locks_ours_is_taken_and_dvc_goes_on(pipeline: Path) -> 
     assert Path("file").read_text() == f"{'ours':12}"
 
 
-def test_a_lock_of_dvcs_own_that_a_kill_left_empty_is_removed(tmp_path: Path) -> None:
+def test_a_lock_of_dvcs_own_that_a_kill_left_empty_or_cut_off_is_removed(tmp_path: Path) -> None:
     rwlock = tmp_path / ".dvc/tmp/rwlock"
     rwlock.parent.mkdir(parents=True)
-    for content, stays in (("", False), ("{}", True)):
+    for content, stays in (("", False), ('{"read": {"/tmp/', False), ('{"read": {}}', True)):
         rwlock.write_text(content)
         repair(tmp_path)
         assert rwlock.exists() == stays
