@@ -12,10 +12,10 @@ repro: $(BIN)/.installed .cache/vega.js repair
 # DVC writes dvc.lock in place: where a kill cut it off, its last lines are no whole output, and git's takes its place.
 # DVC itself reads some of what a kill leaves, and would run finished stages again. Of a merge's two versions ours is taken.
 repair:
-	@$(PYTHON) -m json.tool .dvc/tmp/rwlock >/dev/null 2>&1 || rm -f .dvc/tmp/rwlock # written in place, too
+	@! command -v $(PYTHON) >/dev/null || $(PYTHON) -m json.tool .dvc/tmp/rwlock >/dev/null 2>&1 || rm -f .dvc/tmp/rwlock # written in place, too
 	@! grep -qs '^<<<<<<<' dvc.lock || { git checkout --quiet --ours dvc.lock 2>/dev/null; \
 		! grep -q '^<<<<<<<' dvc.lock || git show HEAD:./dvc.lock >dvc.lock; ! grep -q '^<<<<<<<' dvc.lock || rm dvc.lock; \
-		echo "dvc.lock had a merge conflict: ours is taken, and what is missing comes from DVC's cache." \
+		echo "dvc.lock had a merge conflict: ours is taken if git has it, and what is missing comes from DVC's cache." \
 		"When the build has ended: git add dvc.lock metrics" >&2; }
 	@test ! -e dvc.lock || tail -n 4 dvc.lock | tr '\n' ';' | \
 		grep -Eq '(md5: [0-9a-f]{32}; *size: [0-9]+|nfiles: [0-9]+);$$' || { git show HEAD:./dvc.lock >dvc.lock || \

@@ -70,7 +70,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time: {minutes} min {seconds} s")
-    if not WITHOUT_REPORT & set(failed):
+    if (paths.REPORT / paths.PAGE).exists() and not WITHOUT_REPORT & set(failed):
         mlflow = "on its server" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
         print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is {mlflow}")
     if failed:

@@ -9,7 +9,7 @@ import torch
 
 from stages.config.command import run_stage
 from stages.config.params import Params
-from stages.contracts.generator import labels_like
+from stages.contracts.generator import first_in_turn, labels_like
 from stages.sampling.best_checkpoint import choose_checkpoint
 from stages.sampling.loading import load_generator
 from stages.storage.files import read_json, write_array, write_bytes, write_json
@@ -44,12 +44,12 @@ def main(params: Params, name: str) -> None:
 
 def draw(params: Params, model: Path, samples: Path, pictures: Path, device: torch.device) -> None:
     """Samples and pictures of one model; of several processes each draws some of the samples."""
-    options, test, config = params.sample, read_split("test"), read_json(model / CONFIG)
+    options, test = params.sample, read_split("test")
     best = choose_checkpoint(model, samples, params.training.checkpoint, device) if processes.is_first() else None
     generator = load_generator(model, device, processes.first_says(best))
-    trained = torch.from_numpy(read_split("train").labels).to(device)
+    trained = torch.from_numpy(read_split("train").labels)
     # the real baseline of as many images takes training images
-    labels = labels_like(generator, trained, min(options.count, len(trained)))
+    labels = labels_like(generator, trained, min(options.count, len(trained))).to(device)
     own = processes.rows_of_this(len(labels), TOGETHER)
     parts = [
         generator.draw(
@@ -66,7 +66,7 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
         return
     for name, array in arrays.items():
         write_array(samples / f"{name}.npy", array)
-    in_turn = torch.arange(TOGETHER, device=device) % len(config["classes"])
+    in_turn = labels[torch.from_numpy(first_in_turn(arrays)).to(device)]
     shown = generator.draw_pictures(arrays, in_turn, test, seed=options.seed, truncation=options.truncation)
     for title, picture in shown.items():
         write_bytes(pictures / f"{title}.png", grid_png(picture.images, picture.columns))

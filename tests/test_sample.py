@@ -17,7 +17,7 @@ from stages.evaluation.feature_network import FeatureNetwork, images_to_features
 from stages.sampling.loading import load_generator
 from stages.storage.files import read_array, read_json, write_array, write_bytes, write_json
 from stages.storage.images import read_split
-from stages.storage.paths import CLASSIFIER, CONFIG, REFERENCE, WEIGHTS
+from stages.storage.paths import CLASSIFIER, CONFIG, LABELS, PROCESSED, REFERENCE, WEIGHTS
 from stages.storage.pixels import to_float, to_outlines, to_uint8
 from stages.storage.weights import weights_to_bytes
 
@@ -36,13 +36,17 @@ def params(small_params: Params) -> Params:
 
 
 def test_the_last_snapshot_is_what_the_saved_generator_draws(params: Params) -> None:
+    write_array(PROCESSED / "train" / LABELS, np.repeat([0, 1, 2, 3], [12, 8, 2, 2]))  # the test split's are even
     train.main(params, "cgan")
     sample.main(params, "cgan")
     images = read_array(Path("data/samples/cgan/images.npy"))
-    generator, labels = load_generator(Path("models/cgan"), CPU), torch.arange(11) % 4
+    generator = load_generator(Path("models/cgan"), CPU)
+    labels = torch.from_numpy(read_array(Path("data/samples/cgan/labels.npy")))
+    assert torch.bincount(labels).tolist() == [5, 4, 1, 1]
     rows = generator.sample_rows(range(2 * 10**7, 2 * 10**7 + 11), labels)
     assert np.array_equal(images, to_uint8(rows).numpy())
-    snapshot = generator.sample(labels[:5], seed=params.training.snapshot_seed)
+    of_snapshot = torch.tensor([0, 1, 0, 1, 0])
+    snapshot = generator.sample(of_snapshot, seed=params.training.snapshot_seed)
     assert np.array_equal(to_uint8(snapshot), load_file("models/cgan/snapshots.safetensors")["samples"][-1])
     assert read_json(Path("data/samples/cgan/checkpoint.json")) == {"images": 40, "rule": "last"}
 

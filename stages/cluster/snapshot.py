@@ -50,9 +50,12 @@ def pack(clone: Path) -> bytes:
 
 def refuse_unknown_code(repository: Path) -> None:
     """Raise StageError for code that git does not know: other machines would not get it."""
-    unknown = run("git", "ls-files", "--others", "-z", "--", "stages/*.py", cwd=repository)  # ignored ones, too
+    code = ("stages/*.py", "stages/*.jinja", "stages/*.html", ":!*/.ipynb_checkpoints/*")
+    unknown = run("git", "ls-files", "--others", "-z", "--", *code, cwd=repository)  # ignored ones, too
     if files := unknown.decode().split("\0")[:-1]:
-        raise StageError(f"git does not know {', '.join(first_ten(files))}: other machines would lack that; git add")
+        raise StageError(
+            f"git does not know {', '.join(first_ten(files))}: other machines would lack that; git add --force"
+        )
 
 
 def default_remote(repository: Path) -> tuple[str, dict[str, Any]]:

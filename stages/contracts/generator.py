@@ -86,7 +86,7 @@ class Generator(nn.Module):
     ) -> dict[str, Picture]:
         """Pictures, by name, of the samples that `draw` gave from number 0 on, and of what else there is to see.
 
-        `labels`, all of them in turn, are for the latter.
+        `labels`, those of the samples shown, are for the latter.
         """
         more = self.pictures(labels, seed=seed, truncation=truncation)
         return {"samples": Picture(arrays["images"][first_in_turn(arrays)], COLUMNS)} | more

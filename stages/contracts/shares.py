@@ -12,4 +12,4 @@ def spread(total: int, sizes: np.ndarray) -> np.ndarray:
     counts[np.argsort(-remainders, kind="stable")[: total - counts.sum()]] += 1
     classes = np.repeat(np.arange(len(sizes)), counts)
     turns = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)  # of each class, from 0
-    return classes[np.lexsort((classes, (turns + 0.5) / np.repeat(counts, counts)))]
+    return classes[np.argsort((turns + (classes + 0.5) / len(sizes)) / sizes[classes], kind="stable")]

@@ -38,9 +38,11 @@ def read_given(folder: Path, run: Mapping[str, Any], images: np.ndarray, evaluat
 
     config.json (`run`) says which of them there are.
     """
-    files = {"ignored": {}, "class": {"labels": paths.LABELS}, "code": {"codes": paths.CODES}}[run["label_meaning"]]
-    count, classes = len(images), len(run["classes"])
-    given: dict[str, Any] = {name: read_labels(folder / file, count, classes) for name, file in files.items()}
+    given: dict[str, Any] = {}
+    if run["label_meaning"] == "class":
+        given["labels"] = read_labels(folder / paths.LABELS, len(images), len(run["classes"]))
+    elif run["label_meaning"] == "code":
+        given["codes"] = read_labels(folder / paths.CODES, len(images), run["variant"]["gan"]["categories"])
     if "labels" in given and run["starts_from"] == "latents":  # of test images a classifier must not learn
         given["training_set"] = evaluator.train._replace(images=images, labels=given["labels"])
     return given | {name: READERS[name](folder, images, evaluator) for name in run["offers"]}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stages.reporting.summary import Records
+from stages.scoring.classes_lost import is_lost
 from stages.scoring.score import REAL_QUANTILE
 
 BLIND_SHARE = 0.25  # of an image: with a smaller receptive field a discriminator cannot judge the whole
@@ -33,7 +34,7 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
         )
     if run["starts_from"] == "test_images":
         yield "it translates the test images that its samples are compared with, so it has no rank."
-    if evidence := find_collapse(scores):
+    if evidence := find_collapse(scores, model["sample_count"]):
         yield f"mode collapse: {', '.join(evidence)}."
     copies = max(scores[f"copies_{space}"]["value"] for space in ("pixels", "features"))
     if copies > REPEATED * REAL_QUANTILE:
@@ -47,7 +48,7 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"it oscillates: FID rose by a quarter or more {training['fid_rises']} times during training."
 
 
-def find_collapse(scores: Records) -> list[str]:
+def find_collapse(scores: Records, samples: int) -> list[str]:
     """The evidence that a generator covers only part of the data; empty where it covers all of it."""
     recall, duplicates, lost = scores["recall"], scores["duplicates"], scores["classes_lost"]["value"]
     repeats = duplicates["value"] > REPEATED * duplicates["real"]
@@ -59,9 +60,8 @@ def find_collapse(scores: Records) -> list[str]:
     ]
     if lost:
         share = scores.get("class_share", {})
-        shares, real = share.get("value", {}), share.get("real", {})
-        rarest = sorted((label for label in shares if real.get(label)), key=lambda label: shares[label] / real[label])
-        rarest = rarest[:lost]
-        names = ", ".join(f"{label} ({shares[label]:.1%})" for label in shares if label in rarest)
+        real = share.get("real", {})
+        rare = {name: one for name, one in share.get("value", {}).items() if is_lost(one, real.get(name, 0), samples)}
+        names = ", ".join(f"{name} ({one:.1%})" for name, one in rare.items())
         evidence.append(f"hardly any samples of {lost} class{'es' if lost > 1 else ''}{': ' if names else ''}{names}")
     return evidence

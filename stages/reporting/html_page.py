@@ -122,13 +122,14 @@ def format_real(score: Score, records: Records) -> str:
 
 
 def describe_classes(records: Records) -> list[dict[str, Any]]:
-    """Shares of the classes among samples and among real images, those the samples have least of first."""
+    """Shares among samples and among real images, of the classes that are rarest compared with real images."""
     record = records.get("class_share", {"value": {}})
-    rarest = sorted(record["value"].items(), key=lambda item: item[1])
-    chosen = {label for label, _ in rarest[:CLASSES_SHOWN]}
-    largest = max([*record["value"].values(), *record.get("real", {}).values()], default=1.0)
+    real = record.get("real", {})
+    rarest = sorted(record["value"], key=lambda label: record["value"][label] / max(real.get(label, 1), 1e-9))
+    chosen = set(rarest[:CLASSES_SHOWN])
+    largest = max([*record["value"].values(), *real.values()], default=1.0)
     return [
-        {"label": label, "share": share, "real": record.get("real", {}).get(label, 0), "largest": largest}
+        {"label": label, "share": share, "real": real.get(label, 0), "largest": largest}
         for label, share in record["value"].items()
         if label in chosen
     ]

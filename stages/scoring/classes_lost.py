@@ -1,21 +1,30 @@
 """Classes that a generator hardly makes."""
 
-import numpy as np
+import math
 
 from stages.scoring.score import Context, Estimate, ImageSet, score
 
 LOST_SHARE = 0.3  # of the share that a class has among real images
-LEAST_EXPECTED = 15  # samples: of fewer, chance alone may leave out so many
+CHANCE = 1e-3  # of so few samples of a class by chance alone, above which it does not count as lost
 
 
 @score(format="g", needs=("logits",), position=120)
 def classes_lost(images: ImageSet, context: Context) -> Estimate:
-    """Number of classes with less than 0.3 of their share of real images, as the classifier sees both.
+    """Number of classes with less than 0.3 of their share of real images, where chance does not explain it."""
+    shares = dict(zip(context.classes, context.class_shares.tolist(), strict=True))
+    # what the classifier sees in real images: it may not know a class; with very many classes there is no such record
+    shares |= context.baseline.get("class_share", {}).get("value", {})
+    found, count = images.class_shares.tolist(), len(images.logits)
+    return Estimate(sum(is_lost(one, shares[name], count) for name, one in zip(context.classes, found, strict=True)))
 
-    Classes of which fewer than 15 samples are expected do not count.
+
+def is_lost(share: float, real: float, samples: int) -> bool:
+    """Whether a class with this share of so many samples is lost, given its share of real images.
+
+    By chance the count follows a Poisson distribution.
     """
-    shares = context.class_shares
-    if of_real := context.baseline.get("class_share", {}).get("value"):
-        shares = np.array([of_real[name] for name in context.classes])
-    is_judged = shares * len(images.logits) >= LEAST_EXPECTED
-    return Estimate(int((is_judged & (images.class_shares < LOST_SHARE * shares)).sum()))
+    if share >= LOST_SHARE * real:
+        return False
+    due = real * samples
+    logs = (count * math.log(due) - due - math.lgamma(count + 1) for count in range(round(share * samples) + 1))
+    return math.fsum(map(math.exp, logs)) < CHANCE

@@ -28,9 +28,9 @@ def test_equal_classes_come_in_turn() -> None:
     assert spread(7, np.ones(3, np.int64)).tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 
-def test_every_stretch_has_about_the_shares_of_the_whole() -> None:
-    sizes = np.array([800, 150, 50])
-    classes = spread(1000, sizes)
-    assert np.bincount(classes).tolist() == sizes.tolist()
+@pytest.mark.parametrize("sizes", [[800, 150, 50], [500, *[5] * 100]], ids=["few", "one large, many small"])
+def test_every_stretch_has_about_the_shares_of_the_whole(sizes: list[int]) -> None:
+    classes = spread(1000, np.array(sizes))
+    assert np.bincount(classes).tolist() == sizes
     for stretch in classes.reshape(10, 100):
-        assert np.abs(np.bincount(stretch, minlength=3) - sizes / 10).max() <= 1
+        assert np.abs(np.bincount(stretch, minlength=len(sizes)) - np.array(sizes) / 10).max() <= 1

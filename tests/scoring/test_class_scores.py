@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
+from scipy.stats import entropy, poisson
 
 from stages.scoring.class_fid import class_fid
 from stages.scoring.class_kl import class_kl
 from stages.scoring.class_share import class_share
-from stages.scoring.classes_lost import classes_lost
+from stages.scoring.classes_lost import classes_lost, is_lost
 from stages.scoring.frechet import features_to_fid
 from stages.scoring.image_set import ImageSet
 from stages.scoring.modes import modes
@@ -50,15 +50,29 @@ def test_lost_classes_have_less_than_a_third_of_their_due() -> None:
 
 
 def test_a_class_is_lost_where_the_classifier_finds_it_in_real_images_and_chance_would_not_leave_it_out() -> None:
-    labels = np.repeat([0, 1, 2], [400, 60, 6])
+    labels = np.repeat([0, 1, 2], [400, 60, 60])
     real = {"class_share": {"value": {"0": 0.9, "1": 0.1, "2": 0.0}}}
-    context = build_context(np.random.default_rng(0).normal(size=(466, 2)), labels, baseline=real)
+    context = build_context(np.random.default_rng(0).normal(size=(520, 2)), labels, baseline=real)
     found = {}
-    for counts in ((180, 20, 0), (200, 0, 0), (100, 0, 0)):
+    for counts in ((180, 20, 0), (200, 0, 0), (50, 0, 0)):
         estimate = classes_lost.compute(ImageSet(logits=np.eye(3)[np.repeat([0, 1, 2], counts)]), context)
         found[counts] = estimate.value if estimate else None
-    # the classifier does not see class 2 in real images either; of class 1 twenty are due, and ten
-    assert found == {(180, 20, 0): 0, (200, 0, 0): 1, (100, 0, 0): 0}
+    # the classifier does not see class 2 in real images either; of class 1 twenty are due, and five
+    assert found == {(180, 20, 0): 0, (200, 0, 0): 1, (50, 0, 0): 0}
+
+
+@pytest.mark.parametrize(("found", "due"), [(0, 6.8), (0, 7.0), (1, 9.0), (1, 9.5), (5, 18.0), (300, 1100.0)])
+def test_chance_is_that_of_a_poisson_distribution(found: int, due: float) -> None:
+    samples = 10_000
+    assert is_lost(found / samples, due / samples, samples) == bool(poisson.cdf(found, due) < 1e-3)
+
+
+def test_classes_of_few_samples_are_lost_together() -> None:
+    """A generator of three of a thousand classes; ten samples of each are due."""
+    context = build_context(np.random.default_rng(0).normal(size=(1000, 2)), np.arange(1000))
+    estimate = classes_lost.compute(ImageSet(logits=np.eye(1000)[np.arange(10_000) % 3]), context)
+    assert estimate is not None
+    assert estimate.value == 997
 
 
 def test_uneven_data_are_the_measure_of_uneven_samples() -> None:

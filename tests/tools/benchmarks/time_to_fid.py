@@ -10,9 +10,8 @@ import argparse
 import sys
 import time
 
-import torch
-
 from stages.config.params import load
+from stages.contracts.generator import labels_like
 from stages.evaluation.feature_network import images_to_features, load_classifier
 from stages.scoring.frechet import features_to_fid
 from stages.storage.files import read_array
@@ -38,7 +37,7 @@ def main() -> None:
     classifier = load_classifier(CLASSIFIER, device)
     validation = read_array(REFERENCE / "validation_features.npy")
     total = getattr(variant.images, params.budget)
-    wanted = torch.arange(asked.samples, device=device) % len(train.classes)
+    wanted = labels_like(trainer.ema.module, trainer.batches.labels, asked.samples)
     print(f"{asked.variant}, {params.budget} budget, on {describe(params)}")
     before_first_step = age()
     trained = 0.0
