@@ -18,7 +18,7 @@ from stages.contracts.generator import to_pixels
 from stages.evaluation import evaluator
 from stages.evaluation.feature_network import FeatureNetwork
 from stages.scoring.seeds import average_scores
-from stages.storage.files import read_json, write_array
+from stages.storage.files import read_array, read_json, write_array
 from stages.storage.images import Split, write_split
 from tests.conftest import ROOT
 
@@ -125,6 +125,20 @@ def test_translators_are_scored_by_what_they_offer(params: Params) -> None:
         assert scores.keys() & (pairs | cycles | bicubic | learned) == pairs | offered
         assert scores["psnr"]["value"] > 0
         assert "real" not in scores["psnr"]
+
+
+def test_codes_may_be_more_than_the_classes_of_the_data(params: Params) -> None:
+    infogan = load(ROOT / "params.yaml").variants["infogan"]
+    short = infogan.model_copy(update={"batch_size": 8, "images": infogan.images.model_copy(update={"smoke": 64})})
+    training = params.training.model_copy(update={"seeds": SEEDS[:1], "checkpoint": "last"})
+    params = params.model_copy(update={"variants": {"infogan": short}, "training": training})
+    classifier.main(params)
+    reference.main(params)
+    for stage in (train, sample, evaluate):
+        stage.main(params, "infogan")
+    assert np.bincount(read_array(Path("data/samples/infogan/codes.npy"))).tolist() == [6] * 10
+    scores = read_json(Path("metrics/variants/infogan/scores.json"))["models"][0]["scores"]
+    assert 0.1 <= scores["code_accuracy"]["value"] <= 0.3  # three codes of ten stand for a class
 
 
 def test_missing_weights_of_inception_cost_a_line_and_no_other_score(
