@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def set_parameter(repository: Path, key: str, value: Any) -> None:
 
 
 def set_parameters(repository: Path, values: Mapping[str, Any]) -> None:
-    """Change several; the file keeps the form in which DVC writes it."""
+    """Change several; the file keeps the form in which DVC writes it. What git has of other variants goes."""
     yaml = YAML()
     yaml.default_flow_style = False
     path = repository / "params.yaml"
@@ -91,6 +92,11 @@ def set_parameters(repository: Path, values: Mapping[str, Any]) -> None:
     for folder in (repository / "metrics/variants").glob("*"):
         if folder.name not in data["variants"]:  # git holds them; the report refuses those of no variant
             shutil.rmtree(folder)
+    lock = repository / "dvc.lock"
+    if lock.exists():  # DVC reads and writes it whole for each stage
+        blocks = re.split(r"^(?=  \S)", lock.read_text(), flags=re.M)
+        kept = [block for block in blocks if not (of := re.match(r"  .*@(.+):\n", block)) or of[1] in data["variants"]]
+        lock.write_text("".join(kept))
 
 
 def put(data: Any, key: str, value: Any) -> None:

@@ -29,6 +29,8 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
         parser.add_argument(argument, help=f"one of the {argument}s in {PARAMS_FILE}: {', '.join(variant_names())}")
     values = list(vars(parser.parse_args()).values())
     with errors_as_lines():
+        if sys.flags.optimize > 1:
+            raise StageError("python -OO (PYTHONOPTIMIZE=2) removes the explanations of scores: run without it")
         refuse_links()
         inputs = Inputs(PARAMS_FILE, stage, values)
         main(load(components=components), *values)

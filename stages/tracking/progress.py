@@ -21,7 +21,8 @@ class Progress:
         self.bar = tqdm(total=total, initial=before, desc=name, disable=not sys.stderr.isatty(), **shape)
 
     def update(self, seen: int, scalars: Mapping[str, float]) -> None:
-        """So many images are done; show these numbers."""
+        """So many images are done; show these numbers. The last batch may reach beyond the total."""
+        seen = min(seen, self.total)
         numbers = {key.replace("_", " "): f"{scalars[key]:.3g}" for key in SHOWN if key in scalars}
         if not self.bar.disable:
             self.bar.set_postfix(numbers, refresh=False)

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from stages.config.command import run_stage
 from stages.config.errors import ParameterError, StageError
 from stages.config.params import Params
-from tests.conftest import ROOT, put
+from tests.conftest import ROOT, put, run
 
 STAGES = ("fetch", "preprocess", "classifier", "reference", "train mlp", "sample mlp", "evaluate mlp", "report")
 
@@ -119,6 +119,15 @@ def test_wrong_arguments_are_refused(
     for argv in ((), ("mlp", "dcgan"), ("--seed=1", "mlp")):
         assert run_with(failing(AssertionError()), monkeypatch, *argv) == 2
         assert " [-h] variant\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "report"])
+def test_a_python_without_docstrings_is_refused(folder: Path, stage: str) -> None:
+    for environment in ({"PYTHONOPTIMIZE": "2"}, {"PYTHONOPTIMIZE": "1"}):
+        ended = run("python", "-m", f"stages.{stage}", cwd=folder, check=False, PYTHONPATH=str(ROOT), **environment)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("error: ")
+        assert ("-OO" in ended.stderr) == (environment["PYTHONOPTIMIZE"] == "2")
 
 
 def test_components_are_looked_at_only_where_a_stage_asks_for_them(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from ruamel.yaml import YAML
 
 from stages.datasets.stacked_mnist import StackedMNIST
 from stages.storage.images import Split
@@ -42,11 +43,13 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
     from tests.test_pipeline import BEFORE, FEWER, stages_of, stages_run  # imports MLflow, which takes seconds
 
     repository = clone_repository(tmp_path / "reprogan")
+    dcgan = YAML().load(repository / "params.yaml")["variants"]["dcgan"]
     set_parameters(
         repository,
         {
             "budget": "smoke",
             "dataset": "stacked_mnist",
+            "variants": {"dcgan": dcgan},
             "classifier.images.smoke": 6400,
             "downstream.images.smoke": 64,
             "tracking.enabled": False,

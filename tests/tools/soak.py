@@ -56,8 +56,9 @@ def train(clone: Path, folder: Path, budget: str, variant: str) -> dict[str, byt
     folder.mkdir(parents=True)
     shutil.copy(clone / "params.yaml", folder)
     set_parameters(folder, {"budget": budget, "tracking.enabled": False})
-    (folder / "data").mkdir()
-    (folder / "data/processed").symlink_to(clone / "data/processed")
+    (folder / "data/processed").mkdir(parents=True)
+    for split in (clone / "data/processed").glob("*"):
+        (folder / "data/processed" / split.name).symlink_to(split)
     run_there(folder, *TRAIN[:-1], variant)
     found = outputs(folder)
     shutil.rmtree(folder)

@@ -48,8 +48,8 @@ def test_elsewhere_there_is_a_line_now_and_then(
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     bar = Progress("dcgan", 1000)
-    for second in range(10, 1001, 10):
-        clock[0] = float(second)
+    for second in (*range(10, 1000, 10), 1024):
+        clock[0] = min(float(second), 1000)
         bar.update(second, {"discriminator_loss": 1.0, "generator_loss": 0.25, "penalty": 5.0})
     bar.close()
     assert capsys.readouterr().out.splitlines() == [
