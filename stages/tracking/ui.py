@@ -47,7 +47,8 @@ def main() -> None:
 def serve(port: int, experiment_id: str) -> None:
     """Start the server, print its pages once they open, and wait. Raises StageError where it ends by itself."""
     command = [
-        *(sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)),
+        # one worker serves a person well; each takes seconds of a core to start
+        *(sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", store_uri(), "--artifacts-destination", str(repository() / "mlartifacts")),
     ]
     log = repository() / ".cache" / LOG
