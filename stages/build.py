@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from itertools import takewhile
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -99,10 +100,12 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
 
 
 def refuse_unknown_files(variants: Iterable[str]) -> None:
-    """Raise StageError for a repository without git, and for files of the user's own where DVC would remove them.
+    """Raise StageError without git or a commit, and for files of the user's own where DVC would remove them.
 
     DVC removes a stage's outputs before the stage starts, whatever they are.
     """
+    if not shutil.which("git"):
+        raise StageError("git is not installed, and DVC needs it")
     if subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
         commands = "git init && git add --all && git commit --message start"
         raise StageError(f"this folder has no git commit, which DVC needs; was it downloaded as an archive? {commands}")
@@ -131,7 +134,8 @@ def find_devices(params: Params) -> list[str]:
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout.splitlines()
     found = [str(index) for index in range(sum(line.startswith("GPU ") for line in listed))]
     if "CUDA_VISIBLE_DEVICES" in os.environ:
-        found = [device for device in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if device]
+        listed = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+        found = [device for device in takewhile(lambda device: not device.startswith("-"), listed) if device]  # as CUDA
     each = params.training.processes
     return [",".join(found[first : first + each]) for first in range(0, len(found) - each + 1, each)]
 

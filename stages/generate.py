@@ -39,7 +39,7 @@ def parser() -> Parser:
         "--onnx", metavar="FILE", type=Path, help="the generator as an ONNX file, for batches of any size"
     )
     made.add_argument("--count", default="16", help=f"images, 1 to {MOST_IMAGES} (default: 16)")
-    made.add_argument("--seed", default="0", help="of the first image, 0 to 2**63 - 1 (default: 0)")
+    made.add_argument("--seed", default="0", help="of the first image, 0 to 2**32 - 1 (default: 0)")
     made.add_argument("--label", help="name of a class, or number of a code; default: each in turn")
     made.add_argument("--truncation", default="1", help="0 to 1: lower is cleaner and less diverse (default: 1)")
     made.add_argument(

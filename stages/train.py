@@ -92,7 +92,7 @@ def train(params: Params, name: str) -> None:
 
 
 def help_train(params: Params, name: str) -> None:
-    """Train this process's share. What goes wrong in all processes the first one says."""
+    """Train this process's share. What goes wrong on a machine its first process says."""
     for seed in params.training.seeds:
         try:
             training = prepare_training(params, name, seed)
@@ -102,6 +102,8 @@ def help_train(params: Params, name: str) -> None:
         except DivergedError:
             continue
         except StageError as error:
+            if processes.is_first_here():
+                raise
             sys.exit(error.exit_code)
 
 
@@ -181,9 +183,12 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
 
 
 def check_batch_size(variant: Variant, images: int) -> None:
-    """Raise StageError where there are fewer images than a batch has, and the GAN cannot work on so many."""
+    """Raise StageError where there are fewer images than a batch has, and they are no batch for GAN and processes."""
+    batch_size = min(variant.batch_size, images)
+    if batch_size % processes.count():
+        raise StageError(f"{images} training images: training.processes must divide them: each has an equal share")
     try:
-        variant.gan.check_batch_size(min(variant.batch_size, images) // processes.count())
+        variant.gan.check_batch_size(batch_size // processes.count())
     except ValueError as error:
         raise StageError(f"{images} training images: {error}") from None
 

@@ -132,3 +132,7 @@ def test_cards_are_counted_as_cuda_names_them(tmp_path: Path, monkeypatch: pytes
     assert find_devices(params.model_copy(update={"device": "cpu"})) == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-2")
     assert find_devices(params) == ["3", "GPU-2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,-1,0")
+    assert find_devices(params) == ["1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert find_devices(params) == []

@@ -199,6 +199,13 @@ def test_a_plan_is_never_written_over(home: Path, tmp_path: Path) -> None:
     assert ended.stderr.startswith(f"error: {tmp_path} has a plan already: ")
 
 
+def test_nobody_else_reads_the_credentials_of_a_plan(home: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    run("python", "-m", "stages.fan_out", "mlp", "--plan", str(tmp_path), "--scratch", str(home), cwd=home)
+    assert (tmp_path / "repository.tar.gz").exists()
+    assert tmp_path.stat().st_mode & 0o077 == 0
+
+
 def test_a_cluster_that_is_not_there_is_one_line(home: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -146,6 +146,17 @@ def test_counts_beyond_the_data_mean_all_of_it(params: Params) -> None:
     assert values["inception_score"] == pytest.approx(1)  # a split an image
 
 
+def test_the_fewest_images_that_a_data_set_may_have_are_scored(params: Params) -> None:
+    """Six of each of two classes, split in three; no line to endlessly many goes through so few."""
+    for name in COUNTS:
+        split = read_split(name)
+        write_split(name, Split(split.images[:4], np.array([0, 1, 0, 1]), CLASSES))
+    reference.main(params)
+    scores = read_json(REAL_SCORES)["scores"]
+    assert scores.keys() >= {"fid", "kid", "recall", "inception_score", "duplicates"}
+    assert "fid_infinity" not in scores
+
+
 def test_as_many_neighbours_as_there_are_other_test_images_are_compared(
     params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:

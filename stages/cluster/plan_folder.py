@@ -15,7 +15,8 @@ def write_plan(folder: Path, archive: bytes, tasks: Sequence[Task], scratch: str
     """Write a plan; raises ParameterError where one is there already."""
     if (folder / PLAN).exists():
         raise ParameterError(f"{folder} has a plan already: choose another folder, or remove this one")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the archive may hold credentials
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # the archive may hold credentials
     write_bytes(folder / ARCHIVE, archive)
     write_json(folder / PLAN, {"scratch": scratch, "tasks": tasks})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages import STARTED
 from stages.config.errors import StageError
@@ -43,7 +44,10 @@ class Inputs:
 
     def _changed_parameters(self, now: bytes) -> list[str]:
         """Those that dvc.yaml names for this stage, or the file where the stage depends on all of it."""
-        before, after, pipeline = (YAML(typ="safe", pure=True).load(text) for text in (self.params, now, DVC_FILE))
+        try:
+            before, after, pipeline = (YAML(typ="safe", pure=True).load(text) for text in (self.params, now, DVC_FILE))
+        except YAMLError:  # it is being edited
+            return [str(self.params_file)]
         stage = pipeline["stages"].get(self.stage, {})
         stage = stage.get("do", stage)
         if str(self.params_file) in stage.get("deps", []):

@@ -70,8 +70,9 @@ class LazyRegularizer(Regularizer):
 def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
     """Gradient of each image's summed logits in that image, (batch, pixels); differentiable.
 
-    The sum over the batch gives every image its own gradient as long as no image's logit depends on the others,
-    which is why penalised discriminators have no batch norm.
+    The sum over the batch gives every image its own gradient as long as no image's logit depends on the others. With
+    batch norm it does: an image's gradient is then that of the whole batch's logits, and its norm is no longer that of
+    the penalty's paper (`conv`'s R1 has it so; the gradient penalty's authors advise against batch norm).
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.flatten(1)

@@ -31,9 +31,8 @@ class BEGAN(GAN):
 
     @override
     def adversarial_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """L(x) - k L(G(z)) (equation 2), k to the precision that floats have near 1."""
-        k = 1 - (1 - self.k)
-        return self.objective.discriminator_loss(real_logits, k * fake_logits)
+        """L(x) - k L(G(z)) (equation 2)."""
+        return self.objective.discriminator_loss(real_logits, self.k * fake_logits)
 
     @override
     def discriminator_loss(self, real: Tensor, labels: Tensor) -> Losses:

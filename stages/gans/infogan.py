@@ -72,19 +72,20 @@ class CodedGenerator(Generator):
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             latent = self.latent(torch.arange(SHOWN)).to(device)
-            sweeps = {"sweep_category": self._sweep(latent, torch.eye(self.categories, device=device), 0)}
+            sweeps = {"sweep_category": self._sweep(latent, torch.eye(self.categories, device=device), 0, truncation)}
             steps = torch.linspace(-1, 1, SHOWN, device=device).unsqueeze(1)
             for code in range(self.continuous):
-                sweeps[f"sweep_code_{code + 1}"] = self._sweep(latent, steps, self.categories + code)
+                sweeps[f"sweep_code_{code + 1}"] = self._sweep(latent, steps, self.categories + code, truncation)
         return super().pictures(labels, seed=seed, truncation=truncation) | sweeps
 
-    def _sweep(self, latent: Tensor, values: Tensor, first: int) -> Picture:
+    def _sweep(self, latent: Tensor, values: Tensor, first: int, truncation: float) -> Picture:
         """Images of latents (rows, size) with the code from position `first` set to each of values (columns, width)."""
         start = self.latent_size - self.categories - self.continuous + first
         rows, columns = len(latent), len(values)
         latent = latent.repeat_interleave(columns, dim=0)
         latent[:, start : start + values.shape[1]] = values.repeat(rows, 1)
-        images = self(latent, torch.zeros(len(latent), dtype=torch.int64, device=latent.device))
+        labels = torch.zeros(len(latent), dtype=torch.int64, device=latent.device)
+        images = self.generate(latent, labels, truncation)
         return Picture(to_pixels(images), columns)
 
 

@@ -107,7 +107,8 @@ class StyleGANGenerator(Generator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             latent = self.latent(labels.cpu()).to(labels.device)
-            coarse, fine = self.every_layer(self.eval().styles(latent)).chunk(2)
+            styles = torch.lerp(self.mean_style, self.eval().styles(latent), truncation)
+            coarse, fine = self.every_layer(styles).chunk(2)
             crossover = torch.full((PICTURED**2,), 2, device=labels.device)
             mixed = self.mix(coarse.repeat_interleave(PICTURED, 0), fine.repeat(PICTURED, 1, 1), crossover)
             return more | {"style_mixing": Picture(to_pixels(self.synthesise(mixed)), PICTURED)}

@@ -15,6 +15,6 @@ class R1(LazyRegularizer):
 
     @override
     def value(self, outputs: DiscriminatorOutputs) -> Tensor:
-        """Mean over images of each one's own squared gradient norm."""
+        """Mean over images of each one's squared gradient norm; with batch norm see `input_gradient`."""
         gradient = input_gradient(outputs.real_logits, outputs.real)
         return gradient.square().sum(dim=1).mean() / 2

@@ -25,7 +25,7 @@ def load_generator(folder: Path | str, device: torch.device = CPU, checkpoint_im
     config = read_json(folder / CONFIG)
     gan, network = (resolve(role, config["variant"][role]) for role in ("gan", "network"))
     generator: Generator = gan.generator(network, tuple(config["image_shape"]), len(config["classes"]))  # type: ignore[attr-defined]
-    read_weights(generator, folder / GENERATOR, device)
+    read_weights(generator, folder / GENERATOR, device, network.memory_format)  # type: ignore[attr-defined]
     if checkpoint_images is not None:
         generator.load_state_dict(load(snapshot_weights(folder, checkpoint_images)))
     return generator

@@ -7,6 +7,8 @@ from stages.scoring.score import REAL_QUANTILE, Context, Estimate, ImageSet, sco
 
 @score(better="near", ideal=REAL_QUANTILE, format=".1%", needs=("squared_nearest",), position=110, by_inception=True)
 def duplicates(images: ImageSet, context: Context) -> Estimate:
-    """Share of samples that are as close to another sample as only 1 % of test images are to another."""
-    threshold = np.quantile(context.test_squared_nearest, REAL_QUANTILE)
+    """Share of samples that are as close to another sample as only 1 % of as many real images are to another."""
+    others = (len(context.test_squared_nearest) - 1) / max(len(images.squared_nearest) - 1, 1)
+    quantile = 1 - (1 - REAL_QUANTILE) ** others  # each other image is within the threshold with equal probability
+    threshold = np.quantile(context.test_squared_nearest, quantile)
     return Estimate(float(np.mean(images.squared_nearest <= threshold)))

@@ -5,10 +5,14 @@ import numpy as np
 from stages.scoring.frechet import FidTo, Gaussian, features_to_gaussian
 from stages.scoring.score import Context, Estimate, ImageSet, score
 
+FEWEST = 10  # images: a fifth of them are two
+
 
 @score("FID∞", position=11, by_inception=True)
-def fid_infinity(images: ImageSet, context: Context) -> Estimate:
-    """FID as it would be with endlessly many samples: it compares across sample counts."""
+def fid_infinity(images: ImageSet, context: Context) -> Estimate | None:
+    """FID as it would be with endlessly many samples: it compares across sample counts. Of ten samples or more."""
+    if len(images.features) < FEWEST:
+        return None
     options, test = context.options, features_to_gaussian(context.test_features)
     points = options.fid_infinity_points
     return Estimate(features_to_fid_infinity(images.features, test, points=points, seed=options.seed))
@@ -22,8 +26,8 @@ def features_to_fid_infinity(features: np.ndarray, reference: Gaussian, *, point
     images, so it may be just below 0; the bias of the reference's count stays. Raises ValueError for fewer than ten
     images or two points.
     """
-    if len(features) < 10 or points < 2:
-        raise ValueError(f"expected at least 10 images and 2 points, got {len(features)} and {points}")
+    if len(features) < FEWEST or points < 2:
+        raise ValueError(f"expected at least {FEWEST} images and 2 points, got {len(features)} and {points}")
     random = np.random.default_rng(seed)
     sizes = np.linspace(len(features) / 5, len(features), points).astype(int)
     to_reference = FidTo(reference)

@@ -12,6 +12,7 @@ from stages.scoring.score import Context, Estimate, ImageSet, score
 def kid(images: ImageSet, context: Context) -> Estimate:
     """Distance between features of samples and test images, of any distribution. Unbiased: it may be just below 0."""
     subsets, size, seed = context.options.kid_subsets, context.options.kid_subset_size, context.options.seed
+    size = max(2, min(size, len(images.features) // 2, len(context.test_features) // 2))  # equal subsets do not deviate
     mean, std = features_to_kid(images.features, context.test_features, subsets=subsets, subset_size=size, seed=seed)
     return Estimate(mean, kid_ci95(std, len(images.features), subsets=subsets, subset_size=size), std)
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from stages.config.errors import ParameterError, errors_as_lines, exit_with
 
 MOST_IMAGES = 10_000  # MOST_ROWS and LAST_SEED of stages/serving/requests.py, which imports torch
-LAST_SEED = 2**63 - 1
+LAST_SEED = 2**32 - 1
 
 
 class Parser(argparse.ArgumentParser):

@@ -36,10 +36,12 @@ def unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
-def read_weights(module: nn.Module, path: Path, device: torch.device) -> None:
+def read_weights(
+    module: nn.Module, path: Path, device: torch.device, memory_format: torch.memory_format = torch.channels_last
+) -> None:
     """Load a file into a module, and put it on the device to be evaluated; raises StageError where they do not fit."""
     try:
         module.load_state_dict(read_tensors(path))
     except RuntimeError as error:
         raise StageError(f"{path}: does not fit its config.json: {one_line(error)}") from None
-    module.to(device).to(memory_format=torch.channels_last).eval()
+    module.to(device).to(memory_format=memory_format).eval()

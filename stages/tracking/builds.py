@@ -52,7 +52,14 @@ def read_texts(name: str) -> Mapping[str, Any]:
 
     Read here and not by the stage: no training depends on the texts.
     """
-    return parse(read_params()).get("variants", {}).get(name, {})
+    texts = variants_of(parse(read_params())).get(name)
+    return texts if isinstance(texts, dict) else {}
+
+
+def variants_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The variants of a params.yaml that may be in the middle of an edit; none where it has none."""
+    variants = params.get("variants")
+    return variants if isinstance(variants, dict) else {}
 
 
 def read_params() -> str:
@@ -70,11 +77,3 @@ def parse(text: str) -> dict[str, Any]:
     except (YAMLError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

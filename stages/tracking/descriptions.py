@@ -16,7 +16,7 @@ def describe_variant(name: str, scores: Mapping[str, Mapping[str, Any]] | None =
     texts = read_texts(name)
     if not texts:
         return ""
-    about = f"**{name}**: {texts['summary']} ({texts['paper']})"
+    about = f"**{name}**: {texts.get('summary', '')} ({texts.get('paper', '')})"
     if not scores:
         return f"{about}\n\nNo scores yet.\n\n{GRIDS}{END}"
     return f"{about}\n\n{headline(scores, rank)}\n\n{table_of_scores(scores)}\n\n{GRIDS}{END}"

@@ -21,7 +21,8 @@ CHOOSE_INSTRUCTIONS = (  # variables that make libraries compute with others tha
 def prepare(params: Params, seed: int) -> torch.device:
     """Choose the device, fix thread count and algorithms, seed torch.
 
-    Raises ParameterError where `device: cuda` is asked for and there is no such device, or none for this process.
+    Raises ParameterError where `device: cuda` is asked for and there is no such device, or where this machine has fewer
+    than processes.
     """
     if params.device == "cuda" and not torch.cuda.is_available():
         raise ParameterError("params.yaml: device: 'cuda' is not allowed: no CUDA device is found here")
@@ -34,9 +35,10 @@ def prepare(params: Params, seed: int) -> torch.device:
     torch.manual_seed(seed)
     keep_freed_memory()
     use_cuda = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
-    if use_cuda and (rank := int(os.environ.get("LOCAL_RANK", "0"))):  # of several processes each has its own
-        if rank >= (found := torch.cuda.device_count()):
-            raise ParameterError(f"params.yaml: processes: {rank + 1} is not allowed: GPUs found here: {found}")
+    if use_cuda and (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:  # each has its own
+        if here > (found := torch.cuda.device_count()):
+            raise ParameterError(f"params.yaml: processes: {here} is not allowed: GPUs found here: {found}")
+        rank = int(os.environ["LOCAL_RANK"])
         torch.cuda.set_device(rank)
         return torch.device("cuda", rank)
     return torch.device("cuda" if use_cuda else "cpu")

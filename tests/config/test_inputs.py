@@ -42,6 +42,12 @@ def test_nothing_changed_is_nothing_said(folder: Path) -> None:
     began.raise_if_changed()
 
 
+def test_a_file_that_is_being_edited_counts(folder: Path) -> None:
+    began = Inputs(PARAMS, "train", ["mlp"])
+    PARAMS.write_text(PARAMS.read_text() + "foo: [1,\n")
+    assert lines(began) == ["params.yaml changed while the stage ran: its outputs do not count, run it again"]
+
+
 def test_imported_code_counts_and_no_other(folder: Path) -> None:
     began = Inputs(PARAMS, "train", ["mlp"])
     for name in ("training/ema.py", "training/trainer.py", "evaluate.py"):

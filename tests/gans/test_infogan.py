@@ -63,6 +63,17 @@ def test_a_sweep_changes_its_code_and_nothing_else() -> None:
     assert torch.allclose(second[4, :, 75], torch.linspace(-1, 1, 10))
 
 
+def test_sweeps_truncate_noise_and_no_code() -> None:
+    generator = build().generator
+    latents: list[Tensor] = []
+    generator.inner.register_forward_hook(lambda _module, given, _out: latents.append(given[0]))
+    for truncation in (1.0, 0.5):
+        generator.pictures(torch.arange(10), seed=0, truncation=truncation)
+    assert len(latents) == 8
+    for whole, truncated in zip(latents[:4], latents[4:], strict=True):
+        assert torch.equal(truncated, torch.cat([whole[:, :64] * 0.5, whole[:, 64:]], dim=1))
+
+
 def test_a_discriminator_that_learns_to_read_codes_pulls_the_generator_along() -> None:
     gan = build()
     gan.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -127,3 +128,13 @@ def test_the_picture_of_mixing_shares_coarse_styles_along_rows() -> None:
     reached = given.unflatten(0, (8, 8))
     assert torch.equal(reached[:, :, :2], reached[:, :1, :2].expand(-1, 8, -1, -1))
     assert torch.equal(reached[:, :, 2:], reached[:1, :, 2:].expand(8, -1, -1, -1))
+
+
+def test_pictures_of_no_style_but_the_mean_are_alike() -> None:
+    built = generator()
+    for layer in built.layers:
+        torch.nn.init.zeros_(layer.noise_size)
+    pictures = built.pictures(LABELS, seed=0, truncation=0.0)
+    assert "style_mixing" in pictures
+    for name, picture in pictures.items():
+        assert np.ptp(picture.images.astype(int), axis=0).max() <= 1, name

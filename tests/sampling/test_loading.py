@@ -49,6 +49,14 @@ def test_the_generator_is_the_one_that_was_trained(name: str, tmp_path: Path) ->
     torch.testing.assert_close(found.sample(LABELS, seed=0), trained.sample(LABELS, seed=0))
 
 
+@pytest.mark.parametrize(("name", "is_last"), [("dcgan", True), ("stylegan", False), ("cyclegan", False)])
+def test_weights_have_the_memory_format_of_training(name: str, is_last: bool, tmp_path: Path) -> None:
+    plant(tmp_path, name)
+    kernels = [one for one in load_generator(tmp_path, CPU).parameters() if one.dim() == 4 and min(one.shape) > 1]
+    assert kernels
+    assert all(one.is_contiguous(memory_format=torch.channels_last) == is_last for one in kernels)
+
+
 def test_a_snapshots_generator_has_its_weights(tmp_path: Path) -> None:
     trained = plant(tmp_path, "cgan")
     assert same(load_generator(tmp_path, CPU, 16).state_dict(), trained.state_dict())

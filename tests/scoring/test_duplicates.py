@@ -29,6 +29,13 @@ def test_duplicates_are_told_from_images_that_are_merely_alike() -> None:
     assert duplicates_of(few, real) == 1
 
 
+@pytest.mark.parametrize("count", [200, 4000])
+def test_duplicates_are_as_rare_among_fewer_and_more_samples(count: int) -> None:
+    random = np.random.default_rng(0)
+    found = [duplicates_of(random.normal(size=(count, 6)), random.normal(size=(1000, 6))) for _ in range(10)]
+    assert 0.006 < np.mean(found) < 0.018  # and not a fifth of it, or four times as much
+
+
 def test_copies_are_told_from_new_images() -> None:
     random = np.random.default_rng(0)
     train, test, new = (random.integers(0, 256, (500, 1, 6, 6)).astype(np.uint8) for _ in range(3))

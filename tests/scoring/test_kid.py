@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.scoring.kid import features_to_kid, kid_ci95
+from stages.scoring.image_set import ImageSet
+from stages.scoring.kid import features_to_kid, kid, kid_ci95
+from tests.scoring.contexts import OPTIONS, build_context
 
 
 def by_definition(one: np.ndarray, other: np.ndarray) -> float:
@@ -65,6 +67,22 @@ def test_subsets_are_drawn_without_replacement_from_both_sides(pair: tuple[np.nd
 def test_impossible_features_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="expected"):
         features_to_kid(np.zeros(shapes[0]), np.zeros(shapes[1]), subsets=1, subset_size=3, seed=0)
+
+
+@pytest.mark.parametrize("count", [200, 1500])
+def test_the_interval_covers_few_images_too(count: int) -> None:
+    """Fewer images than a subset may have, or little more: as wide as the score varies from draw to draw."""
+    random = np.random.default_rng(0)
+    options = OPTIONS.model_copy(update={"kid_subset_size": 1000, "kid_subsets": 20})
+    values, intervals = [], []
+    for _ in range(40):
+        samples, real = random.normal(size=(2, count, 4))
+        images = ImageSet(features=samples)
+        estimate = kid.compute(images, build_context(np.zeros((20, 4)), options=options, test_features=real))
+        assert estimate is not None
+        values.append(estimate.value)
+        intervals.append(estimate.ci95)
+    assert 0.6 < np.mean(np.array(intervals, float)) / (1.96 * np.std(np.array(values, float))) < 1.7
 
 
 def test_the_interval_of_subsets_that_are_all_images_is_that_of_their_deviation() -> None:

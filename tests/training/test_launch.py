@@ -52,7 +52,7 @@ def test_one_that_is_killed_ends_all_and_the_next_start_resumes(repository: Path
     undisturbed = hashes(repository)
     for number in (1, 0):
         (repository / "models/mlp/generator.safetensors").unlink(missing_ok=True)
-        told = f"error: process {number} of 2 was ended by signal 9; run again: training resumes\n"
+        told = f"error: process {number} of 2 was ended by signal 9; run again\n"
         assert kill_one(repository, number).endswith(told)
         assert "train: mlp (seed 0): resumes at " in run(*TRAIN, cwd=repository).stdout
         assert hashes(repository) == undisturbed
@@ -81,3 +81,16 @@ def test_what_all_of_them_find_wrong_is_said_once(repository: Path) -> None:
         "training.processes must divide variants.conv.batch_size, 32: each process has an equal share" in ended.stderr
     )
     assert ended.stderr.count("\n") == 1
+
+
+def test_what_another_machine_lacks_its_first_process_says(repository: Path) -> None:
+    for file in (repository / "data/processed/train").iterdir():
+        file.unlink()
+    others = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"}  # two on each of two machines
+    told = {}
+    for rank, local_rank in (("2", "0"), ("3", "1")):
+        ended = run(*TRAIN, cwd=repository, check=False, RANK=rank, LOCAL_RANK=local_rank, **others)
+        assert ended.returncode == 1
+        told[local_rank] = ended.stderr
+    line = "error: data/processed/train/classes.json: is missing: run `dvc repro preprocess`\n"
+    assert told == {"0": line, "1": ""}
