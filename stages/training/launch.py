@@ -47,5 +47,6 @@ def launch(count: int, module: str, *arguments: str) -> None:
         told = [code for code in codes.values() if code > 0 and code != LostProcessError.exit_code]
         killed = [number for number, code in codes.items() if code < 0]
         if killed and not told:  # where one has told what is wrong, the others were ended for it
-            raise StageError(fXX) from None
+            signal = -codes[killed[0]]
+            raise StageError(f"process {killed[0]} of {count} was ended by signal {signal}; run again") from None
         sys.exit(told[0] if told else LostProcessError.exit_code)

@@ -7,8 +7,8 @@ Of one process nothing here changes a bit.
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -88,11 +88,18 @@ class _Sum(torch.autograd.Function):
 
 def _add_up(tensor: Tensor) -> Tensor:
     """The sum over processes, in place."""
-    try:
+    with _exchange():
         dist.all_reduce(tensor)
-    except RuntimeError:  # the connection is closed
-        raise LostProcessError from None
     return tensor
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    """Raises LostProcessError where the connection to another process is closed."""
+    try:
+        yield
+    except RuntimeError:
+        raise LostProcessError from None
 
 
 def share(batch: Tensor) -> Tensor:
@@ -120,7 +127,8 @@ def collect(part: np.ndarray) -> np.ndarray:
     if count() == 1:
         return part
     parts: list[Any] | None = [None] * count() if is_first() else None
-    dist.gather_object(part, parts)
+    with _exchange():
+        dist.gather_object(part, parts)
     return np.concatenate(parts) if parts else part
 
 
@@ -154,15 +162,17 @@ def average(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> M
 def same_start(module: nn.Module) -> None:
     """Give all processes the first one's weights and buffers: another kind of processor draws other last bits."""
     if count() > 1:
-        for tensor in [*module.parameters(), *module.buffers()]:
-            dist.broadcast(tensor.detach(), 0)
+        with _exchange():
+            for tensor in [*module.parameters(), *module.buffers()]:
+                dist.broadcast(tensor.detach(), 0)
 
 
 def first_says(value: Any) -> Any:
     """What the first process says, in all of them."""
     said = [value]
     if count() > 1:
-        dist.broadcast_object_list(said, 0)
+        with _exchange():
+            dist.broadcast_object_list(said, 0)
     return said[0]
 
 
