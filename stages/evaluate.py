@@ -22,7 +22,7 @@ from stages.storage.images import grid_png
 from stages.storage.paths import METRICS, VARIANTS, seed_folder
 from stages.storage.weights import read_tensors
 from stages.tracking.event_log import EventLog
-from stages.tracking.restored_runs import record_scores
+from stages.tracking.recorded_scores import record_scores
 from stages.training import processes
 from stages.training.device import prepare
 from stages.training.launch import is_launched, launch

@@ -34,7 +34,7 @@ from stages.storage.paths import (
     VARIANTS,
     seed_folder,
 )
-from stages.tracking.restored_runs import record_report
+from stages.tracking.recorded_scores import record_report
 
 SHOWN = 100  # images of each variant: no more are read
 
@@ -46,7 +46,7 @@ def main(params: Params) -> None:
     """
     # slow imports: a refused params.yaml does not wait for them
     from stages.reporting.html_page import write_html
-    from stages.reporting.plots import draw_samples, draw_scores
+    from stages.reporting.pictures import draw_samples, draw_scores
 
     refuse_leftovers(set(params.variants))
     scores, real = find_scores(), read_json(REAL_SCORES)["scores"]

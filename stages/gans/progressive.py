@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Any, ClassVar
 
@@ -12,7 +13,6 @@ from typing_extensions import override
 
 from stages.config.types import Rate
 from stages.contracts.gan import GAN, Fakes, GANOptions, Losses
-from stages.training.schedules import growth
 
 
 class ProgressiveGAN(GAN):
@@ -70,3 +70,15 @@ class ProgressiveOptions(GANOptions):
     network_kind: ClassVar[str] = "growing"
     module: ClassVar[type[GAN]] = ProgressiveGAN
     grown_at: Rate  # share of training after which both networks work at the data's size alone
+
+
+def growth(progress: float, grown_at: float, last: int) -> float:
+    """Stage of growth, 0 to `last`, after a share of training, `progress` in [0, 1).
+
+    Each resolution rests, then the next one fades in, for equally long. A whole number is a resolution, a fraction the share of the next one (Karras et al., 2018, section 2 and
+    figure 2). At `grown_at` growth is over.
+    """
+    stage = progress / grown_at * last  # each whole step is one rest and one fade
+    if stage >= last:
+        return float(last)
+    return math.floor(stage) + max(0.0, 2 * (stage % 1) - 1)

@@ -1,58 +1,85 @@
-"""The report's pictures: a strip of samples a variant, and bars of scores next to the real baseline."""
+"""Plots of the HTML page, as Vega-Lite specifications without colours of text: the page gives them its own."""
 
-import io
-import os
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-os.environ["MPLBACKEND"] = "agg"  # a notebook's own does not exist here
+Rows = Sequence[Mapping[str, float]]  # of a file of curves: seed, images, and scalars
+Spec = dict[str, Any]
 
-import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
-
-from stages.reporting.summary import Row
-
-SAMPLES_A_ROW = 20
-matplotlib.rcdefaults()  # the same pictures whatever the user's matplotlibrc says
+LOGARITHMIC: Spec = {"scale": {"type": "log"}}
+IMAGES: Spec = {"field": "images", "type": "quantitative", "title": "training images seen", "axis": {"format": "~s"}}
+FID: Spec = {"type": "quantitative", "title": "FID to validation images"} | LOGARITHMIC
+SHADES = (45, 30, 65)  # per cent of lightness
+PLAYERS = {"discriminator_loss": "discriminator", "generator_loss": "generator"}
 
 
-def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray]) -> bytes:
-    """PNG: a strip a row of the summary, from uint8 images (count, 1 or 3, height, width) by the variant's name."""
-    figure = Figure(figsize=(10, 0.72 * len(rows)), layout="constrained")
-    for axis, row in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True):
-        strip = np.concatenate(list(images[row["variant"]][:SAMPLES_A_ROW]), axis=2).transpose(1, 2, 0)
-        axis.imshow(strip.squeeze(), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(f"{row['variant']}: FID {row['fid']:.2f}", fontsize=8, loc="left", pad=2)
-        axis.axis("off")
-    return _png(figure)
+def curves_chart(curves: Mapping[str, Rows]) -> Spec:
+    """FID along training of all variants, in this order; a click on a name in the legend shows that variant alone."""
+    values = [{"variant": name, **_choose(row, "fid")} for name, rows in curves.items() for row in rows]
+    scale = {"domain": list(curves), "range": [_color(index, len(curves)) for index in range(len(curves))]}
+    return {
+        **_chart(values, 420),
+        "params": [{"name": "chosen", "select": {"type": "point", "fields": ["variant"]}, "bind": "legend"}],
+        "mark": {"type": "line", "point": True, "tooltip": True},
+        "encoding": {
+            "x": IMAGES | {"scale": {"type": "log", "nice": False}},
+            "y": FID | {"field": "fid"},
+            "color": {"field": "variant", "type": "nominal", "title": None, "scale": scale},
+            "detail": {"field": "seed"},
+            "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.08},
+        },
+    }
 
 
-def draw_scores(rows: Sequence[Row]) -> bytes:
-    """PNG: bars with ci95 a row of the summary: FID on a logarithmic axis, inception score; dashed: the baseline."""
-    figure = Figure(figsize=(9, 1.4 + 0.35 * len(rows)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _draw_bars(left, rows, "fid", "tab:blue")
-    left.set(xscale="log", xlabel="FID (lower is better)")
-    left.set_title("dashed: real training images", fontsize=9)
-    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.xaxis.set_major_formatter("{x:g}")
-    left.xaxis.set_minor_locator(NullLocator())
-    left.invert_yaxis()
-    _draw_bars(right, rows, "inception_score", "tab:orange")
-    right.set(xlabel="inception score (higher is better)")
-    right.set_title("dashed: real test images", fontsize=9)
-    return _png(figure)
+def losses_chart(rows: Rows) -> Spec:
+    """Both players' losses along training."""
+    values = [
+        {"player": player, **_choose(row, loss, "loss")}
+        for row in rows
+        for loss, player in PLAYERS.items()
+        if loss in row
+    ]
+    return {
+        **_chart(values, 180),
+        "mark": {"type": "line", "tooltip": True},
+        "encoding": {
+            "x": IMAGES,
+            "y": {"field": "loss", "type": "quantitative", "title": "loss", "scale": {"zero": False}},
+            "color": {"field": "player", "type": "nominal", "title": None, "legend": {"orient": "top"}},
+            "detail": {"field": "seed"},
+        },
+    }
 
 
-def _draw_bars(axis: Axes, rows: Sequence[Row], score: str, color: str) -> None:
-    names, values, errors = ([row[column] for row in rows] for column in ("variant", score, f"{score}_ci95"))
-    axis.barh(names, values, xerr=errors, color=color)
-    axis.axvline(rows[0][f"{score}_real"], color="black", linestyle="--")
+def scores_chart(rows: Rows) -> Spec:
+    """FID along training of one variant, and what real images reach (dashed)."""
+    real = {
+        "mark": {"type": "rule", "strokeDash": [4, 4]},
+        "encoding": {"y": FID | {"field": "fid_real", "aggregate": "max"}},
+    }
+    line = {
+        "mark": {"type": "line", "point": True, "tooltip": True},
+        "encoding": {"x": IMAGES, "y": FID | {"field": "fid"}, "detail": {"field": "seed"}},
+    }
+    return {**_chart([_choose(row, "fid") | _choose(row, "fid_real") for row in rows], 180), "layer": [line, real]}
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()
+def _color(index: int, count: int) -> str:
+    """One of so many colours: hues all round, in three shades, for light and dark pages."""
+    hues = math.ceil(count / len(SHADES))
+    return f"hsl({360 * (index % hues) / hues:.0f}, 65%, {SHADES[index // hues]}%)"
+
+
+def _chart(values: Sequence[Mapping[str, Any]], height: int) -> Spec:
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "data": {"values": list(values)},
+        "width": "container",
+        "height": height,
+        "autosize": {"type": "fit", "contains": "padding"},
+    }
+
+
+def _choose(row: Mapping[str, float], scalar: str, name: str = "") -> dict[str, float]:
+    return {"seed": row["seed"], "images": row["images"], name or scalar: row[scalar]}

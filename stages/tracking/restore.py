@@ -39,7 +39,7 @@ from stages.tracking.descriptions import describe_variant
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
 from stages.tracking.registry import PREFIX, find_model, find_version, has_files, set_champion
-from stages.tracking.restored_runs import (
+from stages.tracking.recorded_scores import (
     compare,
     curve_points,
     record_best,

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
+from stages.gans.progressive import growth
 from tests.builders import build_gan, real_batch
 
 
 def build() -> Any:
     """Rests at 7 pixels until 0.2 of training, fades until 0.4, rests at 14, fades from 0.6, is grown at 0.8."""
     return build_gan("progan", gan={"grown_at": 0.8}, network={"channels": [16, 8, 4]})
+
+
+def test_growth_rests_and_fades_by_turns_until_it_is_over() -> None:
+    expected = {0.0: 0, 0.2: 0, 0.3: 0.5, 0.4: 1, 0.6: 1, 0.7: 1.5, 0.8: 2, 0.99: 2}
+    assert {progress: growth(progress, 0.8, 2) for progress in expected} == pytest.approx(expected)
+    assert growth(0.7, 0.5, 2) == 2  # where the next one would have begun to fade in
 
 
 def test_both_networks_grow_together_and_plots_say_how_far() -> None:

@@ -14,7 +14,7 @@ from stages.config.params import Tracking
 from stages.sampling.loading import load_generator
 from stages.storage.pixels import to_uint8
 from stages.tracking.event_log import EventLog
-from stages.tracking.restored_runs import record_report, record_scores
+from stages.tracking.recorded_scores import record_report, record_scores
 from tests.tracking.conftest import CLASSES, HASH, client, event_logs, logged_models, model_files, runs, store_uri
 
 CURVE = [{"images": 20, "fid": 8.0, "inception_score": 2.0}]

@@ -26,7 +26,7 @@ from stages.config.params import load
 from stages.storage.files import read_json
 from stages.storage.paths import VARIANTS
 from stages.tracking.event_log import EventLog
-from stages.tracking.restored_runs import record_report, record_scores
+from stages.tracking.recorded_scores import record_report, record_scores
 models, tracking = read_json(VARIANTS / "mlp/scores.json")["models"], load(components=False).tracking
 """
 EVALUATE = f"""{RECORD}

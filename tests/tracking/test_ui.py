@@ -24,7 +24,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from stages.config.params import Tracking, load
 from stages.tracking.event_log import EventLog
 from stages.tracking.pages import addresses
-from stages.tracking.restored_runs import record_report, record_scores
+from stages.tracking.recorded_scores import record_report, record_scores
 from stages.tracking.store import open_store
 from tests.browser import open_browser, set_size
 from tests.conftest import ROOT

@@ -21,7 +21,11 @@ WORK = {  # the functions of a stage that do what it is for, by the modules wher
     "train": ("stages.training.session:Session.run",),
     "sample": ("stages.sample:choose_checkpoint", "stages.contracts.generator:Generator.draw"),
     "evaluate": ("stages.evaluate:score_seed",),
-    "report": ("stages.report:write_page", "stages.reporting.plots:draw_samples", "stages.reporting.plots:draw_scores"),
+    "report": (
+        "stages.report:write_page",
+        "stages.reporting.pictures:draw_samples",
+        "stages.reporting.pictures:draw_scores",
+    ),
 }
 TIMES = 7
 

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from stages.config.params import Tracking
 from stages.storage.files import write_bytes
 from stages.tracking.event_log import EventLog
-from stages.tracking.restored_runs import NOTICE, compare, record_report, record_scores
+from stages.tracking.recorded_scores import NOTICE, compare, record_report, record_scores
 from tests.tracking.conftest import HASH, client, event_logs, events, model_files, runs
 
 SCORES: dict[str, dict[str, Any]] = {

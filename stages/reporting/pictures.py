@@ -1,0 +1,58 @@
+"""The report's PNG files, for git and `dvc plots show`: a strip of samples a variant, and bars of scores next to the real baseline."""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+
+os.environ["MPLBACKEND"] = "agg"  # a notebook's own does not exist here
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from stages.reporting.summary import Row
+
+SAMPLES_A_ROW = 20
+matplotlib.rcdefaults()  # the same pictures whatever the user's matplotlibrc says
+
+
+def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray]) -> bytes:
+    """PNG: a strip a row of the summary, from uint8 images (count, 1 or 3, height, width) by the variant's name."""
+    figure = Figure(figsize=(10, 0.72 * len(rows)), layout="constrained")
+    for axis, row in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True):
+        strip = np.concatenate(list(images[row["variant"]][:SAMPLES_A_ROW]), axis=2).transpose(1, 2, 0)
+        axis.imshow(strip.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(f"{row['variant']}: FID {row['fid']:.2f}", fontsize=8, loc="left", pad=2)
+        axis.axis("off")
+    return _png(figure)
+
+
+def draw_scores(rows: Sequence[Row]) -> bytes:
+    """PNG: bars with ci95 a row of the summary: FID on a logarithmic axis, inception score; dashed: the baseline."""
+    figure = Figure(figsize=(9, 1.4 + 0.35 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_bars(left, rows, "fid", "tab:blue")
+    left.set(xscale="log", xlabel="FID (lower is better)")
+    left.set_title("dashed: real training images", fontsize=9)
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.xaxis.set_minor_locator(NullLocator())
+    left.invert_yaxis()
+    _draw_bars(right, rows, "inception_score", "tab:orange")
+    right.set(xlabel="inception score (higher is better)")
+    right.set_title("dashed: real test images", fontsize=9)
+    return _png(figure)
+
+
+def _draw_bars(axis: Axes, rows: Sequence[Row], score: str, color: str) -> None:
+    names, values, errors = ([row[column] for row in rows] for column in ("variant", score, f"{score}_ci95"))
+    axis.barh(names, values, xerr=errors, color=color)
+    axis.axvline(rows[0][f"{score}_real"], color="black", linestyle="--")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()
