@@ -75,8 +75,8 @@ class ProgressiveOptions(GANOptions):
 def growth(progress: float, grown_at: float, last: int) -> float:
     """Stage of growth, 0 to `last`, after a share of training, `progress` in [0, 1).
 
-    Each resolution rests, then the next one fades in, for equally long. A whole number is a resolution, a fraction the share of the next one (Karras et al., 2018, section 2 and
-    figure 2). At `grown_at` growth is over.
+    Each resolution rests, then the next one fades in, for equally long. A whole number is a resolution, a fraction the
+    share of the next one (Karras et al., 2018, section 2 and figure 2). At `grown_at` growth is over.
     """
     stage = progress / grown_at * last  # each whole step is one rest and one fade
     if stage >= last:

@@ -13,10 +13,10 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from stages.reporting.plots import curves_chart, losses_chart, scores_chart
 from stages.reporting.diagnosis import describe_faults
 from stages.reporting.dotted import flatten
 from stages.reporting.markdown_page import ARROWS, format_score
+from stages.reporting.plots import curves_chart, losses_chart, scores_chart
 from stages.reporting.summary import Records, Report, Row
 from stages.scoring.score import Score
 from stages.storage.files import read_rows

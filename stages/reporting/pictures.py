@@ -1,4 +1,4 @@
-"""The report's PNG files, for git and `dvc plots show`: a strip of samples a variant, and bars of scores next to the real baseline."""
+"""The report's PNG files, for git and `dvc plots show`: samples of each variant, and scores next to the baseline's."""
 
 import io
 import os
