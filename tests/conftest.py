@@ -22,10 +22,12 @@ from stages.storage.images import Split, write_split
 ROOT = Path(__file__).parent.parent
 
 
-# whose tests build, serve or kill things: two workers that begin with these end at about the same time
+# whose tests build, serve or kill things, the longest first: workers that begin with these end at about the same time
 SLOW = (
-    *("test_pipeline", "test_servers", "test_stacked_mnist", "test_fan_out", "test_examples", "test_build"),
-    *("test_tour", "test_restore", "test_store_faults", "test_exporter", "test_ui", "test_processes"),
+    *("test_pipeline", "test_store_faults", "test_examples", "test_restore", "test_fan_out", "test_exporter"),
+    *("test_servers", "test_stacked_mnist", "test_tour", "test_ui", "test_ready_for_gpu", "test_launch"),
+    *("test_habits", "test_registry", "test_mlflow_exporter", "test_processes", "test_threads", "test_onnx_export"),
+    *("test_store", "test_scoring", "test_kill", "test_repair", "test_build", "test_fetch", "test_served_model"),
 )
 
 

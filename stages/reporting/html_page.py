@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from stages.reporting.diagnosis import describe_faults
-from stages.reporting.dotted import flatten
 from stages.reporting.markdown_page import ARROWS, format_score
 from stages.reporting.plots import curves_chart, losses_chart, scores_chart
 from stages.reporting.summary import Records, Report, Row
@@ -143,6 +143,12 @@ def most_similar(name: str, runs: Mapping[str, Mapping[str, Any]]) -> tuple[str,
         return "", []
     closest = min(differing, key=lambda other: (len(differing[other]), other))
     return closest, differing[closest]
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings to one, with dotted names."""
+    (flat,) = pd.json_normalize(dict(values)).to_dict("records")
+    return {str(key): value for key, value in flat.items()}
 
 
 def differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.config.params import PARAMS_FILE
-from stages.reporting.dotted import flatten
-from stages.tracking.builds import find_build, git, parse, read_params, variants_of
+from stages.tracking.builds import find_build, flatten, git, parse, read_params, variants_of
 from stages.tracking.descriptions import describe_variant
 
 MODEL_TAG = "reprogan.model_sha256"  # of the weights as trained: the run is found by it
