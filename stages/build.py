@@ -109,7 +109,7 @@ def refuse_unknown_files(variants: Iterable[str]) -> None:
     if subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
         commands = "git init && git add --all && git commit --message start"
         raise StageError(f"this folder has no git commit, which DVC needs; was it downloaded as an archive? {commands}")
-    folders = [*paths.PROCESSED.glob("*"), paths.REFERENCE, paths.CLASSIFIER, paths.CHAMPION]
+    folders = [*paths.PROCESSED.glob("*"), paths.FEATURES, paths.CLASSIFIER, paths.CHAMPION]
     folders += [folder / name for name in variants for folder in (paths.MODELS, paths.SAMPLES, paths.TRAINING)]
     folders += [paths.VARIANTS / name / paths.PICTURES for name in variants]
     found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and not is_output(path)]

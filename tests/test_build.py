@@ -17,7 +17,7 @@ from tests.conftest import ROOT, clone_repository, commit_all, run, set_paramete
 from tests.datasets.pictures import write_pictures
 
 FOLDERS = (
-    *("data/processed/train", "data/reference", "models/classifier", "models/mlp", "models/mlp/seed_3"),
+    *("data/processed/train", "data/reference/features", "models/classifier", "models/mlp", "models/mlp/seed_3"),
     *("data/samples/mlp", "data/champion", "metrics/variants/mlp/pictures", "metrics/training/mlp"),
 )
 OWN = ("images.npy", "config.json", "generator.safetensors", "training.gif", ".images.npy.1234.tmp")

@@ -147,3 +147,12 @@ def test_no_registry_host_and_no_path_of_a_machine_in_the_lock_file() -> None:
     text = (ROOT / "requirements.lock").read_text()
     assert "://" not in text
     assert "--index" not in text
+
+
+def test_no_dependency_lies_within_an_output() -> None:
+    """`dvc exp run` would look it up in the output's directory of before, which no cache or remote may have."""
+    outs = {Path(out.def_path) for stage in STAGES.values() for out in stage.outs}
+    deps = {Path(dep.def_path) for stage in STAGES.values() for dep in stage.deps if "stages" not in dep.def_path}
+    assert len(outs) > 200
+    assert len(deps) > 50
+    assert [dep for dep in deps if outs & set(dep.parents)] == []

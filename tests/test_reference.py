@@ -18,7 +18,7 @@ from stages.scoring.frechet import features_to_fid
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.storage.files import read_array, read_json, write_bytes, write_json
 from stages.storage.images import Split, read_split, write_split
-from stages.storage.paths import CLASSIFIER, CONFIG, REAL_SCORES, REFERENCE, WEIGHTS
+from stages.storage.paths import CLASSIFIER, CONFIG, FEATURES, REAL_SCORES, WEIGHTS
 from stages.storage.pixels import to_float
 from stages.storage.weights import weights_to_bytes
 from tests.conftest import ROOT
@@ -112,7 +112,9 @@ def test_what_snapshots_and_copies_are_compared_with(params: Params) -> None:
     squared = cdist(seen("test")[0], seen("test")[0]) ** 2
     nearest = np.sort(squared, axis=1)[:, [1, params.evaluate.neighbours]].T  # the first is the image itself
     for array, expected_squares in zip(("squared_nearest", "squared_radii"), nearest, strict=True):
-        assert read_array(Path(f"data/reference/test_{array}.npy")) == pytest.approx(expected_squares, rel=1e-6)
+        assert read_array(Path(f"data/reference/features/test_{array}.npy")) == pytest.approx(
+            expected_squares, rel=1e-6
+        )
 
 
 def test_all_of_the_test_images_reach_what_a_perfect_generator_would(params: Params) -> None:
@@ -164,12 +166,12 @@ def test_as_many_neighbours_as_there_are_other_test_images_are_compared(
     reference.main(change(params, evaluate=change(params.evaluate, neighbours=50)))
     told = "reference: evaluate.neighbours is 50; 49 are used: no test image has more"
     assert told in capsys.readouterr().out.splitlines()
-    features, radii = (read_array(REFERENCE / f"test_{part}.npy") for part in ("features", "squared_radii"))
+    features, radii = (read_array(FEATURES / f"test_{part}.npy") for part in ("features", "squared_radii"))
     farthest = cdist(features, features, "sqeuclidean").max(axis=1)
     np.testing.assert_allclose(radii, farthest, rtol=1e-6)
     reference.main(change(params, evaluate=change(params.evaluate, neighbours=49)))
     assert "neighbours" not in capsys.readouterr().out
-    assert np.array_equal(read_array(REFERENCE / "test_squared_radii.npy"), radii)
+    assert np.array_equal(read_array(FEATURES / "test_squared_radii.npy"), radii)
 
 
 def test_too_few_images_for_inception_are_told(params: Params) -> None:

@@ -11,7 +11,7 @@ from stages.config.inputs import Inputs
 from stages.config.params import PARAMS_FILE, load
 
 OUTPUTS = (  # folders that have outputs in them; an output itself may be a link
-    *("data", "data/processed", "data/samples", "models"),
+    *("data", "data/processed", "data/reference", "data/samples", "models"),
     *("metrics", "metrics/report", "metrics/training", "metrics/variants"),
 )
 

@@ -21,7 +21,7 @@ from stages.scoring.image_set import Context, ImageSet
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.storage.files import read_array, read_json, write_array
 from stages.storage.images import read_split
-from stages.storage.paths import CLASSIFIER, CONFIG, REFERENCE, TRAIN_FEATURES, VALIDATION_FEATURES
+from stages.storage.paths import CLASSIFIER, CONFIG, FEATURES, TRAIN_FEATURES, VALIDATION_FEATURES
 from stages.training import processes
 
 MOST_COMPARED = 50_000  # samples whose distances to all others are taken; the papers take as many
@@ -47,7 +47,7 @@ class Evaluator:
     def inception(self) -> nn.Module | None:
         """The second feature network, where scores by its features can be had."""
         network = load_inception(self.options.inception_weights, self.device)
-        if network is None or not self.real or (REFERENCE / "inception_features.npy").exists():
+        if network is None or not self.real or (FEATURES / "inception_features.npy").exists():
             return network
         again = "dvc repro --single-item --force reference"
         print(f"inception: data/reference lacks its features: {again}", file=sys.stderr)
@@ -120,10 +120,10 @@ class Evaluator:
 
 def read_manifold(name: str) -> Manifold:
     """A manifold of test images: `test` by the classifier's features, `inception` by Inception's."""
-    return Manifold(*(read_array(REFERENCE / f"{name}_{part}.npy") for part in Manifold._fields))
+    return Manifold(*(read_array(FEATURES / f"{name}_{part}.npy") for part in Manifold._fields))
 
 
 def write_manifold(name: str, features: np.ndarray, neighbours: int) -> None:
     """The inverse, from features (images, dims): writes `<name>_features.npy` and so on."""
     for part, array in features_to_manifold(features, neighbours)._asdict().items():
-        write_array(REFERENCE / f"{name}_{part}.npy", array)
+        write_array(FEATURES / f"{name}_{part}.npy", array)

@@ -18,7 +18,8 @@ CLASSIFIER = MODELS / "classifier"
 CHAMPION = Path("data/champion")  # the best generator
 
 REAL_SCORES = REFERENCE / "real.json"  # the real baseline
-TRAIN_FEATURES = REFERENCE / "train_features.npy"
+FEATURES = REFERENCE / "features"  # of training and test images
+TRAIN_FEATURES = FEATURES / "train_features.npy"
 VALIDATION_FEATURES = REFERENCE / "validation_features.npy"
 SUMMARY = METRICS / "summary.csv"
 

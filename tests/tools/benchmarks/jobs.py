@@ -17,7 +17,6 @@ from tests.conftest import clone_repository, commit_all, run, set_parameters
 
 JOBS = (2, 4, 8)
 EMPTY = "stages/empty.py"  # in the clone: makes what its arguments name, a folder where the name has no ending
-WITHIN = {"reference": ["data/reference/real.json", "data/reference/validation_features.npy"]}  # others depend on them
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -49,7 +48,6 @@ def empty_clone(target: Path, seconds: float) -> Path:
             "",
         )
         of_any = [out.replace(Path(key).stem, "${key}") if "do" in stage else out for out in outs[name]]
-        of_any += WITHIN.get(name, [])
         entry["cmd"] = f"python {EMPTY} {seconds if 'do' in stage else 0} {' '.join(of_any)}"
     yaml.dump(pipeline, clone / "dvc.yaml")
     commit_all(clone, "stages that do nothing")
