@@ -226,16 +226,12 @@ FORMATS = {"fid": ".0f", "recall": ".0f", "precision": ".2f"}
 def test_the_page_of_failures_has_the_scores_and_the_length_of_the_committed_variants() -> None:
     text = (ROOT / "docs/failures.md").read_text()
     with (ROOT / "metrics/summary.csv").open() as file:
-        rows = {
-            row["variant"]: {key: row[key] for key in ("fid", "recall", "precision")} for row in csv.DictReader(file)
-        }
+        rows = {row["variant"]: {key: float(row[key]) for key in FORMATS} for row in csv.DictReader(file)}
     images = re.findall(r"`mlp` is trained on\n([\d,]+) images", text)
     assert images == [f"{PARAMS['variants']['mlp']['images']['quick']:,}"]
     assert re.findall(r"Its FID is ([\d.]+) instead of", text) == [f"{rows['mlp']['fid']:.1f}"]
     (blind,) = re.findall(r"FID is (\d+), `recall` is (\d), and\n`precision` is high: ([\d.]+)\.", text)
-    assert blind == tuple(
-        format(float(value), ".2f" if key == "precision" else ".0f") for key, value in rows["conv_patch"].items()
-    )
+    assert blind == tuple(format(rows["conv_patch"][key], shape) for key, shape in FORMATS.items())
 
 
 def test_the_real_baselines_that_are_named_are_the_committed_ones() -> None:
