@@ -89,7 +89,7 @@ def format_score(score: Score, records: Records) -> str:
     """Value ± half width; empty for a score that is missing or has a value a class."""
     record = records.get(score.name, {})
     numbers = [record[key] for key in ("value", "ci95") if isinstance(record.get(key), int | float)]
-    return " ± ".join(format(number, score.format) for number in numbers)
+    return " ± ".join(format(float(number), f"z{score.format}") for number in numbers)  # z: no -0.000
 
 
 def _ideal(score: Score) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from stages.config.params import load
-from stages.reporting.markdown_page import declarations_to_markdown, write_markdown
+from stages.reporting.markdown_page import declarations_to_markdown, format_score, write_markdown
 from stages.reporting.summary import Records
-from stages.scoring.score import Score
+from stages.scoring.score import Score, find_scores
 from tests.conftest import ROOT
 from tests.reporting.records import declare, model, record, report, result
 
@@ -87,3 +87,8 @@ def test_a_variant_without_scores_has_a_row_and_its_reason() -> None:
 )
 def test_declarations_become_a_table(score: Score, row: str) -> None:
     assert declarations_to_markdown({score.name: score}).splitlines()[2:] == [row]
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-0.0002, "0.000 ± 0.003"), (-0.0021, "-0.002 ± 0.003")])
+def test_nothing_is_below_zero_by_nothing(value: float, shown: str) -> None:
+    assert format_score(find_scores()["kid"], {"kid": {"value": value, "ci95": 0.003}}) == shown
