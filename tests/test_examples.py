@@ -14,17 +14,20 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT, clone_repository, commit_all, run, set_parameters
+from tests.datasets.pictures import write_pictures
 
 FEWER = {  # to keep the time short
-    "sample.count": 500,
+    "budget": "smoke",
+    "dataset": "image_folder",
+    "preprocess.image_size": 12,
+    "classifier.feature_size": 8,
+    "classifier.images.smoke": 256,
     "training.snapshots": 2,
-    "training.snapshot_images": 100,
-    "evaluate.resamples": 2,
-    "evaluate.fid_infinity_points": 2,
-    "evaluate.kid_subsets": 2,
-    "classifier.images.smoke": 6400,
-    "downstream.images.smoke": 128,
-    "evaluate.copies_samples": 50,
+    "training.snapshot_images": 20,
+    "sample.count": 20,
+    "evaluate.inception_splits": 2,
+    "evaluate.kid_subset_size": 10,
+    "evaluate.copies_samples": 10,
     "tracking.enabled": False,
     "variants.dcgan.images.smoke": 640,
 }
@@ -33,10 +36,11 @@ SCORES = "metrics/variants/dcgan/scores.json"
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in the smoke budget with dcgan alone, built and committed."""
+    """A clone in the smoke budget with few images and dcgan alone, built and committed."""
     clone = clone_repository(tmp_path_factory.mktemp("examples") / "reprogan")
+    write_pictures(clone.parent / "pictures", cats=60, dogs=60)
     dcgan = YAML().load(clone / "params.yaml")["variants"]["dcgan"]
-    set_parameters(clone, {"budget": "smoke", "variants": {"dcgan": dcgan}} | FEWER)
+    set_parameters(clone, {"variants": {"dcgan": dcgan}, "fetch.folder": str(clone.parent / "pictures")} | FEWER)
     commit_all(clone, "smoke budget, one variant")
     run("dvc", "repro", "evaluate@dcgan", cwd=clone)
     commit_all(clone, "built")

@@ -50,11 +50,10 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
             "budget": "smoke",
             "dataset": "stacked_mnist",
             "variants": {"dcgan": dcgan},
-            "classifier.images.smoke": 6400,
-            "downstream.images.smoke": 64,
             "tracking.enabled": False,
         }
-        | FEWER,
+        | FEWER
+        | {"downstream.images.smoke": 64},
     )
     output = run("dvc", "repro", "evaluate@dcgan", cwd=repository).stdout
     assert BEFORE | stages_of("dcgan") == stages_run(output)
