@@ -84,7 +84,7 @@ def load_champion() -> TrainedModel:
 
     from stages.serving.trained_model import load_model
     from stages.storage.paths import CONFIG
-    from stages.tracking.registry import BEST, CHAMPION
+    from stages.tracking.model_registry import BEST, CHAMPION
     from stages.tracking.store import SQLITE, quiet, store_uri
     from stages.tracking.store_errors import explain
 

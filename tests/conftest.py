@@ -26,8 +26,9 @@ ROOT = Path(__file__).parent.parent
 SLOW = (
     *("test_pipeline", "test_store_faults", "test_examples", "test_restore", "test_fan_out", "test_exporter"),
     *("test_servers", "test_stacked_mnist", "test_tour", "test_ui", "test_ready_for_gpu", "test_launch"),
-    *("test_habits", "test_registry", "test_mlflow_exporter", "test_processes", "test_threads", "test_onnx_export"),
-    *("test_store", "test_scoring", "test_kill", "test_repair", "test_build", "test_fetch", "test_served_model"),
+    *("test_habits", "test_model_registry", "test_mlflow_exporter", "test_processes", "test_threads"),
+    *("test_onnx_export", "test_store", "test_scoring", "test_kill", "test_repair", "test_build", "test_fetch"),
+    "test_served_model",
 )
 
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from stages.storage.files import sha256
 from stages.storage.images import grid
 from stages.storage.paths import GENERATOR
-from stages.tracking.registry import PREFIX, find_model, has_files, register
+from stages.tracking.model_registry import PREFIX, find_model, has_files, register
 from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
 from stages.tracking.store_errors import explain
 

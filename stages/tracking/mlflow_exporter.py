@@ -11,8 +11,8 @@ from stages.storage.files import write_bytes
 from stages.tracking.artifacts import Artifacts
 from stages.tracking.descriptions import merge
 from stages.tracking.exporter_process import leave_notice
+from stages.tracking.model_registry import find_model, set_champion
 from stages.tracking.model_scores import log_scores
-from stages.tracking.registry import find_model, set_champion
 from stages.tracking.run_names import MODEL_TAG, NOTE_TAG, PARENT_TAG
 from stages.tracking.store import find_active, find_or_create_build, find_run, open_store, settle_build
 

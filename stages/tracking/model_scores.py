@@ -5,7 +5,7 @@ from typing import Any
 from mlflow.entities import Metric, RunTag
 from mlflow.tracking import MlflowClient
 
-from stages.tracking.registry import find_model, tag_scores
+from stages.tracking.model_registry import find_model, tag_scores
 from stages.tracking.run_names import REAL
 
 

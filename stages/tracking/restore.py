@@ -38,13 +38,13 @@ from stages.storage.weights import read_tensors
 from stages.tracking.descriptions import describe_variant
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
+from stages.tracking.model_registry import PREFIX, find_model, find_version, has_files, set_champion
 from stages.tracking.recorded_scores import (
     compare,
     curve_points,
     record_best,
     record_report,
 )
-from stages.tracking.registry import PREFIX, find_model, find_version, has_files, set_champion
 from stages.tracking.run_names import SERVED_TAG
 from stages.tracking.store import find_run, open_store
 from stages.tracking.store_errors import store_errors

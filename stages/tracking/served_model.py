@@ -21,7 +21,7 @@ from stages.serving.requests import example_inputs
 from stages.serving.served_generator import ServedGenerator
 from stages.storage.files import sha256
 from stages.storage.paths import GENERATOR
-from stages.tracking.registry import find_models, has_files
+from stages.tracking.model_registry import find_models, has_files
 from stages.tracking.run_names import SERVED_TAG
 
 NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
