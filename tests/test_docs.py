@@ -23,7 +23,7 @@ from stages.scoring.score import ImageSet, Score, find_scores
 from tests.conftest import ROOT
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_THERE = {  # files that pages tell how to write, and a misspelt one
     *("stages/datasets/stripes.py", "stages/regularizers/logit_norm.py", "stages/scoring/ink.py"),
     "stages/networks/dcgna.py",

@@ -1,0 +1,139 @@
+"""Write the table, the grids and the plot of docs/results/long.md from a finished build in the long budget.
+
+`dvc exp run -S budget=long …` as that page says, then `python -m tests.tools.long_results`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from stages.config.params import load
+from stages.storage.paths import CURVE, REPORT, SUMMARY, VARIANTS
+
+PAGE = Path("docs/results/long.md")
+FOLDER = PAGE.with_suffix("")
+MINUTES = 10  # of one core: what the long budget gives every variant
+TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+COLUMNS = {  # of the summary: title and format
+    "fid": ("FID ↓", ".2f"),
+    "precision": ("precision ↑", ".2f"),
+    "recall": ("recall ↑", ".2f"),
+    "coverage": ("coverage ↑", ".2f"),
+    "inception_score": ("inception score ↑", ".2f"),
+    "smallest_class_share": ("smallest class", ".1%"),
+}
+Rows = Sequence[Mapping[str, str]]
+CLOSEST = 1.12  # ratio of two neighbouring labels' heights
+
+
+def main() -> None:
+    """Copy the summary, the curves and the grid; draw the plot; put the table into the page."""
+    params = load(components=False)
+    if params.budget != "long":
+        sys.exit(f"params.yaml: budget: {params.budget!r} was built: expected 'long'")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for source in (SUMMARY, REPORT / "samples.png"):
+        (FOLDER / source.name).write_bytes(source.read_bytes())
+    lengths = {name: variant.images.long for name, variant in params.variants.items()}
+    curves = [(name, row) for name in lengths for row in rows_of(VARIANTS / name / CURVE)]
+    with (FOLDER / CURVE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["variant", "seed", "images", "fid"])
+        writer.writerows([name, row["seed"], row["images"], row["fid"]] for name, row in curves)
+    draw_curves(read(CURVE), lengths, FOLDER / "time_to_fid.png")
+    PAGE.write_text(TABLE.sub(lambda _: write_table(read(SUMMARY.name)), PAGE.read_text()))
+
+
+def read(name: str) -> Rows:
+    """Rows of a file of the page."""
+    return rows_of(FOLDER / name)
+
+
+def rows_of(path: Path) -> Rows:
+    """Rows of a CSV file, as texts."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_table(summary: Rows) -> str:
+    """Markdown: the real baseline, then a row a variant by rank and FID; translators, which have no rank, come last."""
+    lines = [
+        f"| rank | variant | {' | '.join(title for title, _ in COLUMNS.values())} |",
+        f"|--:|---|{'--:|' * len(COLUMNS)}",
+        f"| | real images | {_cells(summary[0], '_real')} |",
+    ]
+    rows = sorted(summary, key=lambda row: not row["rank"])
+    lines += [f"| {row['rank'] or '-'} | `{row['variant']}` | {_cells(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def draw_curves(curves: Rows, lengths: Mapping[str, int], target: Path) -> None:
+    """PNG: FID to validation images by minutes of a core, both logarithmic; names at the ends, best at the bottom."""
+    matplotlib.rcdefaults()
+    figure = Figure(figsize=(10, 9), layout="constrained")
+    axis = figure.subplots()
+    ends = {}
+    for index, name in enumerate(dict.fromkeys(row["variant"] for row in curves)):
+        rows = [row for row in curves if row["variant"] == name]
+        minutes = [int(row["images"]) / lengths[name] * MINUTES for row in rows]
+        fids = [float(row["fid"]) for row in rows]
+        style = ("-", "--", ":")[index // 10 % 3]
+        axis.plot(minutes, fids, style, color=f"C{index % 10}", linewidth=1.3)
+        ends[name] = (fids[-1], f"C{index % 10}")
+    places = spread([fid for fid, _ in ends.values()])
+    for (name, (fid, color)), place in zip(ends.items(), places, strict=True):
+        axis.annotate(
+            f"{name} {fid:.2f}",
+            (MINUTES, fid),
+            (MINUTES * 1.15, place),
+            color=color,
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "relpos": (0, 0.5)},
+        )
+    axis.set(xscale="log", yscale="log", xlabel="minutes of one core", ylabel="FID to validation images")
+    axis.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    axis.set_xlim(MINUTES / 22, MINUTES)
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    figure.savefig(target, dpi=110, metadata={"Software": None})
+
+
+def spread(heights: Sequence[float]) -> np.ndarray:
+    """Heights near these, by a ratio of at least CLOSEST apart, in their order."""
+    order = np.argsort(heights)
+    moved = np.log(np.asarray(heights)[order])
+    step = np.log(CLOSEST)
+    for _ in range(200):
+        for low, high in pairwise(range(len(moved))):
+            overlap = step - (moved[high] - moved[low])
+            if overlap > 0:
+                moved[low] -= overlap / 2
+                moved[high] += overlap / 2
+    places = np.empty(len(moved))
+    places[order] = np.exp(moved)
+    return places
+
+
+def _cells(row: Mapping[str, str], ending: str = "") -> str:
+    """Value ± half width of its 95 % interval, where the summary has one."""
+    cells = []
+    for name, (_, form) in COLUMNS.items():
+        numbers = [row[key] for key in (name + ending, f"{name}{ending}_ci95") if row.get(key)]
+        cells.append(" ± ".join(format(float(number), form) for number in numbers))
+    return " | ".join(cells)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The page of the long budget follows its files."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.config.params import load
+from tests.conftest import ROOT
+from tests.tools import long_results
+from tests.tools.long_results import CLOSEST, FOLDER, PAGE, TABLE, draw_curves, read, spread, write_table
+
+VARIANTS = 25  # that were built; a newer one may have no results yet
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_table_of_the_page_is_that_of_the_summary() -> None:
+    (table,) = TABLE.findall(PAGE.read_text())
+    assert table == write_table(read("summary.csv"))
+    built = re.findall(r"^\| [-\d]+ \| `(\w+)` \|", table, re.MULTILINE)
+    assert len(set(built)) == len(built) == VARIANTS
+    assert set(built) <= set(load(components=False).variants)
+
+
+def test_ranks_come_first_and_intervals_are_shown() -> None:
+    columns = dict.fromkeys(long_results.COLUMNS, "0.5") | {f"{name}_real": "0.9" for name in long_results.COLUMNS}
+    rows = [
+        {"variant": "translator", "rank": "", **columns},
+        {"variant": "best", "rank": "1", **columns, "fid_ci95": "0.125"},
+    ]
+    *_, real, best, translator = write_table(rows).splitlines()
+    assert real.startswith("| | real images | 0.90 |")
+    assert best.startswith("| 1 | `best` | 0.50 ± 0.12 | 0.50 |")
+    assert translator.startswith("| - | `translator` | 0.50 |")
+
+
+def test_names_do_not_overlap_and_keep_their_order() -> None:
+    heights = [5.0, 0.5, 5.1, 0.51, 0.52, 80.0]
+    places = spread(heights)
+    assert np.array_equal(np.argsort(places), np.argsort(heights))
+    assert all(high / low > CLOSEST * 0.999 for low, high in pairwise(np.sort(places)))
+    assert places[5] == pytest.approx(80)
+
+
+def test_the_plot_has_a_line_a_variant_up_to_ten_minutes(tmp_path: Path) -> None:
+    curves = read("scores.csv")
+    lengths = {name: variant.images.long for name, variant in load(components=False).variants.items()}
+    built = {row["variant"]: lengths[row["variant"]] for row in curves}
+    assert len(built) == VARIANTS
+    for name, length in built.items():
+        rows = [row for row in curves if row["variant"] == name]
+        assert len(rows) == 20
+        assert length <= int(rows[-1]["images"]) < 1.05 * length
+    draw_curves(curves, lengths, tmp_path / "plot.png")
+    assert (FOLDER / "time_to_fid.png").stat().st_size > 50_000
