@@ -21,9 +21,9 @@ repair:
 		grep -Eq '(md5: [0-9a-f]{32}; *size: [0-9]+|nfiles: [0-9]+);$$' || { git show HEAD:./dvc.lock >dvc.lock || \
 		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }
 
-# a third worker on two cores: tests also wait for servers
+# twice as many workers as cores of a small machine: tests also wait for servers
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .
