@@ -112,7 +112,11 @@ def read_generator(folder: Path, checkpoint: Mapping[str, Any]) -> bytes:
 
 def write_curves(names: Iterable[str], file: str, scalars: list[str]) -> None:
     """Write some scalars of a file of curves of all variants as one file, for DVC's plots."""
-    rows = [{"variant": name, **row} for name in names for row in read_rows(VARIANTS / name / file)]
+    rows = [
+        {"variant": name, **row, "images": int(row["images"])}
+        for name in names
+        for row in read_rows(VARIANTS / name / file)
+    ]
     write_csv(REPORT / file, ["variant", "seed", "images", *scalars], rows)
 
 

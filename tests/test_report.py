@@ -18,8 +18,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from stages.config.errors import StageError
-from stages.report import refuse_leftovers
+from stages.report import refuse_leftovers, write_curves
+from stages.storage.files import write_csv
 from stages.storage.images import grid_png
+from stages.storage.paths import CURVE, REPORT, VARIANTS
 from tests.browser import console, open_browser
 from tests.conftest import ROOT, run
 from tests.reporting.records import model, record
@@ -222,6 +224,13 @@ def test_variants_that_are_equal_diverged_or_large_have_a_report(tmp_path: Path,
 def drop_scores(scores: Any) -> None:
     for name in ("kid", "class_share"):
         del scores["models"][0]["scores"][name]
+
+
+def test_curves_count_more_than_a_million_images_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_csv(VARIANTS / "mlp" / CURVE, ["seed", "images", "fid"], [{"seed": 0, "images": 1132613, "fid": 0.5}])
+    write_curves(["mlp"], CURVE, ["fid"])
+    assert (REPORT / CURVE).read_text() == "variant,seed,images,fid\nmlp,0,1132613,0.5\n"
 
 
 def test_where_all_diverged_the_reasons_are_told(tmp_path: Path, raw_params: Callable[[], Any]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stages.config.params import load
-from stages.storage.paths import CURVE, REPORT, SUMMARY, VARIANTS
+from stages.storage.paths import CURVE, REPORT, SUMMARY
 
 PAGE = Path("docs/results/long.md")
 FOLDER = PAGE.with_suffix("")
@@ -41,26 +41,16 @@ def main() -> None:
     if params.budget != "long":
         sys.exit(f"params.yaml: budget: {params.budget!r} was built: expected 'long'")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for source in (SUMMARY, REPORT / "samples.png"):
+    for source in (SUMMARY, REPORT / CURVE, REPORT / "samples.png"):
         (FOLDER / source.name).write_bytes(source.read_bytes())
     lengths = {name: variant.images.long for name, variant in params.variants.items()}
-    curves = [(name, row) for name in lengths for row in rows_of(VARIANTS / name / CURVE)]
-    with (FOLDER / CURVE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["variant", "seed", "images", "fid"])
-        writer.writerows([name, row["seed"], row["images"], row["fid"]] for name, row in curves)
     draw_curves(read(CURVE), lengths, FOLDER / "time_to_fid.png")
     PAGE.write_text(TABLE.sub(lambda _: write_table(read(SUMMARY.name)), PAGE.read_text()))
 
 
 def read(name: str) -> Rows:
-    """Rows of a file of the page."""
-    return rows_of(FOLDER / name)
-
-
-def rows_of(path: Path) -> Rows:
-    """Rows of a CSV file, as texts."""
-    with path.open(encoding="utf-8") as file:
+    """Rows of a file of the page, as texts."""
+    with (FOLDER / name).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
