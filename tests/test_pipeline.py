@@ -77,7 +77,6 @@ FEWER = {  # to keep the time short: images and draws
     "evaluate.kid_subsets": 10,
     "evaluate.copies_samples": 100,
     "classifier.images.smoke": 6400,
-    "downstream.images.smoke": 640,
     "resume.every_seconds": 0.2,
 }
 WIDEST = 160  # columns of DVC's tables
