@@ -21,6 +21,19 @@ from stages.storage.images import Split, write_split
 
 ROOT = Path(__file__).parent.parent
 
+FEW_IMAGES = {  # all stages in little time, on images of one's own: they take as long as it takes to import torch
+    "budget": "smoke",
+    "dataset": "image_folder",
+    "preprocess.image_size": 12,
+    "classifier.feature_size": 8,
+    "classifier.images.smoke": 256,
+    "training.snapshots": 2,
+    "training.snapshot_images": 20,
+    "sample.count": 20,
+    "evaluate.inception_splits": 2,
+    "evaluate.kid_subset_size": 10,
+    "evaluate.copies_samples": 10,
+}
 
 # whose tests build, serve or kill things, the longest first: workers that begin with these end at about the same time
 SLOW = (

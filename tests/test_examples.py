@@ -13,21 +13,10 @@ import optuna
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, clone_repository, commit_all, run, set_parameters
+from tests.conftest import FEW_IMAGES, ROOT, clone_repository, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
 
-FEWER = {  # to keep the time short
-    "budget": "smoke",
-    "dataset": "image_folder",
-    "preprocess.image_size": 12,
-    "classifier.feature_size": 8,
-    "classifier.images.smoke": 256,
-    "training.snapshots": 2,
-    "training.snapshot_images": 20,
-    "sample.count": 20,
-    "evaluate.inception_splits": 2,
-    "evaluate.kid_subset_size": 10,
-    "evaluate.copies_samples": 10,
+FEWER = FEW_IMAGES | {
     "tracking.enabled": False,
     "variants.dcgan.images.smoke": 640,
 }

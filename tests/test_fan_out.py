@@ -16,22 +16,11 @@ from ruamel.yaml import YAML
 
 from stages.config.errors import ParameterError
 from stages.fan_out import check, parser
-from tests.conftest import clean_environment, clone_repository, commit_all, run, set_parameters
+from tests.conftest import FEW_IMAGES, clean_environment, clone_repository, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
 from tests.tools.rebuilds import differences, hashes
 
-FEWER = {  # all stages, in little time
-    "budget": "smoke",
-    "dataset": "image_folder",
-    "preprocess.image_size": 12,
-    "classifier.feature_size": 8,
-    "classifier.images.smoke": 256,
-    "training.snapshots": 2,
-    "training.snapshot_images": 20,
-    "sample.count": 20,
-    "evaluate.inception_splits": 2,
-    "evaluate.kid_subset_size": 10,
-    "evaluate.copies_samples": 10,
+FEWER = FEW_IMAGES | {
     "resume.every_seconds": 0.05,
     "tracking.enabled": False,
     "variants.mlp.images.smoke": 640,

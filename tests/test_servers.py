@@ -27,24 +27,14 @@ from selenium.webdriver.support.ui import WebDriverWait
 from stages.storage.files import read_json, read_rows
 from stages.tracking.pages import addresses
 from tests.browser import open_browser
-from tests.conftest import ROOT, clone_repository, commit_all, run, set_parameters
+from tests.conftest import FEW_IMAGES, ROOT, clone_repository, commit_all, run, set_parameters
 from tests.servers import Servers, log_sizes, print_logs, start_servers
 from tests.tools.faults import environment, free_port, outputs, run_there, small_training, stop_exporters, train
 from tests.tools.rebuilds import hashes
 
 VARIANTS = ("mlp", "cgan")  # two: a ranking, and labels
-SMALL: dict[str, Any] = {  # all stages, in little time: they take as long as it takes to import torch
-    "budget": "smoke",
-    "dataset": "image_folder",
-    "preprocess.image_size": 12,
-    "classifier.feature_size": 8,
-    "classifier.images.smoke": 256,
+SMALL: dict[str, Any] = FEW_IMAGES | {
     "training.snapshots": 3,
-    "training.snapshot_images": 20,
-    "sample.count": 20,
-    "evaluate.inception_splits": 2,
-    "evaluate.kid_subset_size": 10,
-    "evaluate.copies_samples": 10,
     "downstream.images.smoke": 256,
     "downstream.real_images": 20,
     "tracking.wait_seconds": 120,

@@ -9,11 +9,9 @@ import csv
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
 from stages.config.params import load
@@ -21,6 +19,7 @@ from stages.storage.paths import CURVE, REPORT, SUMMARY
 
 PAGE = Path("docs/results/long.md")
 FOLDER = PAGE.with_suffix("")
+PLOT = "time_to_fid.png"
 MINUTES = 10  # of one core: what the long budget gives every variant
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 COLUMNS = {  # of the summary: title and format
@@ -32,7 +31,6 @@ COLUMNS = {  # of the summary: title and format
     "smallest_class_share": ("smallest class", ".1%"),
 }
 Rows = Sequence[Mapping[str, str]]
-CLOSEST = 1.12  # ratio of two neighbouring labels' heights
 
 
 def main() -> None:
@@ -44,7 +42,7 @@ def main() -> None:
     for source in (SUMMARY, REPORT / CURVE, REPORT / "samples.png"):
         (FOLDER / source.name).write_bytes(source.read_bytes())
     lengths = {name: variant.images.long for name, variant in params.variants.items()}
-    draw_curves(read(CURVE), lengths, FOLDER / "time_to_fid.png")
+    draw_curves(read(CURVE), lengths, FOLDER / PLOT)
     PAGE.write_text(TABLE.sub(lambda _: write_table(read(SUMMARY.name)), PAGE.read_text()))
 
 
@@ -67,30 +65,20 @@ def write_table(summary: Rows) -> str:
 
 
 def draw_curves(curves: Rows, lengths: Mapping[str, int], target: Path) -> None:
-    """PNG: FID to validation images by minutes of a core, both logarithmic; names at the ends, best at the bottom."""
+    """PNG: FID to validation images by minutes of a core, both logarithmic; names in the order of the ends."""
     matplotlib.rcdefaults()
     figure = Figure(figsize=(10, 9), layout="constrained")
     axis = figure.subplots()
-    ends = {}
+    ends = []
     for index, name in enumerate(dict.fromkeys(row["variant"] for row in curves)):
         rows = [row for row in curves if row["variant"] == name]
         minutes = [int(row["images"]) / lengths[name] * MINUTES for row in rows]
         fids = [float(row["fid"]) for row in rows]
         style = ("-", "--", ":")[index // 10 % 3]
-        axis.plot(minutes, fids, style, color=f"C{index % 10}", linewidth=1.3)
-        ends[name] = (fids[-1], f"C{index % 10}")
-    places = spread([fid for fid, _ in ends.values()])
-    for (name, (fid, color)), place in zip(ends.items(), places, strict=True):
-        axis.annotate(
-            f"{name} {fid:.2f}",
-            (MINUTES, fid),
-            (MINUTES * 1.15, place),
-            color=color,
-            va="center",
-            fontsize=9,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "relpos": (0, 0.5)},
-        )
+        (line,) = axis.plot(minutes, fids, style, color=f"C{index % 10}", label=f"{name} {fids[-1]:.2f}")
+        ends.append((fids[-1], line))
+    handles = [line for _, line in sorted(ends, key=lambda end: -end[0])]
+    axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title="after ten minutes")
     axis.set(xscale="log", yscale="log", xlabel="minutes of one core", ylabel="FID to validation images")
     axis.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
     axis.set_xlim(MINUTES / 22, MINUTES)
@@ -98,22 +86,6 @@ def draw_curves(curves: Rows, lengths: Mapping[str, int], target: Path) -> None:
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     figure.savefig(target, dpi=110, metadata={"Software": None})
-
-
-def spread(heights: Sequence[float]) -> np.ndarray:
-    """Heights near these, by a ratio of at least CLOSEST apart, in their order."""
-    order = np.argsort(heights)
-    moved = np.log(np.asarray(heights)[order])
-    step = np.log(CLOSEST)
-    for _ in range(200):
-        for low, high in pairwise(range(len(moved))):
-            overlap = step - (moved[high] - moved[low])
-            if overlap > 0:
-                moved[low] -= overlap / 2
-                moved[high] += overlap / 2
-    places = np.empty(len(moved))
-    places[order] = np.exp(moved)
-    return places
 
 
 def _cells(row: Mapping[str, str], ending: str = "") -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.config.params import load
 from tests.conftest import ROOT
 from tests.tools import long_results
-from tests.tools.long_results import CLOSEST, FOLDER, PAGE, TABLE, draw_curves, read, spread, write_table
+from tests.tools.long_results import FOLDER, PAGE, PLOT, TABLE, draw_curves, read, write_table
 
 VARIANTS = 25  # that were built; a newer one may have no results yet
 
@@ -42,14 +42,6 @@ def test_ranks_come_first_and_intervals_are_shown() -> None:
     assert translator.startswith("| - | `translator` | 0.50 |")
 
 
-def test_names_do_not_overlap_and_keep_their_order() -> None:
-    heights = [5.0, 0.5, 5.1, 0.51, 0.52, 80.0]
-    places = spread(heights)
-    assert np.array_equal(np.argsort(places), np.argsort(heights))
-    assert all(high / low > CLOSEST * 0.999 for low, high in pairwise(np.sort(places)))
-    assert places[5] == pytest.approx(80)
-
-
 def test_the_plot_has_a_line_a_variant_up_to_ten_minutes(tmp_path: Path) -> None:
     curves = read("scores.csv")
     lengths = {name: variant.images.long for name, variant in load(components=False).variants.items()}
@@ -60,4 +52,6 @@ def test_the_plot_has_a_line_a_variant_up_to_ten_minutes(tmp_path: Path) -> None
         assert len(rows) == 20
         assert length <= int(rows[-1]["images"]) < 1.05 * length
     draw_curves(curves, lengths, tmp_path / "plot.png")
-    assert (FOLDER / "time_to_fid.png").stat().st_size > 50_000
+    drawn, committed = (np.asarray(Image.open(path), float) for path in (tmp_path / "plot.png", FOLDER / PLOT))
+    assert drawn.std() > 20
+    assert np.abs(drawn - committed).mean() < 0.1  # of 255 levels
