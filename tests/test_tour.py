@@ -78,7 +78,7 @@ def check(notebook: Any) -> None:
     assert "55,000 training images, 10,000 test images" in text
     assert numbers(r"are real with probability ([\d.]+)", text) == pytest.approx([0.5, 0.5], abs=0.2)
     (first, *_) = numbers(r"'discriminator_loss': ([\d.]+)", text)
-    assert first == pytest.approx(2 * math.log(2), abs=0.4)
+    assert 2 * math.log(2) - 0.4 < first < 2.5  # untrained: a guess, or by chance worse
     fids = numbers(r"after +[\d,]+ images: FID +([\d.]+)", text)
     (real,) = numbers(r"real training images: FID +([\d.]+)\n", text)
     assert len(fids) == 5
