@@ -77,12 +77,15 @@ def check(notebook: Any) -> None:
     text = text_of(notebook)
     assert "55,000 training images, 10,000 test images" in text
     assert numbers(r"are real with probability ([\d.]+)", text) == pytest.approx([0.5, 0.5], abs=0.2)
-    (first, *_) = numbers(r"'discriminator_loss': ([\d.]+)", text)
-    assert 2 * math.log(2) - 0.4 < first < 2.5  # untrained: a guess, or by chance worse
+    (loss, real, fake), *_ = re.findall(
+        r"'discriminator_loss': (\S+), .*'real_logits': (\S+), 'fake_logits': ([-\d.]+)", text
+    )
+    least = math.log1p(math.exp(-float(real))) + math.log1p(math.exp(float(fake)))  # were all logits alike
+    assert least - 0.001 < float(loss) < least + 0.4
     fids = numbers(r"after +[\d,]+ images: FID +([\d.]+)", text)
-    (real,) = numbers(r"real training images: FID +([\d.]+)\n", text)
+    (baseline,) = numbers(r"real training images: FID +([\d.]+)\n", text)
     assert len(fids) == 5
-    assert 0 < real < min(fids)
+    assert 0 < baseline < min(fids)
     assert fids[-1] < fids[0] / 2  # training helps
     scores = {
         name: dict(zip(("fid", "precision", "recall", "duplicates"), map(float, values), strict=True))
