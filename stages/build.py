@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from joblib import cpu_count
 
 from stages.config.command import refuse_links, replace_what_cannot_be_shown
-from stages.config.errors import StageError, exit_with, first_ten
+from stages.config.errors import StageError, errors_as_lines, first_ten
 from stages.config.params import Params, load
 from stages.datasets.dataset import find_dataset
 from stages.storage import paths
@@ -54,19 +54,14 @@ def main() -> None:
     jobs, began = parser.parse_args().jobs, time.monotonic()
     if jobs is not None and jobs < 1:
         parser.error(f"--jobs: {jobs} is not allowed: expected at least 1")
-    try:
+    with errors_as_lines():
         params = load(components=False)
         refuse_links()
         refuse_unknown_files(params.variants)
         is_stale = find_dataset(params.dataset).has_changed(params.fetch)
-    except StageError as error:
-        exit_with(error)
-    devices = find_devices(params)
-    jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.training.processes))
-    try:
+        devices = find_devices(params)
+        jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.training.processes))
         failed = build(list(params.variants), jobs, devices, is_stale=is_stale)
-    except KeyboardInterrupt:  # the stages have it, too
-        sys.exit(130)  # as shells count it
     if params.tracking.enabled:  # DVC runs no stage whose outputs are there, and nothing would record those
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.config.errors import ParameterError
-from stages.serving.arguments import LAST_SEED, MOST_IMAGES, Parser, run_command, share, whole_number
+from stages.config.errors import ParameterError, errors_as_lines
+from stages.serving.arguments import LAST_SEED, MOST_IMAGES, Parser, share, whole_number
 
 SUFFIXES = (".png", ".gif", ".npy")
 FRAMES, MILLISECONDS = 24, 60  # of an animation: frames one way, time of each
@@ -141,4 +141,5 @@ def frames_to_gif(images: np.ndarray, columns: int) -> bytes:
 
 
 if __name__ == "__main__":
-    run_command(main, parser())
+    with errors_as_lines():
+        main(parser().parse_args())

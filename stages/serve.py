@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from stages.config.errors import ParameterError, StageError
-from stages.serving.arguments import Parser, run_command, whole_number
+from stages.config.errors import ParameterError, StageError, errors_as_lines
+from stages.serving.arguments import Parser, whole_number
 
 if TYPE_CHECKING:
     from stages.serving.trained_model import TrainedModel
@@ -112,4 +112,5 @@ def end(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, parser())
+    with errors_as_lines():
+        main(parser().parse_args())

@@ -16,8 +16,7 @@ import torch
 from PIL import Image
 
 from stages import generate
-from stages.serving import requests
-from stages.serving.arguments import LAST_SEED, MOST_IMAGES, run_command
+from stages.config.errors import errors_as_lines
 from stages.storage.files import write_json
 from stages.storage.images import Split, write_split
 from stages.storage.pixels import to_float, to_outlines, to_uint8
@@ -41,7 +40,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["generate", *arguments])
         try:
-            run_command(generate.main, generate.parser())
+            with errors_as_lines():
+                generate.main(generate.parser().parse_args())
             code = 0
         except SystemExit as end:
             code = int(end.code or 0)
@@ -218,10 +218,6 @@ def test_the_classifier_is_no_generator(models: dict[str, Any], command: Generat
         "error: models/classifier: no such generator; expected one of: cgan, cyclegan, infogan, mlp, or a model's "
         "folder\n",
     )
-
-
-def test_limits_are_those_of_served_rows() -> None:
-    assert (MOST_IMAGES, LAST_SEED) == (requests.MOST_ROWS, requests.LAST_SEED)
 
 
 def test_the_command_needs_no_params_file_and_says_what_it_reads(models: dict[str, Any], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 
 from stages.cluster.worker import Task
 from stages.config.errors import ParameterError
+from stages.config.inputs import value_at
 from stages.config.params import PARAMS_FILE, Params, load
 from stages.storage.files import one_line
 
@@ -142,13 +143,6 @@ def read_inputs(clone: Path) -> dict[str, Any]:
             files = [(path, hashes.get(path)) for path in paths]
             found[stage.name] = [stage.cmd, files, [(key, value_at(parameters, key)) for key in keys]]
     return found
-
-
-def value_at(parameters: Any, key: str) -> Any:
-    """The value at a dotted key."""
-    for part in key.split("."):
-        parameters = parameters[part]
-    return parameters
 
 
 def hash_code(path: Path) -> str:

@@ -54,7 +54,7 @@ class Inputs:
             return [str(self.params_file)]
         marks = {"${key}": " ".join(self.arguments), "${budget}": before["budget"]}
         keys = [reduce(lambda key, mark: key.replace(*mark), marks.items(), key) for key in stage.get("params", [])]
-        return [f"{self.params_file}: {key}" for key in keys if _value(before, key) != _value(after, key)]
+        return [f"{self.params_file}: {key}" for key in keys if value_at(before, key) != value_at(after, key)]
 
 
 def _digest(path: Path) -> str:
@@ -71,7 +71,8 @@ def _imported() -> list[Path]:
     return sorted(file for file in files if file.is_relative_to(CODE))
 
 
-def _value(params: Any, key: str) -> Any:
+def value_at(params: Any, key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
     for step in key.split("."):
         params = params[step] if isinstance(params, dict) and step in params else None
     return params

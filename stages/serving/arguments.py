@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
 from typing import NoReturn
 
 from typing_extensions import override
 
-from stages.config.errors import ParameterError, errors_as_lines, exit_with
+from stages.config.errors import ParameterError, exit_with
 
-MOST_IMAGES = 10_000  # MOST_ROWS and LAST_SEED of stages/serving/requests.py, which imports torch
-LAST_SEED = 2**32 - 1
+MOST_IMAGES = 10_000  # of one drawing or request
+LAST_SEED = 2**32 - 1  # torch takes no more bits of a seed
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,12 +29,6 @@ class Parser(argparse.ArgumentParser):
     @override
     def error(self, message: str) -> NoReturn:
         exit_with(ParameterError(f"{message}; see {self.prog} --help"))
-
-
-def run_command(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
-    """Call `main` with the parsed arguments; an error becomes one line and its exit code, 2 for bad arguments."""
-    with errors_as_lines():
-        main(parser.parse_args())
 
 
 def whole_number(name: str, text: str, lowest: int, highest: int) -> int:

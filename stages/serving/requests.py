@@ -11,11 +11,9 @@ from stages.config.errors import first_ten
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.rows import in_batches
 from stages.contracts.translator import Translator
+from stages.serving.arguments import LAST_SEED, MOST_IMAGES
 from stages.storage.files import one_line
 from stages.storage.pixels import to_float
-
-MOST_ROWS = 10_000  # of one request
-LAST_SEED = 2**32 - 1  # torch takes no more bits of a seed
 
 
 def example_inputs(generator: Generator, image_shape: ImageShape, classes: Sequence[str]) -> Any:
@@ -99,8 +97,8 @@ def read_images(inputs: Any) -> np.ndarray:
 
 def check_count(rows: int) -> None:
     """Raise ValueError where a request has no rows, or too many."""
-    if not 1 <= rows <= MOST_ROWS:
-        raise ValueError(f"{rows} rows are not allowed; expected 1 to {MOST_ROWS}")
+    if not 1 <= rows <= MOST_IMAGES:
+        raise ValueError(f"{rows} rows are not allowed; expected 1 to {MOST_IMAGES}")
 
 
 def column(table: Any, name: str) -> list[Any]:

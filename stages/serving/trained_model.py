@@ -12,11 +12,11 @@ from stages.config.errors import ParameterError, StageError, first_ten
 from stages.config.registry import allowed
 from stages.contracts.generator import Generator, ImageShape
 from stages.sampling.loading import load_generator
-from stages.serving.requests import MOST_ROWS
+from stages.serving.arguments import MOST_IMAGES
 from stages.storage.files import read_json
 from stages.storage.paths import CONFIG, GENERATOR, MODELS
 
-MOST_VALUES = MOST_ROWS * 3 * 32 * 32  # of the images of one request
+MOST_VALUES = MOST_IMAGES * 3 * 32 * 32  # of the images of one request
 
 
 class TrainedModel(NamedTuple):
@@ -35,7 +35,7 @@ class TrainedModel(NamedTuple):
     @property
     def most_rows(self) -> int:
         """Images that one request may ask for: fewer than 10,000 where they are larger than 3 × 32 × 32."""
-        return max(1, min(MOST_ROWS, MOST_VALUES // math.prod(self.image_shape)))
+        return max(1, min(MOST_IMAGES, MOST_VALUES // math.prod(self.image_shape)))
 
     def label_index(self, name: str, argument: str) -> int:
         """The index of a label; raises ParameterError where there is none of that name."""

@@ -1,11 +1,9 @@
 """Fills the artifact store: pictures, models and files of the runs of one event log."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Run, RunInfo
 from mlflow.tracking import MlflowClient
 from safetensors.numpy import load_file
 
@@ -33,13 +31,8 @@ class Artifacts:
         """Store what an event speaks of, unless it is there."""
         if self.obstacle:
             return
-        uploads: dict[str, Callable[[MlflowClient, str, dict[str, Any]], None]] = {
-            "image": self._picture,
-            "model": self._model,
-            "artifact": self._file,
-        }
         try:
-            uploads[event["event"]](client, run_id, event)
+            getattr(self, f"_{event['event']}")(client, run_id, event)
         except Exception as error:  # each kind of store raises its own
             logging.getLogger().exception("not stored: %s of %s", event["event"], self.folder.name)
             self.obstacle = error
@@ -49,7 +42,7 @@ class Artifacts:
         if self.obstacle:
             raise ArtifactError(f"pictures and model are missing: {explain(self.obstacle)}") from self.obstacle
 
-    def _picture(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+    def _image(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
         if run_id not in self.pictures:
             files = client.list_artifacts(run_id, "images")
             # the .webp is the last of the two files that MLflow makes of a picture
@@ -67,19 +60,13 @@ class Artifacts:
         served = sha256(folder / GENERATOR)
         model = find_model(client, run, served)
         if not model or not has_files(client, model.model_id):  # otherwise it was scored again: the run has this model
-            log_model(client, named(run, run.data.tags[VARIANT_TAG]), folder, tuple(event["image_shape"]))
+            log_model(client, run, folder, tuple(event["image_shape"]))
         if run.data.tags.get(SERVED_TAG) != served:
             client.set_tag(run_id, SERVED_TAG, served)
             run = client.get_run(run_id)
         if model := find_model(client, run):
             register(client, PREFIX + run.data.tags[VARIANT_TAG], run, model)
 
-    def _file(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+    def _artifact(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
         parent = str(Path(event["path"]).parent)
         client.log_artifact(run_id, str(self.folder / event["file"]), None if parent == "." else parent)
-
-
-def named(run: Run, name: str) -> Run:
-    """A run under another name, that of its model: a model's name may have no dot and no colon, a run's has both."""
-    info: Any = RunInfo.from_dictionary({**dict(run.info), "run_name": name})
-    return Run(info, run.data, run.inputs, run.outputs)

@@ -52,7 +52,7 @@ def read_texts(name: str) -> Mapping[str, Any]:
 
     Read here and not by the stage: no training depends on the texts.
     """
-    texts = variants_of(parse(read_params())).get(name)
+    texts = variants_of(parse(PARAMS_FILE)).get(name)
     return texts if isinstance(texts, dict) else {}
 
 
@@ -62,19 +62,14 @@ def variants_of(params: Mapping[str, Any]) -> dict[str, Any]:
     return variants if isinstance(variants, dict) else {}
 
 
-def read_params() -> str:
-    """The text of params.yaml; nothing where there is no such file."""
-    try:
-        return Path(PARAMS_FILE).read_text(encoding="utf-8")
-    except OSError:
-        return ""
+def parse(source: Path | str) -> dict[str, Any]:
+    """A file or a text of YAML as a mapping; an empty one for what is none.
 
-
-def parse(text: str) -> dict[str, Any]:
-    """YAML as a mapping; an empty one for what is none: a stage has refused it, and an observer must not fail."""
+    A stage has refused it, and an observer must not fail.
+    """
     try:
-        data = YAML(typ="safe").load(text)
-    except (YAMLError, ValueError, RecursionError):
+        data = YAML(typ="safe").load(source)
+    except (OSError, YAMLError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 

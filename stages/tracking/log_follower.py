@@ -47,7 +47,7 @@ class LogFollower:
             self.waiting, self.has_exported = [], True
             self.due = time.monotonic() + LIVE_SECONDS
         if is_over:
-            self.exporter.raise_if_incomplete()
+            self.exporter.artifacts.raise_if_incomplete()
             shutil.rmtree(self.folder)
         return is_over
 

@@ -11,8 +11,7 @@ from stages.storage.files import write_bytes
 from stages.tracking.artifacts import Artifacts
 from stages.tracking.descriptions import merge
 from stages.tracking.exporter_process import leave_notice
-from stages.tracking.model_registry import find_model, set_champion
-from stages.tracking.model_scores import log_scores
+from stages.tracking.model_registry import find_model, log_scores, set_champion
 from stages.tracking.run_names import MODEL_TAG, NOTE_TAG, PARENT_TAG
 from stages.tracking.store import find_active, find_or_create_build, find_run, open_store, settle_build
 
@@ -24,7 +23,7 @@ RUN_ID = "run_id"  # begins names of files: the run that was begun for an event 
 class MLflowExporter:
     """Exports one event log; raises whatever MLflow raises.
 
-    An artifact store that is away costs a run its pictures and its model alone, until `raise_if_incomplete`.
+    An artifact store that is away costs a run its pictures and its model alone, until `artifacts.raise_if_incomplete`.
     A log may be exported again: it goes on in the runs that it began, and adds what they lack.
     """
 
@@ -49,10 +48,6 @@ class MLflowExporter:
                 self.position += 1
                 if is_border or (self.run_id and event["event"] != "metrics"):
                     getattr(self, f"_on_{event['event']}")(event)
-
-    def raise_if_incomplete(self) -> None:
-        """Raise ArtifactError where pictures or a model could not be stored."""
-        self.artifacts.raise_if_incomplete()
 
     def _on_store(self, event: dict[str, Any]) -> None:
         self.client, self.experiment_id = open_store(event["experiment"])

@@ -1,14 +1,15 @@
 """MLflow's registry: one registered model a variant, and `reprogan`, whose champion is the best generator."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import mlflow
-from mlflow.entities import LoggedModel, LoggedModelStatus, Run
+from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Run, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
+from stages.tracking.run_names import REAL, SERVED_TAG, VARIANT_TAG
 from stages.tracking.store import store_lock
 
 BEST = "reprogan"  # the registered model of the best generator
@@ -61,8 +62,30 @@ def register(client: MlflowClient, name: str, run: Run, model: LoggedModel) -> M
     with store_lock():
         if found := find_version(client, name, weights, there=model):
             return found
-        tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS: weights, **score_tags(run)}
+        tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS: weights, **score_tags(run.data.metrics)}
         return mlflow.register_model(f"{MODEL_ADDRESS}{model.model_id}", name, await_registration_for=None, tags=tags)
+
+
+def log_scores(client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+    """Record scores where MLflow's pages look for them. A later evaluation's take the place of an earlier one's.
+
+    What real images reach belongs to tags: parameters of a run cannot change, and a metric would be drawn.
+    """
+    run, scores, step = client.get_run(run_id), event["scores"], event["step"]
+    model = find_model(client, run)
+    times = {key: find_time(client, run_id, key, step, value) or event["time"] for key, value in scores.items()}
+    owner = model.model_id if model else None
+    metrics = [Metric(key, value, times[key], step, model_id=owner) for key, value in scores.items()]
+    tags = [RunTag(f"{REAL}{key}", f"{value:.6g}") for key, value in event["real"].items()]
+    client.log_batch(run_id, metrics=metrics, tags=tags)
+    tag_scores(client, run, scores)
+
+
+def find_time(client: MlflowClient, run_id: str, key: str, step: int, value: float) -> int | None:
+    """When the same score was recorded, if it is the latest: at that time it is the same point, and there once."""
+    history = client.get_metric_history(run_id, key)
+    latest = max(history, key=lambda point: (point.step, point.timestamp), default=None)
+    return latest.timestamp if latest and (latest.step, latest.value) == (step, value) else None
 
 
 def tag_scores(client: MlflowClient, run: Run, scores: Mapping[str, float]) -> None:
@@ -70,9 +93,8 @@ def tag_scores(client: MlflowClient, run: Run, scores: Mapping[str, float]) -> N
     names = (BEST, PREFIX + run.data.tags[VARIANT_TAG])
     for version in (version for name in names for version in client.search_model_versions(f"name = '{name}'")):
         if version.tags.get(WEIGHTS) == run.data.tags.get(SERVED_TAG):
-            for key in SHOWN:
-                if (value := scores.get(f"scores/{key}")) is not None:
-                    client.set_model_version_tag(version.name, version.version, key, f"{value:.6g}")
+            for key, text in score_tags(scores).items():
+                client.set_model_version_tag(version.name, version.version, key, text)
 
 
 def set_champion(client: MlflowClient, run: Run, model: LoggedModel) -> None:
@@ -80,7 +102,6 @@ def set_champion(client: MlflowClient, run: Run, model: LoggedModel) -> None:
     client.set_registered_model_alias(BEST, CHAMPION, register(client, BEST, run, model).version)
 
 
-def score_tags(run: Run) -> dict[str, str]:
-    """Scores that a run has already."""
-    found = {key: run.data.metrics.get(f"scores/{key}") for key in SHOWN}
-    return {key: f"{value:.6g}" for key, value in found.items() if value is not None}
+def score_tags(metrics: Mapping[str, float]) -> dict[str, str]:
+    """The scores of SHOWN that there are, as tags of a version."""
+    return {key: f"{metrics[name]:.6g}" for key in SHOWN if (name := f"scores/{key}") in metrics}

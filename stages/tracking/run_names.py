@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.config.params import PARAMS_FILE
-from stages.tracking.builds import find_build, flatten, git, parse, read_params, variants_of
+from stages.tracking.builds import find_build, flatten, git, parse, variants_of
 from stages.tracking.descriptions import describe_variant
 
 MODEL_TAG = "reprogan.model_sha256"  # of the weights as trained: the run is found by it
@@ -49,7 +49,7 @@ def find_changes(name: str) -> list[str]:
     baseline = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
     if git("diff", "--quiet", baseline, "--", str(PARAMS_FILE)) is not None:
         return []
-    before, now = parse(git("show", f"{baseline}:./{PARAMS_FILE}") or ""), parse(read_params())
+    before, now = parse(git("show", f"{baseline}:./{PARAMS_FILE}") or ""), parse(PARAMS_FILE)
     if name not in variants_of(before):  # new, all of it; or git does not know
         return []
     earlier, own = flatten(before), f"variants.{name}."

@@ -112,7 +112,8 @@ def create_experiment(client: MlflowClient, name: str, location: str | None, tag
 def find_run(client: MlflowClient, experiment_id: str, model_sha256: str, checkpoint: str) -> Run | None:
     """The latest run that trained the model of that hash, to choose that checkpoint (last or best)."""
     query = f"tags.`{MODEL_TAG}` = '{model_sha256}' and params.checkpoint = '{checkpoint}'"
-    return find_latest(client, experiment_id, query)
+    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"], max_results=1)
+    return found[0] if found else None
 
 
 def find_or_create_build(
@@ -159,9 +160,3 @@ def find_active(client: MlflowClient, run_id: str) -> str:
             raise
         return ""
     return str(run.info.run_id) if run.info.lifecycle_stage == LifecycleStage.ACTIVE else ""
-
-
-def find_latest(client: MlflowClient, experiment_id: str, query: str) -> Run | None:
-    """The run that started last of those that a query finds."""
-    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"], max_results=1)
-    return found[0] if found else None
