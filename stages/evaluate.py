@@ -28,7 +28,7 @@ from stages.training.device import prepare
 from stages.training.launch import is_launched, launch
 
 COLUMNS = 20  # samples in the picture of those closest to training images
-SHOWN_BY_DVC = ("fid", "kid", "precision", "recall")
+SHOWN_BY_DVC = ("fid", "validation_fid", "kid", "precision", "recall")
 
 
 def main(params: Params, name: str) -> None:
@@ -43,14 +43,9 @@ def main(params: Params, name: str) -> None:
     configs = {seed: read_json(seed_folder(paths.MODELS / name, seeds, seed) / paths.CONFIG) for seed in seeds}
     if processes.is_first():
         score(params, name, configs, device)
-    else:
-        help_score(params, name, configs, device)
+    else:  # the first process scores what all see
+        see_samples(name, configs, Evaluator(params, read_json(paths.REAL_SCORES), device))
     processes.leave()
-
-
-def help_score(params: Params, name: str, configs: Mapping[int, Any], device: torch.device) -> None:
-    """Look at some of each seed's samples; the first process scores them."""
-    see_samples(name, configs, Evaluator(params, read_json(paths.REAL_SCORES), device))
 
 
 def see_samples(

@@ -7,9 +7,9 @@ from stages.scoring.score import Context, Estimate, ImageSet, score
 LEAST_SHARE = 1e-6  # keeps the divergence finite for a class that no training image has
 
 
-@score("class KL", format=".3f", needs=("logits",), position=61)
+@score("reverse KL", format=".3f", needs=("logits",), position=61)
 def class_kl(images: ImageSet, context: Context) -> Estimate:
-    """Divergence of the classes' shares from those of the training images, KL(samples ‖ training), in nats."""
+    """Reverse KL, KL(samples ‖ training), of the shares of the classes, in nats."""
     there = images.class_shares > 0
     shares, expected = images.class_shares[there], context.class_shares[there]
     return Estimate(max(0.0, float((shares * np.log(shares / np.maximum(expected, LEAST_SHARE))).sum())))
