@@ -154,6 +154,16 @@ def test_scores_that_are_explained_exist() -> None:
     assert named <= set(find_scores())
 
 
+@pytest.mark.parametrize(("folder", "least"), [("objectives", 6), ("regularizers", 6)])
+def test_all_losses_and_penalties_are_listed(folder: str, least: int) -> None:
+    text = (ROOT / "docs/add-a-variant.md").read_text()
+    (row,) = re.findall(rf"^\|.*`{folder[:-1]}\.name`: (.*)$", text, re.MULTILINE)
+    listed = set(re.findall(r"`(\w+)`", row.split(".")[0]))
+    there = {file.stem for file in (ROOT / "stages" / folder).glob("[a-z]*.py")}
+    assert len(there) >= least
+    assert listed == there
+
+
 def test_the_example_of_a_variant_is_one() -> None:
     example = blocks(ROOT / "docs/add-a-variant.md", "yaml")[0]
     ((name, variant),) = YAML(typ="safe", pure=True).load(example).items()
@@ -220,7 +230,7 @@ def test_fid_of_the_repaired_variant_starts_at_the_committed_one() -> None:
     assert round(fid) == int(before)
 
 
-FORMATS = {"fid": ".0f", "recall": ".0f", "precision": ".2f"}
+FORMATS = {"fid": ".0f", "recall": ".2f", "precision": ".2f"}
 
 
 def test_the_page_of_failures_has_the_scores_and_the_length_of_the_committed_variants() -> None:
@@ -230,7 +240,7 @@ def test_the_page_of_failures_has_the_scores_and_the_length_of_the_committed_var
     images = re.findall(r"`mlp` is trained on\n([\d,]+) images", text)
     assert images == [f"{PARAMS['variants']['mlp']['images']['quick']:,}"]
     assert re.findall(r"Its FID is ([\d.]+) instead of", text) == [f"{rows['mlp']['fid']:.1f}"]
-    (blind,) = re.findall(r"FID is (\d+) and `recall` is (\d), but\n`precision` is ([\d.]+):", text)
+    (blind,) = re.findall(r"FID is (\d+) and `recall` is ([\d.]+), but\n`precision` is ([\d.]+):", text)
     assert blind == tuple(format(rows["conv_patch"][key], shape) for key, shape in FORMATS.items())
 
 

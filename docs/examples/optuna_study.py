@@ -18,6 +18,8 @@ def suggest(trial: optuna.Trial, variant: str) -> dict[str, float]:
         f"variants.{variant}.optimizers.{network}.learning_rate": trial.suggest_float(network, 3e-4, 1e-2, log=True)
         for network in ("generator", "discriminator")
     }
+    if "weight" not in dvc.api.params_show()["variants"][variant]["regularizer"]:
+        return rates
     return {**rates, f"variants.{variant}.regularizer.weight": trial.suggest_float("weight", 0.05, 5.0, log=True)}
 
 
@@ -40,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant", help="a variant in params.yaml")
     parser.add_argument("--trials", type=int, default=10, help="how many more")
-    parser.add_argument("--budget", default="quick", help="smoke, quick or full")
+    parser.add_argument("--budget", default="quick", help="smoke, quick, long or full")
     options = parser.parse_args()
     STORAGE.parent.mkdir(exist_ok=True)
     name = f"tune-{options.variant}-{options.budget}"
