@@ -57,7 +57,7 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
             python_model=served_generator.__file__,
             artifacts=context.artifacts,
             code_paths=[str(code)],
-            signature=sign(example, model.predict(context, example)),
+            signature=signature_of(example, model.predict(context, example)),
             input_example=example,
             metadata={"classes": model.classes},
             tags={SERVED_TAG: weights},
@@ -65,7 +65,7 @@ def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageSh
         )
 
 
-def sign(example: pd.DataFrame | np.ndarray, images: np.ndarray) -> ModelSignature:
+def signature_of(example: pd.DataFrame | np.ndarray, images: np.ndarray) -> ModelSignature:
     """MLflow's description of inputs and outputs. Of a table's columns the seed alone is required."""
     signature = infer_signature(example, images)
     if isinstance(example, pd.DataFrame):
