@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stages.config.components import resolve
 from stages.config.errors import ParameterError
-from stages.config.params import Params, validate
+from stages.config.params import Adam, Optimizers, Params, validate
 from stages.storage.pixels import to_uint8
 from stages.training.batches import Batches
 from stages.training.receptive_field import receptive_field
@@ -19,6 +19,7 @@ from stages.training.trainer import Trainer
 from tests.builders import PARAMS, SHAPE, build_gan, components, hyperparameters, real_batch
 
 LABELS = torch.zeros(6, dtype=torch.int64)
+ADAM = Adam(name="adam", learning_rate=0.004, betas=[0.0, 0.9])
 
 
 def test_packs_hold_neighbours_in_their_channels() -> None:
@@ -88,7 +89,8 @@ def divergence_of_modes(name: str, digits: np.ndarray, classes: np.ndarray, seed
     gan = build_gan(name, (3, 8, 8), network={"base_channels": 16}, regularizer={"weight": 0.1})
     torch.manual_seed(seed)
     labels = torch.zeros(len(data), dtype=torch.int64)
-    trainer = Trainer(gan, Batches(data, labels, 32), hyperparameters(name))
+    same = Optimizers(generator=ADAM, discriminator=ADAM)  # the rate alone changes how many modes there are
+    trainer = Trainer(gan, Batches(data, labels, 32), hyperparameters(name, optimizers=same))
     list(trainer.train(500 * 32))
     samples = to_uint8(trainer.ema.module.sample(labels[:5000], seed=1)).numpy()
     seen = KNeighborsClassifier(1).fit(digits.reshape(-1, 64), classes).predict(samples.reshape(-1, 64))
@@ -96,11 +98,11 @@ def divergence_of_modes(name: str, digits: np.ndarray, classes: np.ndarray, seed
     return float((shares[shares > 0] * np.log(1000 * shares[shares > 0])).sum())
 
 
-def test_packs_keep_more_modes_at_the_same_length() -> None:
+def test_packs_keep_more_modes_at_the_same_length_and_rate() -> None:
     data = load_digits()
     digits = (data.images * (255 / 16)).round().astype(np.uint8)
     divergence = {
         name: np.mean([divergence_of_modes(name, digits, data.target, seed) for seed in (0, 1)])
         for name in ("dcgan", "pacgan")
     }
-    assert divergence["pacgan"] < 0.95 * divergence["dcgan"]
+    assert divergence["pacgan"] < 0.9 * divergence["dcgan"]  # measured: 0.84
