@@ -5,6 +5,7 @@ So a step gives what one process would give, to the precision of floats, and one
 Of one process nothing here changes a bit.
 """
 
+import atexit
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,6 +66,7 @@ def join(device: torch.device) -> None:
     """Meet the others where torchrun says, if it started this process; a second call does nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(leave)  # after a failure, too: threads that still run would end this process by a signal
 
 
 def leave() -> None:
