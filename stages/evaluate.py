@@ -45,7 +45,6 @@ def main(params: Params, name: str) -> None:
         score(params, name, configs, device)
     else:  # the first process scores what all see
         see_samples(name, configs, Evaluator(params, read_json(paths.REAL_SCORES), device))
-    processes.leave()
 
 
 def see_samples(

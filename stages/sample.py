@@ -39,7 +39,6 @@ def main(params: Params, name: str) -> None:
             draw(params, model, samples, seed_folder(VARIANTS / name / PICTURES, seeds, seed), device)
         elif processes.is_first():
             write_json(samples / CHECKPOINT, {"diverged": config["diverged"]})
-    processes.leave()
 
 
 def draw(params: Params, model: Path, samples: Path, pictures: Path, device: torch.device) -> None:

@@ -72,7 +72,6 @@ def main(params: Params, name: str) -> None:
         train(params, name)
     else:
         help_train(params, name)
-    processes.leave()
 
 
 def train(params: Params, name: str) -> None:

@@ -1,8 +1,11 @@
 """The device that a stage computes on, set up so that a second run gives the same bits."""
 
 import ctypes
+import itertools
 import os
 import platform
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -34,14 +37,33 @@ def prepare(params: Params, seed: int) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     torch.manual_seed(seed)
     keep_freed_memory()
-    use_cuda = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
-    if use_cuda and (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:  # each has its own
+    if params.device == "cpu" or not torch.cuda.is_available():
+        spread_threads(params.threads)
+        return torch.device("cpu")
+    if (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:  # each has its own
         if here > (found := torch.cuda.device_count()):
             raise ParameterError(f"params.yaml: processes: {here} is not allowed: GPUs found here: {found}")
         rank = int(os.environ["LOCAL_RANK"])
         torch.cuda.set_device(rank)
         return torch.device("cuda", rank)
-    return torch.device("cuda" if use_cuda else "cpu")
+    return torch.device("cuda")
+
+
+@cache  # a second call would see the first thread's core alone
+def spread_threads(count: int) -> None:
+    """Give each of torch's threads a core, if it takes all cores that this process may use (on Linux).
+
+    Beside another program the kernel leaves two threads on one core, where each waits for the other in every layer.
+    """
+    if not hasattr(os, "sched_setaffinity") or not 1 < len(os.sched_getaffinity(0)) <= count:
+        return
+    cores = itertools.cycle(sorted(os.sched_getaffinity(0)))
+    tasks = Path("/proc/self/task")
+    here = set(tasks.iterdir())
+    torch.zeros(2**20).sum()  # threads start with the first computation that is large enough for them
+    os.sched_setaffinity(0, {next(cores)})
+    for thread in set(tasks.iterdir()) - here:
+        os.sched_setaffinity(int(thread.name), {next(cores)})
 
 
 def keep_freed_memory() -> None:

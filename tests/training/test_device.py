@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import subprocess
 import sys
@@ -45,6 +47,31 @@ for step in range(30):
     layers(images).mean().backward()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+
+
+CORES = """
+import json, os, sys
+from pathlib import Path
+from stages.config.params import load
+from stages.training.device import prepare
+os.sched_setaffinity(0, {int(core) for core in sys.argv[2:]})
+for seed in range(2):
+    prepare(load().model_copy(update={"device": "cpu", "threads": int(sys.argv[1])}), seed)
+tasks = Path("/proc/self/task")
+print(json.dumps([sorted(os.sched_getaffinity(int(thread.name))) for thread in tasks.iterdir()]))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two cores"
+)
+@pytest.mark.parametrize(("threads", "bound_to"), [(1, ""), (2, "ab"), (3, "aab")])
+def test_threads_that_take_all_cores_have_one_each(threads: int, bound_to: str) -> None:
+    two = sorted(os.sched_getaffinity(0))[:2]
+    command = [sys.executable, "-c", CORES, str(threads), *map(str, two)]
+    of_threads = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert len(of_threads) >= threads
+    assert sorted(cores[0] for cores in of_threads if len(cores) == 1) == [two["ab".index(core)] for core in bound_to]
 
 
 @pytest.mark.parametrize("rank", [0, 2])
