@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,10 +30,11 @@ print(json.dumps({pool["internal_api"]: pool["num_threads"] for pool in threadpo
 """
 
 
-def train(folder: Path, threads: int, name: str) -> dict[str, bytes]:
-    """What a training of convolutions and matrix products writes under those variables."""
+def train(folder: Path, threads: int, name: str, cores: Sequence[int] = ()) -> dict[str, bytes]:
+    """What a training of convolutions and matrix products writes under those variables, on these cores or all."""
     there = small_training(folder / f"{name}-{threads}", {"threads": threads, "variants.dcgan.images.smoke": 256})
-    run_there(there, "timeout", "60", *TRAIN[:-1], "dcgan", **VARIABLES[name])
+    on_cores = ("taskset", "--cpu-list", ",".join(map(str, cores))) if cores else ()
+    run_there(there, *on_cores, "timeout", "60", *TRAIN[:-1], "dcgan", **VARIABLES[name])
     return outputs(there)
 
 
@@ -44,6 +47,19 @@ def test_no_variable_changes_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     several = {name: train(tmp_path, 2, name) for name in ("none", *LIMITING)}
     assert all(of_one == several["none"] for of_one in several.values())
     assert several["none"] != found["none"]  # config.json names the number, at least
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_cores_changes_no_byte(tmp_path: Path, threads: int) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    found = []
+    for count in sorted({1, len(cores)}):
+        (tmp_path / str(count)).mkdir()
+        found.append(train(tmp_path / str(count), threads, "none", cores[:count]))
+    first, *others = found
+    assert len(first) == 10
+    assert all(other == first for other in others)
+    assert len(others) == min(len(cores), 2) - 1
 
 
 @pytest.mark.parametrize("name", VARIABLES)

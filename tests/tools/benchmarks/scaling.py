@@ -33,6 +33,7 @@ from tests.conftest import ROOT, run
 
 RESULTS = Path(__file__).parent / "results" / "scaling.md"
 VARIANTS = ("mlp", "dcgan")
+TIMES = (1, 8, 32)  # a variant's own batch, and larger ones
 ROUNDS = 3
 SECONDS = 2.0  # of a measurement
 SIZES = tuple(4**power for power in range(5, 12))  # numbers of an exchange
@@ -124,8 +125,8 @@ def measured() -> list[str]:
         "if exchanges cost nothing | exchanges a step | simulated 2 processes |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for name in VARIANTS:
-        size = load(ROOT / "params.yaml").variants[name].batch_size
+    variants = load(ROOT / "params.yaml").variants
+    for name, size in [(name, variants[name].batch_size * times) for name in VARIANTS for times in TIMES]:
         rounds = [
             (
                 worker(name, size),
