@@ -8,6 +8,7 @@ Of one process nothing here changes a bit.
 import atexit
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -22,6 +23,7 @@ from typing_extensions import override
 
 from stages.config.errors import StageError
 
+AWAKE = 0.05  # seconds of an exchange in which a core does not sleep: waking it up takes longer than the exchange
 LIKE = {torch.rand_like, torch.randn_like}
 OF_SHAPE = {torch.rand, torch.randn, torch.randint}
 # others draw in place, or what has no rows: nobody could say whose share that is
@@ -91,7 +93,11 @@ class _Sum(torch.autograd.Function):
 def _add_up(tensor: Tensor) -> Tensor:
     """The sum over processes, in place."""
     with _exchange():
-        dist.all_reduce(tensor)
+        work = dist.all_reduce(tensor, async_op=True)
+        end = time.monotonic() + AWAKE
+        while tensor.is_cpu and not work.is_completed() and time.monotonic() < end:
+            os.sched_yield()
+        work.wait()
     return tensor
 
 
