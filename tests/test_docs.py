@@ -251,6 +251,20 @@ def test_the_real_baselines_that_are_named_are_the_committed_ones() -> None:
     assert named == tuple(f"{scores[name]['real']:.2f}" for name in ("density", "coverage"))
 
 
+def test_the_page_on_scale_has_the_figures_of_the_benchmark() -> None:
+    page = (ROOT / "docs/scale.md").read_text()
+    results = (ROOT / "tests/tools/benchmarks/results/scaling.md").read_text()
+    for batch, called in (("64 in all", "64 in all"), ("64 a GPU", "64 per GPU")):
+        (row,) = re.findall(rf"^\| dcgan, 256 × 256 × 3 \| {batch} \|.*", results, re.M)
+        shares = [f"{share} %" if share else "–" for share in re.findall(r"\((\d+)%\)|–", row)]
+        assert shares[0] == "100 %"
+        assert f"| {called} | {' | '.join(shares[1:])} |" in page
+    named = re.findall(r"([\d.]+)(?: of it)? for `(\w+)`\s+with ([\d,]+)", page)
+    measured = {row[:2]: row[2] for row in re.findall(r"^\| (\w+), (\d+) \|(?:[^|]*\|){3} ([\d.]+) \|", results, re.M)}
+    assert len(named) == 2
+    assert [measured[name, images.replace(",", "")] for _, name, images in named] == [ratio for ratio, *_ in named]
+
+
 @every_page
 def test_pages_name_no_host_of_a_registry_and_no_folder_of_a_machine(page: Path) -> None:
     text = page.read_text()
