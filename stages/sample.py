@@ -20,6 +20,7 @@ from stages.training.device import prepare
 from stages.training.launch import is_launched, launch
 
 TOGETHER = 1000  # samples that are drawn at a time, as floats; batches of translators do not end there
+FEW = 10_000  # training images below which no more samples are drawn than there are training images
 
 
 def main(params: Params, name: str) -> None:
@@ -47,8 +48,7 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
     best = choose_checkpoint(model, samples, params.training.checkpoint, device) if processes.is_first() else None
     generator = load_generator(model, device, processes.first_says(best))
     trained = torch.from_numpy(read_split("train").labels)
-    # the real baseline of as many images takes training images
-    labels = labels_like(generator, trained, min(options.count, len(trained))).to(device)
+    labels = labels_like(generator, trained, count_samples(options.count, len(trained))).to(device)
     own = processes.rows_of_this(len(labels), TOGETHER)
     parts = [
         generator.draw(
@@ -70,6 +70,14 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
     for title, picture in shown.items():
         write_bytes(pictures / f"{title}.png", grid_png(picture.images, picture.columns))
     print(f"sample: {model.relative_to(MODELS)}: {len(arrays['images'])} images")
+
+
+def count_samples(asked: int, training_images: int) -> int:
+    """How many to draw. The real baseline has training images in their place, all where they are fewer.
+
+    A score of few images is biased, so next to a baseline of few more samples would look better than real images.
+    """
+    return asked if training_images >= FEW else min(asked, training_images)
 
 
 if __name__ == "__main__":

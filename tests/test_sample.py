@@ -67,6 +67,23 @@ def test_what_was_asked_for_is_written_where_it_counts(params: Params, name: str
     )
 
 
+@pytest.mark.parametrize(("asked", "real", "drawn"), [(10, 9_999, 10), (10_000, 9_999, 9_999), (10**6, 10_000, 10**6)])
+def test_only_few_training_images_limit_the_samples(asked: int, real: int, drawn: int) -> None:
+    assert sample.count_samples(asked, real) == drawn
+
+
+def test_more_samples_than_training_images_can_be_drawn(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = params.model_copy(update={"sample": params.sample.model_copy(update={"count": 50})})
+    training_images = len(read_split("train").images)
+    train.main(params, "mlp")
+    counts = []
+    for few in (training_images + 1, training_images):
+        monkeypatch.setattr(sample, "FEW", few)
+        sample.main(asked, "mlp")
+        counts.append(len(read_array(Path("data/samples/mlp/images.npy"))))
+    assert counts == [training_images, 50]
+
+
 def test_features_of_snapshots_are_the_classifiers(params: Params) -> None:
     train.main(params, "mlp")
     sample.main(params, "mlp")

@@ -15,9 +15,9 @@ INTRODUCTION = """\
 # Variants
 
 The report stage writes this page. Scores compare {count:,} samples of each variant with the test images. The first row
-is the real baseline: as many training images, or for the inception score the test images. Arrows show which direction
-is better. [Scores](../../docs/scores.md) explains each one. FID and KID use the features of this pipeline's classifier:
-do not compare them with numbers from other features.
+is the real baseline: as many training images (all, if they are fewer), or for the inception score the test images.
+Arrows show which direction is better. [Scores](../../docs/scores.md) explains each one. FID and KID use the features of
+this pipeline's classifier: do not compare them with numbers from other features.
 
 ± is the half width of a 95 % confidence interval. With one seed the interval covers sampling noise only: use it to
 compare trained models. With several seeds scores are means, and the interval is a Student-t interval that also covers
