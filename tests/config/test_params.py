@@ -29,6 +29,12 @@ def test_what_a_stage_gets_is_what_the_file_says(raw_params: RawParams, componen
     assert load(ROOT / "params.yaml", components=components).model_dump() == raw_params()
 
 
+def test_a_larger_budget_is_no_shorter_training() -> None:
+    lengths = {name: list(variant.images.model_dump().values()) for name, variant in load().variants.items()}
+    assert len(lengths) >= 25
+    assert {name: of_one for name, of_one in lengths.items() if of_one != sorted(of_one)} == {}
+
+
 MISTAKES = [
     # key, value, what the line must say besides the key
     ("bugdet", "quick", "unknown key (did you mean 'budget'?); expected one of: budget, classifier"),
