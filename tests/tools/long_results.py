@@ -1,27 +1,38 @@
-"""Write the table, the grids and the plot of docs/results/long.md from a finished build in the long budget.
+"""Write the tables, the grids and the plot of docs/results/long.md from a finished build in the long budget.
 
-`dvc exp run -S budget=long …` as that page says, then `python -m tests.tools.long_results`.
+python -m tests.tools.long_results           # from a build here, as that page says
+python -m tests.tools.long_results --seeds . ../other   # the table of seeds: from clones that built different ones
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
-from stages.config.params import load
-from stages.storage.paths import CURVE, REPORT, SUMMARY
+from stages.config.params import PARAMS_FILE, load
+from stages.scoring.intervals import student_ci95
+from stages.storage.files import read_json, write_csv
+from stages.storage.paths import CURVE, REPORT, SCORES, SUMMARY, VARIANTS
 
 PAGE = Path("docs/results/long.md")
 FOLDER = PAGE.with_suffix("")
 PLOT = "time_to_fid.png"
+SEEDS = "seeds.csv"  # scores of each model of the variants that were trained with several seeds
+BUDGET = "long"
 MINUTES = 10  # of one core: what the long budget gives every variant
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+SEEDS_TABLE = re.compile(r"(?<=<!-- seeds -->\n).*?(?=<!-- end of seeds -->)", re.DOTALL)
 COLUMNS = {  # of the summary: title and format
     "fid": ("FID ↓", ".2f"),
     "precision": ("precision ↑", ".2f"),
@@ -34,15 +45,44 @@ Rows = Sequence[Mapping[str, str]]
 
 
 def main() -> None:
-    """Copy the summary, the curves and the grid; draw the plot; put the table into the page."""
-    params = load(components=False)
-    if params.budget != "long":
-        sys.exit(f"params.yaml: budget: {params.budget!r} was built: expected 'long'")
+    """Copy the summary, the curves and the grid, draw the plot, and put the table into the page; or that of seeds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", nargs="+", type=Path, metavar="CLONE", help="write the table of seeds alone")
+    clones = parser.parse_args().seeds
+    for clone in clones or [Path()]:
+        budget = load(clone / PARAMS_FILE, components=False).budget
+        if budget != BUDGET:
+            sys.exit(f"{clone / PARAMS_FILE}: budget: {budget!r} was built: expected {BUDGET!r}")
     FOLDER.mkdir(parents=True, exist_ok=True)
+    if clones:
+        write_csv(FOLDER / SEEDS, ["variant", "seed", *COLUMNS], find_seeds(clones))
+        PAGE.write_text(SEEDS_TABLE.sub(lambda _: write_seeds_table(read(SEEDS)), PAGE.read_text()))
+        return
     for source in (SUMMARY, REPORT / CURVE, REPORT / "samples.png"):
         (FOLDER / source.name).write_bytes(source.read_bytes())
     draw_curves(read(CURVE), FOLDER / PLOT)
     PAGE.write_text(TABLE.sub(lambda _: write_table(read(SUMMARY.name)), PAGE.read_text()))
+
+
+def find_seeds(clones: Iterable[Path]) -> list[dict[str, object]]:
+    """Scores of the models of all clones, for variants that have several; by variant and seed.
+
+    A clone may have built some variants only: what git has of the others is of another budget.
+    """
+    found = [
+        (path.parent.name, model["seed"], model["scores"])
+        for clone in clones
+        for path in (clone / VARIANTS).glob(f"*/{SCORES}")
+        for model in read_json(path)["models"]
+        if model["run"]["budget"] == BUDGET
+    ]
+    models = sorted(found, key=itemgetter(0, 1))
+    count = Counter(name for name, *_ in models)
+    return [
+        {"variant": name, "seed": seed} | {score: scores[score]["value"] for score in COLUMNS}
+        for name, seed, scores in models
+        if count[name] > 1
+    ]
 
 
 def read(name: str) -> Rows:
@@ -60,6 +100,27 @@ def write_table(summary: Rows) -> str:
     ]
     rows = sorted(summary, key=lambda row: not row["rank"])
     lines += [f"| {row['rank'] or '-'} | `{row['variant']}` | {_cells(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def write_seeds_table(models: Rows) -> str:
+    """Markdown: a row a variant by mean FID, with Student's intervals and the FID of each seed."""
+    found = []
+    for name, rows in groupby(models, itemgetter("variant")):
+        of_seeds = list(rows)
+        values = {score: np.array([float(row[score]) for row in of_seeds]) for score in COLUMNS}
+        means = {score: (of_score.mean(), student_ci95(of_score)) for score, of_score in values.items()}
+        found.append((means, name, ", ".join(f"{fid:.2f}" for fid in values["fid"])))
+    found.sort(key=lambda row: row[0]["fid"])
+    intervals = [(mean - half, mean + half) for mean, half in (means["fid"] for means, *_ in found)]
+    lines = [
+        f"| rank | variant | {' | '.join(title for title, _ in COLUMNS.values())} | FID of each seed |",
+        f"|--:|---|{'--:|' * (len(COLUMNS) + 1)}",
+    ]
+    for (low, _), (means, name, fids) in zip(intervals, found, strict=True):
+        rank = 1 + sum(high < low for _, high in intervals)
+        cells = [" ± ".join(format(number, form) for number in means[score]) for score, (_, form) in COLUMNS.items()]
+        lines.append(f"| {rank} | `{name}` | {' | '.join(cells)} | {fids} |")
     return "\n".join(lines) + "\n"
 
 
