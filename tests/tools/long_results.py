@@ -17,11 +17,11 @@ from operator import itemgetter
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
 from stages.config.params import PARAMS_FILE, load
-from stages.scoring.intervals import student_ci95
+from stages.reporting.summary import ENDINGS
+from stages.scoring.seeds import average_scores
 from stages.storage.files import read_json, write_csv
 from stages.storage.paths import CURVE, REPORT, SCORES, SUMMARY, VARIANTS
 
@@ -105,23 +105,32 @@ def write_table(summary: Rows) -> str:
 
 def write_seeds_table(models: Rows) -> str:
     """Markdown: a row a variant by mean FID, with Student's intervals and the FID of each seed."""
-    found = []
-    for name, rows in groupby(models, itemgetter("variant")):
-        of_seeds = list(rows)
-        values = {score: np.array([float(row[score]) for row in of_seeds]) for score in COLUMNS}
-        means = {score: (of_score.mean(), student_ci95(of_score)) for score, of_score in values.items()}
-        found.append((means, name, ", ".join(f"{fid:.2f}" for fid in values["fid"])))
-    found.sort(key=lambda row: row[0]["fid"])
-    intervals = [(mean - half, mean + half) for mean, half in (means["fid"] for means, *_ in found)]
+    rows, fids = [], {}
+    for name, of_one in groupby(models, itemgetter("variant")):
+        seeds = [{score: {"value": float(row[score]), "ci95": None} for score in COLUMNS} for row in of_one]
+        fids[name] = ", ".join(f"{of_seed['fid']['value']:.2f}" for of_seed in seeds)
+        means = average_scores(seeds)
+        columns = {
+            f"{score}{end}": str(means[score][key])
+            for score in COLUMNS
+            for end, key in ENDINGS.items()
+            if key in means[score]
+        }
+        rows.append({"variant": name} | columns)
+    rows.sort(key=lambda row: float(row["fid"]))
     lines = [
         f"| rank | variant | {' | '.join(title for title, _ in COLUMNS.values())} | FID of each seed |",
         f"|--:|---|{'--:|' * (len(COLUMNS) + 1)}",
     ]
-    for (low, _), (means, name, fids) in zip(intervals, found, strict=True):
-        rank = 1 + sum(high < low for _, high in intervals)
-        cells = [" ± ".join(format(number, form) for number in means[score]) for score, (_, form) in COLUMNS.items()]
-        lines.append(f"| {rank} | `{name}` | {' | '.join(cells)} | {fids} |")
+    for row in rows:
+        rank = 1 + sum(_fid(other, 1) < _fid(row, -1) for other in rows)
+        lines.append(f"| {rank} | `{row['variant']}` | {_cells(row)} | {fids[row['variant']]} |")
     return "\n".join(lines) + "\n"
+
+
+def _fid(row: Mapping[str, str], side: int) -> float:
+    """The upper (1) or lower (-1) end of the FID's interval."""
+    return float(row["fid"]) + side * float(row["fid_ci95"])
 
 
 def draw_curves(curves: Rows, target: Path) -> None:
