@@ -20,6 +20,15 @@ class ParameterError(StageError):
     exit_code = 2
 
 
+class LostProcessError(SystemExit):
+    """Another process of this training has ended; whoever started both tells why."""
+
+    exit_code = 75  # as sysexits.h counts a failure that another try may mend
+
+    def __init__(self) -> None:
+        super().__init__(self.exit_code)
+
+
 def exit_with(error: StageError) -> NoReturn:
     """Print an error, a line a mistake, and end the process with its exit code."""
     for line in str(error).splitlines():

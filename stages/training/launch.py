@@ -5,8 +5,7 @@ import os
 import sys
 import uuid
 
-from stages.config.errors import StageError
-from stages.training.processes import LostProcessError
+from stages.config.errors import LostProcessError, StageError
 
 HERE = "127.0.0.1"
 INTERRUPTED = 128  # plus a signal's number: the exit code that shells give

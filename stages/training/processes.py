@@ -8,7 +8,6 @@ Of one process nothing here changes a bit.
 import atexit
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -17,13 +16,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
-from stages.config.errors import StageError
+from stages.config.errors import LostProcessError, StageError
+from stages.training import shared_memory
 
-AWAKE = 0.05  # seconds of an exchange in which a core does not sleep: waking it up takes longer than the exchange
 LIKE = {torch.rand_like, torch.randn_like}
 OF_SHAPE = {torch.rand, torch.randn, torch.randint}
 # others draw in place, or what has no rows: nobody could say whose share that is
@@ -33,15 +33,8 @@ UNSHARED = {
     *(functional.dropout1d, functional.dropout2d, functional.dropout3d, functional.alpha_dropout),
     *(functional.rrelu, functional.gumbel_softmax, functional.feature_alpha_dropout),
 }
-
-
-class LostProcessError(SystemExit):
-    """Another process of this training has ended; whoever started both tells why."""
-
-    exit_code = 75  # as sysexits.h counts a failure that another try may mend
-
-    def __init__(self) -> None:
-        super().__init__(self.exit_code)
+DRAWS = {*LIKE, *OF_SHAPE, *UNSHARED, functional.dropout}
+_memory: shared_memory.SharedMemory | None = None  # of processes of one machine
 
 
 def count() -> int:
@@ -66,13 +59,17 @@ def is_first_here() -> bool:
 
 def join(device: torch.device) -> None:
     """Meet the others where torchrun says, if it started this process; a second call does nothing."""
+    global _memory
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        _memory = shared_memory.meet() if device.type == "cpu" else None
         atexit.register(leave)  # after a failure, too: threads that still run would end this process by a signal
 
 
 def leave() -> None:
     """Let the others go."""
+    global _memory
+    _memory = None
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -92,12 +89,11 @@ class _Sum(torch.autograd.Function):
 
 def _add_up(tensor: Tensor) -> Tensor:
     """The sum over processes, in place."""
-    with _exchange():
-        work = dist.all_reduce(tensor, async_op=True)
-        end = time.monotonic() + AWAKE
-        while tensor.is_cpu and not work.is_completed() and time.monotonic() < end:
-            os.sched_yield()
-        work.wait()
+    if _memory:
+        _memory.add_up(tensor)
+    else:
+        with _exchange():
+            dist.all_reduce(tensor)
     return tensor
 
 
@@ -160,11 +156,11 @@ def average(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> M
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     device = gradients[0].device
     numbers = [value.detach().to(device, torch.float32).reshape(1) for value in scalars.values()]
-    flat = torch.cat([*(gradient.flatten() for gradient in gradients), *numbers])
-    _add_up(flat).div_(count())
-    *averaged, numbers_now = flat.split([*(gradient.numel() for gradient in gradients), len(numbers)])
-    torch._foreach_copy_(gradients, [new.view(old.shape) for new, old in zip(averaged, gradients, strict=True)])
-    return dict(zip(scalars, numbers_now.unbind(), strict=True))
+    together = [*gradients, *numbers]
+    flat = _add_up(_flatten_dense_tensors(together)).div_(count())
+    averaged = _unflatten_dense_tensors(flat, together)
+    torch._foreach_copy_(gradients, averaged[: len(gradients)])
+    return {name: value.reshape(()) for name, value in zip(scalars, averaged[len(gradients) :], strict=True)}
 
 
 def same_start(module: nn.Module) -> None:
@@ -198,6 +194,8 @@ class SharedDraws(TorchFunctionMode):
     @override
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func not in DRAWS:
+            return func(*args, **kwargs)
         if func in UNSHARED:
             allowed = ", ".join(sorted(one.__name__ for one in (*LIKE, *OF_SHAPE, functional.dropout)))
             raise StageError(f"{func.__name__}: several processes cannot share what it draws; expected {allowed}")
@@ -207,10 +205,8 @@ class SharedDraws(TorchFunctionMode):
             return hidden * self._share(kept)
         if func in LIKE:
             return self._share(func(_repeat(args[0]), *args[1:], **kwargs))
-        if func in OF_SHAPE:
-            *others, shape = args if func is torch.randint or not isinstance(args[0], int) else (args,)
-            return self._share(func(*others, (shape[0] * count(), *shape[1:]), **kwargs))
-        return func(*args, **kwargs)
+        *others, shape = args if func is torch.randint or not isinstance(args[0], int) else (args,)
+        return self._share(func(*others, (shape[0] * count(), *shape[1:]), **kwargs))
 
     def _share(self, drawn: Tensor) -> Tensor:
         """Of k whole batches one after another, (k * processes * rows, …), this process's share of each."""

@@ -19,9 +19,11 @@ def test_of_one_process_it_is_torchs(shape: tuple[int, ...]) -> None:
     for norm in (plain, shared):
         hidden = (torch.arange(6.0 * 4 * 15).sin()[: torch.Size(shape).numel()].view(shape) * 3 + 1).requires_grad_()
         out = norm(hidden)
-        (gradient,) = torch.autograd.grad(out.pow(3).sum(), hidden, create_graph=True)
-        (second,) = torch.autograd.grad(gradient.square().sum(), hidden)
-        results.append([out, gradient, second, norm.running_mean, norm.running_var, norm.eval()(hidden)])
+        inputs = (hidden, norm.weight, norm.bias)
+        once = torch.autograd.grad(out.pow(3).sum(), inputs, retain_graph=True)  # type: ignore[arg-type]
+        gradients = torch.autograd.grad(out.pow(3).sum(), inputs, create_graph=True)  # type: ignore[arg-type]
+        (second,) = torch.autograd.grad(gradients[0].square().sum(), hidden)
+        results.append([out, *once, *gradients, second, norm.running_mean, norm.running_var, norm.eval()(hidden)])
     for expected, value in zip(*results, strict=True):
         assert torch.allclose(value, expected, rtol=1e-4, atol=1e-4)
     assert set(shared.state_dict()) == set(plain.state_dict())

@@ -1,0 +1,44 @@
+"""Add up over the processes that torchrun started, in memory that they share, and save what comes out.
+
+torchrun … -m tests.training.exchange <folder> [<exchanges after which the last process ends>]
+"""
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from stages.training import processes, shared_memory
+
+LENGTHS = (1, 1000, shared_memory.SIZE // 4, shared_memory.SIZE // 2 + 3)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64)
+EXCHANGES = 300
+
+
+def numbers(of: int, length: int, dtype: torch.dtype) -> torch.Tensor:
+    """What the process of that rank has."""
+    return (torch.arange(length) % 97 - 40 + of).to(dtype)
+
+
+def main(folder: Path, ends_after: int | None = None) -> None:
+    """Each process writes the sums of all kinds of tensors, and those of many small ones."""
+    processes.join(torch.device("cpu"))
+    rank = processes.rank()
+    kinds = {(length, dtype): processes._add_up(numbers(rank, length, dtype)) for length in LENGTHS for dtype in DTYPES}
+    pause, sums = random.Random(rank), []  # noqa: S311 only pauses
+    for number in range(EXCHANGES):
+        if rank == processes.count() - 1 and number == ends_after:
+            os._exit(3)
+        if pause.random() < 0.1:  # now this one is late, now another
+            time.sleep(pause.choice([0.0005, 0.002, 2 * shared_memory.AWAKE * (number % 50 == 0)]))
+        sums.append(float(processes._add_up(torch.full((5,), float(number * (rank + 1))))[0]))
+    found = {"in memory": processes._memory is not None, "kinds": kinds, "sums": sums}
+    torch.save(found, folder / f"{rank}.pt")
+    processes.leave()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
