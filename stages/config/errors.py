@@ -1,4 +1,4 @@
-"""Errors that a user can fix: shown as lines of text, never as a traceback."""
+"""Errors that are shown as lines of text, never as a traceback."""
 
 import contextlib
 import sys

@@ -25,24 +25,30 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gradient = gradients[0]
         hidden, weight, bias, mean, variance = ctx.saved_tensors
         if torch.is_grad_enabled():  # it will be differentiated again
-            inputs = (hidden, weight, bias)
-            normalised = normalise(*inputs, ctx.eps)
-            return *torch.autograd.grad(normalised, inputs, gradient, create_graph=True), None
+            return _derive(ctx, normalise(hidden, weight, bias, ctx.eps), (hidden, weight, bias), gradients[0])
         # as if the statistics were constants, then what the gradient owes to them
+        exact = hidden.to(weight.dtype)
         of_hidden, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, hidden, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+            *(gradients[0].to(weight.dtype), exact, weight, mean, variance, None, None),
+            *(False, ctx.eps, [True, True, True]),
         )
         numbers = hidden.numel() // hidden.shape[1]
         slope, offset = processes.mean(torch.stack([of_weight, of_bias])) / numbers
         scale = torch.rsqrt(variance + ctx.eps)
         slope *= weight * scale.square()
         offset = weight * scale * offset - slope * mean
-        slope, offset = (row.to(hidden.dtype).view(-1, *(1 for _ in hidden.shape[2:])) for row in (slope, offset))
-        of_hidden.sub_(offset).addcmul_(hidden, slope, value=-1)
-        return of_hidden, of_weight, of_bias, None
+        across = (-1, *(1 for _ in hidden.shape[2:]))
+        of_hidden.sub_(offset.view(across)).addcmul_(exact, slope.view(across), value=-1)
+        return of_hidden.to(hidden.dtype), of_weight, of_bias, None
+
+
+def _derive(ctx: Any, out: Tensor, inputs: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients of the inputs that need them, and None for the others and for eps."""
+    needed = [one for one, needs in zip(inputs, ctx.needs_input_grad, strict=False) if needs]
+    found = iter(torch.autograd.grad(out, needed, gradient, create_graph=True))
+    return *(next(found) if needs else None for needs in ctx.needs_input_grad[: len(inputs)]), None
 
 
 def combine(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +69,7 @@ def normalise(hidden: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tenso
 
 
 class SharedBatchNorm(_BatchNorm):
-    """As the batch norm that it is made of, whose weights and buffers it has; differentiable twice."""
+    """As the batch norm that it is made of, whose weights and buffers it has; differentiable as often as needed."""
 
     def __init__(self, norm: _BatchNorm) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
@@ -74,7 +80,7 @@ class SharedBatchNorm(_BatchNorm):
         """(batch, channels, …) to the same."""
         if not self.training:
             return super().forward(hidden)
-        with torch._C.DisableTorchFunction():  # nothing is drawn here
+        with torch._C.DisableTorchFunction():  # not `SharedDraws`, which takes time
             normalised, mean, variance = _Normalise.apply(hidden, self.weight, self.bias, self.eps)
             self._remember(mean, variance, hidden.numel() // self.num_features * processes.count())
         return normalised

@@ -62,8 +62,9 @@ def join(device: torch.device) -> None:
     global _memory
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        _memory = shared_memory.meet() if device.type == "cpu" else None
         atexit.register(leave)  # after a failure, too: threads that still run would end this process by a signal
+        with _exchange():
+            _memory = shared_memory.meet() if device.type == "cpu" else None
 
 
 def leave() -> None:
@@ -88,7 +89,7 @@ class _Sum(torch.autograd.Function):
 
 
 def _add_up(tensor: Tensor) -> Tensor:
-    """The sum over processes, in place."""
+    """The sum of a contiguous tensor over processes, in place."""
     if _memory:
         _memory.add_up(tensor)
     else:
@@ -146,7 +147,7 @@ def of_whole_batch(function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor
 
 def mean(tensor: Tensor) -> Tensor:
     """The mean over processes of a mean over each one's share; without gradients."""
-    return _add_up(tensor.detach().clone()) / count() if count() > 1 else tensor
+    return _add_up(tensor.detach().clone(memory_format=torch.contiguous_format)) / count() if count() > 1 else tensor
 
 
 def average(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

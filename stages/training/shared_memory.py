@@ -1,7 +1,7 @@
 """Sums over the processes of one machine, through memory that all of them map.
 
-torch's own exchange between processors, gloo, sends each number through the kernel's network, and small batches wait
-for that longer than they compute. Libraries that do better (oneCCL, DeepSpeed) want a compiler, or are given up.
+gloo, torch's exchange between CPUs, sends each number through the kernel's network. Small batches wait for that longer
+than they compute.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import mmap
 import os
 import platform
+import select
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from stages.config.errors import LostProcessError
 SIZE = 4 * 2**20  # bytes of one process's place: longer tensors go in pieces
 LINE = 64  # bytes that processors pass on at once: counters of different processes lie that far apart
 AWAKE = 0.05  # seconds of waiting in which a core does not sleep: waking it up takes longer than an exchange
-ASLEEP = 0.001  # seconds between two looks after that
+ASLEEP = 1  # milliseconds between two looks after that
 LINUX_ON_X86 = ("Linux", "x86_64")
 
 
@@ -33,18 +35,21 @@ class SharedMemory:
     Meanwhile others may begin the next exchange: it takes the other places.
     """
 
-    def __init__(self, memory: mmap.mmap, rank: int, pids: Sequence[int]) -> None:
+    def __init__(self, memory: mmap.mmap, rank: int, count: int, ended: select.poll) -> None:
         self.rank = rank
-        self.pids = pids
+        self.ended = ended  # tells of a process that has
         self.taken = 0  # exchanges
         view = memoryview(memory)
-        self.counters = [view[start : start + 8].cast("q") for start in range(0, LINE * len(pids), LINE)]
-        places = np.frombuffer(memory, np.uint8, offset=LINE * len(pids))
-        self.places = torch.from_numpy(places).view(2, len(pids), SIZE)
+        self.counters = [view[start : start + 8].cast("q") for start in range(0, LINE * count, LINE)]
+        places = np.frombuffer(memory, np.uint8, offset=LINE * count)
+        self.places = torch.from_numpy(places).view(2, count, SIZE)
         self._typed: dict[torch.dtype, list[list[Tensor]]] = {}  # the places, for numbers of a type
 
     def add_up(self, tensor: Tensor) -> None:
-        """The sum over processes, in place, in the same order in each. Raises LostProcessError where one has ended."""
+        """The sum of a contiguous tensor over processes, in place, in the same order in each.
+
+        Raises LostProcessError where one has ended.
+        """
         if tensor.dtype not in self._typed:
             self._typed[tensor.dtype] = [list(places.view(tensor.dtype)) for places in self.places]
         flat, most = tensor.view(-1), SIZE // tensor.element_size()
@@ -64,16 +69,8 @@ class SharedMemory:
             while counter[0] < self.taken:
                 if time.monotonic() < end:
                     os.sched_yield()
-                else:
-                    self._look_for_the_lost()
-                    time.sleep(ASLEEP)
-
-    def _look_for_the_lost(self) -> None:
-        for pid in self.pids:
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                raise LostProcessError from None
+                elif self.ended.poll(ASLEEP) and counter[0] < self.taken:  # it may have ended after this exchange
+                    raise LostProcessError
 
 
 def meet() -> SharedMemory | None:
@@ -85,26 +82,45 @@ def meet() -> SharedMemory | None:
     if os.environ.get("LOCAL_WORLD_SIZE") != str(count) or (platform.system(), platform.machine()) != LINUX_ON_X86:
         return None
     size = (LINE + 2 * SIZE) * count
-    own = os.memfd_create("exchange") if rank == 0 else None  # in no folder, and gone with its processes
-    if own is not None:
-        os.truncate(own, size)
-    said = [(os.getpid(), own, os.fstat(own).st_ino) if own is not None else None]
-    dist.broadcast_object_list(said, 0)
-    memory = _map(*said[0], size)  # type: ignore[call-arg, misc]
-    pids: list[int | None] = [None] * count
-    dist.all_gather_object(pids, os.getpid() if memory else None)
+    own = _make(size) if rank == 0 else None
+    said: list[Any] = [None] * count
+    dist.all_gather_object(said, (os.getpid(), own, os.fstat(own).st_ino if own is not None else None))
+    pids, descriptors, inodes = zip(*said, strict=True)
+    try:
+        memory = _map(pids[0], descriptors[0], inodes[0], size)
+        ended = _watch([pid for pid in pids if pid != os.getpid()])
+    except OSError:
+        memory = None
+    dist.all_gather_object(said, memory is not None)
     if own is not None:
         os.close(own)
-    return SharedMemory(memory, rank, pids) if memory and all(pids) else None  # type: ignore[arg-type]
+    return SharedMemory(memory, rank, count, ended) if memory and all(said) else None
 
 
-def _map(pid: int, descriptor: int, inode: int, size: int) -> mmap.mmap | None:
-    """The memory that a process has made; None where that process cannot be seen from here."""
+def _make(size: int) -> int | None:
+    """A descriptor of memory that lies in no folder, and goes with its processes; None where there is none."""
     try:
-        opened = os.open(f"/proc/{pid}/fd/{descriptor}", os.O_RDWR)
+        descriptor = os.memfd_create("exchange")
+        os.truncate(descriptor, size)
     except OSError:
         return None
+    return descriptor
+
+
+def _map(pid: int, descriptor: int | None, inode: int | None, size: int) -> mmap.mmap:
+    """The memory that a process has made. Raises OSError where that process cannot be seen from here."""
+    opened = os.open(f"/proc/{pid}/fd/{descriptor}", os.O_RDWR)
     try:
-        return mmap.mmap(opened, size) if os.fstat(opened).st_ino == inode else None
+        if os.fstat(opened).st_ino != inode:
+            raise FileNotFoundError(f"process {pid} of another container")
+        return mmap.mmap(opened, size)
     finally:
         os.close(opened)
+
+
+def _watch(pids: Sequence[int]) -> select.poll:
+    """What tells when one of these processes has ended, also before somebody has asked for its exit code."""
+    ended = select.poll()
+    for pid in pids:
+        ended.register(os.pidfd_open(pid), select.POLLIN)
+    return ended

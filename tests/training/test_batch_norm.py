@@ -29,6 +29,28 @@ def test_of_one_process_it_is_torchs(shape: tuple[int, ...]) -> None:
     assert set(shared.state_dict()) == set(plain.state_dict())
 
 
+def test_weights_that_do_not_learn_have_no_gradient() -> None:
+    shared = SharedBatchNorm(nn.BatchNorm1d(4)).requires_grad_(False)
+    hidden = torch.arange(24.0).sin().view(6, 4).requires_grad_()
+    (gradient,) = torch.autograd.grad(shared(hidden).pow(3).sum(), hidden, create_graph=True)
+    assert torch.autograd.gradcheck(shared.double(), hidden.detach().double().requires_grad_())
+    assert gradient.requires_grad
+
+
+def test_its_gradient_is_exact_under_autocast() -> None:
+    torch.manual_seed(0)
+    hidden, gradient = torch.randn(64, 4, 5, 3).bfloat16(), (torch.randn(64, 4, 5, 3) + 10).bfloat16()
+    gradients = []
+    for norm, values in ((SharedBatchNorm(nn.BatchNorm2d(4)), hidden), (nn.BatchNorm2d(4), hidden.float())):
+        values = values.detach().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = norm(values)
+        (found,) = torch.autograd.grad(out, values, gradient.to(out.dtype))
+        gradients.append(found.float())
+    error = (gradients[0] - gradients[1]).square().mean().sqrt() / gradients[1].std()
+    assert error < 0.005  # rounding to bfloat16
+
+
 def test_its_statistics_are_exact_under_autocast() -> None:
     hidden = torch.arange(6.0 * 4 * 15).sin().view(6, 4, 5, 3) * 3 + 1
     shared = SharedBatchNorm(nn.BatchNorm2d(4))

@@ -20,28 +20,39 @@ from tests.training.exchange import DTYPES, EXCHANGES, LENGTHS, numbers
 COUNT = 3
 
 
-def start(folder: Path, *arguments: str, on_one_machine: bool = True) -> list[subprocess.Popen[str]]:
+def start(folder: Path, *arguments: str, case: str = "one machine") -> list[subprocess.Popen[str]]:
     """The processes, as torchrun starts them, but none that ends the others."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(COUNT)}
-    shared["LOCAL_WORLD_SIZE"] = str(COUNT if on_one_machine else 1)
+    shared["LOCAL_WORLD_SIZE"] = "1" if case == "several machines" else str(COUNT)
+    own: list[dict[str, str]] = [{"RANK": str(rank)} for rank in range(COUNT)]
+    own[1] |= {"WATCHES_NOBODY": ""} if case == "one cannot" else {}
     command = [sys.executable, "-m", "tests.training.exchange", str(folder), *arguments]
     return [
         subprocess.Popen(
-            command, cwd=ROOT, env=clean_environment() | shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, env=clean_environment() | shared | variables, stderr=subprocess.PIPE, text=True
         )
-        for rank in range(COUNT)
+        for variables in own
     ]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["one machine", "several"])
+def end(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+    """How each one ends, and what it says of errors."""
+    try:
+        said = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, errors) for process, errors in zip(processes, said, strict=True)]
+
+
+@pytest.fixture(scope="module", params=["one machine", "several machines", "one cannot"])
 def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each process says, in shared memory and, as on several machines, through gloo."""
+    """What each process says, in shared memory and, where it is not to be had, through gloo."""
     folder = tmp_path_factory.mktemp("exchange")
-    for process in start(folder, on_one_machine=request.param):
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    for code, errors in end(start(folder, case=request.param)):
+        assert code == 0, errors
     results = [torch.load(folder / f"{rank}.pt") for rank in range(COUNT)]
-    assert [result["in memory"] for result in results] == [request.param] * COUNT
+    assert [result["in memory"] for result in results] == [request.param == "one machine"] * COUNT
     return results
 
 
@@ -55,16 +66,24 @@ def test_they_add_up_numbers_of_any_kind_and_count(found: list[dict[str, Any]]) 
 
 def test_no_exchange_is_mixed_with_the_next(found: list[dict[str, Any]]) -> None:
     for result in found:
-        assert result["sums"] == [float(number * (1 + 2 + 3)) for number in range(EXCHANGES)]
+        assert result["sums"] == [[float(number * (1 + 2 + 3))] for number in range(EXCHANGES)]
+
+
+def test_each_has_the_same_bits(found: list[dict[str, Any]]) -> None:
+    for result in found:
+        assert torch.equal(result["drawn"], found[0]["drawn"])
+        assert 1.6 < result["drawn"].std() < 1.9  # the root of three
+
+
+def test_they_add_up_tensors_of_any_shape(found: list[dict[str, Any]]) -> None:
+    for result in found:
+        assert torch.equal(result["transposed"], torch.ones(2, 3))
+        assert result["scalar"] == 3
 
 
 def test_a_process_that_has_ended_ends_the_others(tmp_path: Path) -> None:
-    *others, last = start(tmp_path, "20")
-    assert last.wait(120) == 3
-    for process in others:
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == LostProcessError.exit_code, errors
-        assert not errors
+    # the last one is a zombie meanwhile: nobody asks for its exit code before the others have ended
+    assert end(start(tmp_path, "20")) == [(LostProcessError.exit_code, "")] * (COUNT - 1) + [(3, "")]
     assert not list(tmp_path.iterdir())
 
 
@@ -72,10 +91,10 @@ def test_memory_of_another_process_is_not_taken_for_that_of_this_number() -> Non
     descriptor = os.memfd_create("another")
     os.truncate(descriptor, 100)
     inode = os.fstat(descriptor).st_ino
-    mapped = shared_memory._map(os.getpid(), descriptor, inode, 100)
-    assert mapped is not None
-    mapped[3] = 7
+    shared_memory._map(os.getpid(), descriptor, inode, 100)[3] = 7
     assert os.pread(descriptor, 5, 0) == bytes([0, 0, 0, 7, 0])
-    assert shared_memory._map(os.getpid(), descriptor, inode + 1, 100) is None
+    with pytest.raises(OSError, match="another container"):
+        shared_memory._map(os.getpid(), descriptor, inode + 1, 100)
     os.close(descriptor)
-    assert shared_memory._map(os.getpid(), descriptor, inode, 100) is None
+    with pytest.raises(OSError, match=f"fd/{descriptor}"):
+        shared_memory._map(os.getpid(), descriptor, inode, 100)
