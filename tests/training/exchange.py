@@ -1,6 +1,8 @@
-"""Add up over the processes that torchrun started, in memory that they share, and save what comes out.
+"""Add up over the processes that torchrun started, and save what comes out.
 
-torchrun … -m tests.training.exchange <folder> [<exchanges after which the last process ends>]
+    torchrun … -m tests.training.exchange <folder> [<exchanges after which the last process ends>]
+
+They share memory, unless the environment says that one of them cannot.
 """
 
 import os
