@@ -416,6 +416,7 @@ def test_the_store_can_be_filled_from_what_is_on_disk(repository: Path, first_bu
 def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None:
     (repository / ".venv").symlink_to(Path(sys.executable).parents[1])
     run("make", "--old-file", ".venv/bin/.installed", ".cache/vega.js", cwd=repository)
+    (repository / ".venv").unlink()
     run("dvc", "plots", "show", cwd=repository)
     with open_browser() as driver:
         driver.get((repository / "dvc_plots/index.html").as_uri())
@@ -434,7 +435,6 @@ def test_plots_draw_curves_and_grids(repository: Path, first_build: str) -> None
         assert drawn >= 3 + 2 * len(VARIANTS)
         assert console(driver, "SEVERE") == []
     shutil.rmtree(repository / "dvc_plots")
-    (repository / ".venv").unlink()
 
 
 def sha256_of_arrays(folder: Path) -> str:
