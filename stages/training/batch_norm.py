@@ -11,7 +11,7 @@ from stages.training import processes
 
 
 class _Normalise(torch.autograd.Function):
-    """`normalise` with torch's kernels, which take a third of the time; differentiable as often as needed."""
+    """`normalise` with torch's kernels, which are faster; differentiable as often as needed."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
