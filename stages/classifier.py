@@ -7,7 +7,7 @@ from stages.config.errors import StageError
 from stages.config.params import Classifier, Params
 from stages.evaluation.classifier_training import accuracy, fit
 from stages.evaluation.feature_network import FeatureNetwork
-from stages.storage.files import write_bytes, write_json
+from stages.storage.files import rounded, write_bytes, write_json
 from stages.storage.images import Split, data_digest, read_split
 from stages.storage.paths import CLASSIFIER, CONFIG, METRICS, WEIGHTS
 from stages.storage.weights import weights_to_bytes
@@ -44,7 +44,7 @@ def main(params: Params) -> None:
         }
         write_bytes(CLASSIFIER / WEIGHTS, weights_to_bytes(network))
         write_json(CLASSIFIER / CONFIG, {"network": shape, "training": training, "images": images})
-        write_json(METRICS / "classifier.json", accuracies)
+        write_json(METRICS / "classifier.json", rounded(accuracies))
         event_log.metrics(0, accuracies, "scores")
     print("classifier:", ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items()))
 

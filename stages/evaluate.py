@@ -17,7 +17,7 @@ from stages.evaluation.samples import check_features, read_given, read_samples
 from stages.scoring.score import compute_scores, find_scores
 from stages.scoring.seeds import average_scores
 from stages.storage import paths
-from stages.storage.files import read_array, read_json, sha256, write_bytes, write_csv, write_json
+from stages.storage.files import read_array, read_json, rounded, sha256, write_bytes, write_csv, write_json
 from stages.storage.images import grid_png
 from stages.storage.paths import METRICS, VARIANTS, seed_folder
 from stages.storage.weights import read_tensors
@@ -77,7 +77,7 @@ def score(params: Params, name: str, configs: Mapping[int, Any], device: torch.d
         write_csv(VARIANTS / name / paths.CURVE, list(rows[0]) if rows else ["seed", "images", "fid"], rows)
         write_json(VARIANTS / name / paths.SCORES, {"models": models, "failures": diverged})
         shown = [score for score in SHOWN_BY_DVC if score in scores]
-        write_json(METRICS / f"{name}.json", {score: scores[score]["value"] for score in shown})
+        write_json(METRICS / f"{name}.json", rounded({score: scores[score]["value"] for score in shown}))
         for model, curve, _ in scored:
             record_scores(event_log, name, model, curve, seeds)
     for reason in diverged:
@@ -110,8 +110,8 @@ def score_seed(
         "run": run,
         "checkpoint": read_json(samples / paths.CHECKPOINT),
         "sample_count": len(pixels),
-        "scores": compute_scores(images, evaluator.context, find_scores().values()),
-        "training": diagnose(VARIANTS / name / paths.LOSSES, seed, [row["fid"] for row in curve]),
+        "scores": rounded(compute_scores(images, evaluator.context, find_scores().values())),
+        "training": rounded(diagnose(VARIANTS / name / paths.LOSSES, seed, [row["fid"] for row in curve])),
     }
     return about, curve, draw_closest(pixels, evaluator.train.images, nearest.values())
 

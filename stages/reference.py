@@ -11,7 +11,7 @@ from stages.evaluation.evaluator import Evaluator, write_manifold
 from stages.evaluation.inception import images_to_inception_features
 from stages.scoring.image_set import ImageSet
 from stages.scoring.score import REAL_QUANTILE, compute_scores, find_scores
-from stages.storage.files import write_array, write_json
+from stages.storage.files import rounded, write_array, write_json
 from stages.storage.images import read_split
 from stages.storage.paths import REAL_SCORES, TRAIN_FEATURES, VALIDATION_FEATURES
 from stages.training.device import prepare
@@ -50,7 +50,7 @@ def main(params: Params) -> None:
         "snapshots": evaluator.score_snapshot(train_features[in_snapshots], validation_logits[: len(in_snapshots)]),
         "copies_thresholds": thresholds,
     }
-    write_json(REAL_SCORES, real)
+    write_json(REAL_SCORES, rounded(real))
     if not all(thresholds.values()):
         print("reference: the data repeat themselves: over 1 % of test images are training images, too")
     fid, inception_score = (scores[name]["value"] for name in ("fid", "inception_score"))

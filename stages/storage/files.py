@@ -20,6 +20,7 @@ from stages.config.errors import StageError
 from stages.storage.paths import TEMPORARY, repository, stage_of
 
 LARGEST_IN_MEMORY = 2**28  # bytes of an array
+FLOAT = ".6g"  # how computed numbers are written: six significant digits
 
 
 def one_line(message: object) -> str:
@@ -106,8 +107,8 @@ def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
 
 
 def json_to_bytes(value: Any) -> bytes:
-    """JSON with sorted keys and floats of nine significant digits; NaN and infinity are refused."""
-    return (json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+    """JSON with sorted keys; NaN and infinity are refused."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -115,13 +116,16 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, json_to_bytes(value))
 
 
-def _rounded(value: Any) -> Any:
-    # the last digits of a float64 depend on the linear algebra library's threads
+def rounded(value: Any) -> Any:
+    """A value for JSON with its floats rounded to six significant digits, as CSV has them. For what was computed.
+
+    The last digits of a float64 depend on the kind of processor, and on the linear algebra library's threads.
+    """
     if isinstance(value, float):
-        return float(f"{value:.9g}")
+        return float(f"{value:{FLOAT}}")
     if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(path: Path) -> Any:
@@ -138,9 +142,8 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(
-            f"{value:.6g}" if isinstance(value, float) else value for value in (row.get(name, "") for name in columns)
-        )
+        values = (row.get(name, "") for name in columns)
+        writer.writerow(f"{value:{FLOAT}}" if isinstance(value, float) else value for value in values)
     write_bytes(path, buffer.getvalue().encode())
 
 
