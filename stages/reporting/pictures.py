@@ -30,25 +30,27 @@ def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray]) -> bytes
 
 
 def draw_scores(rows: Sequence[Row]) -> bytes:
-    """PNG: bars with ci95 a row of the summary: FID on a logarithmic axis, inception score; dashed: the baseline."""
-    figure = Figure(figsize=(9, 1.4 + 0.35 * len(rows)), layout="constrained")
+    """PNG: FID on a logarithmic axis, and inception score: a point with ci95 a row of the summary; dashed: real images."""
+    figure = Figure(figsize=(9, 1.2 + 0.24 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    _draw_bars(left, rows, "fid", "tab:blue")
+    _draw_points(left, rows, "fid", "tab:blue")
     left.set(xscale="log", xlabel="FID (lower is better)")
     left.set_title("dashed: real training images", fontsize=9)
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_locator(NullLocator())
-    left.invert_yaxis()
-    _draw_bars(right, rows, "inception_score", "tab:orange")
+    left.set_ylim(len(rows) - 0.5, -0.5)  # the first row on top
+    _draw_points(right, rows, "inception_score", "tab:orange")
     right.set(xlabel="inception score (higher is better)")
     right.set_title("dashed: real test images", fontsize=9)
     return _png(figure)
 
 
-def _draw_bars(axis: Axes, rows: Sequence[Row], score: str, color: str) -> None:
+def _draw_points(axis: Axes, rows: Sequence[Row], score: str, color: str) -> None:
     names, values, errors = ([row[column] for row in rows] for column in ("variant", score, f"{score}_ci95"))
-    axis.barh(names, values, xerr=errors, color=color)
+    # no bars: on a logarithmic axis their length says nothing
+    axis.errorbar(values, names, xerr=errors, fmt="o", color=color, markersize=5, capsize=3)
+    axis.grid(color="0.9")
     axis.axvline(rows[0][f"{score}_real"], color="black", linestyle="--")
 
 
