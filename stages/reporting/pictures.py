@@ -30,7 +30,7 @@ def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray]) -> bytes
 
 
 def draw_scores(rows: Sequence[Row]) -> bytes:
-    """PNG: FID on a logarithmic axis, and inception score: a point with ci95 a row of the summary; dashed: real images."""
+    """PNG: FID on a logarithmic axis, and inception score: a point with ci95 a row of the summary."""
     figure = Figure(figsize=(9, 1.2 + 0.24 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_points(left, rows, "fid", "tab:blue")

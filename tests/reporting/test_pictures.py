@@ -43,10 +43,14 @@ def test_a_strip_a_variant_in_the_order_of_the_rows(channels: int) -> None:
     assert share(lower, (0, 0, 0)) < 0.05  # letters
 
 
-def test_bars_are_as_long_as_the_scores_and_the_same_scores_give_the_same_bytes() -> None:
-    pixels = to_pixels(draw_scores(ROWS))
-    for color, is_longer in {(31, 119, 180): False, (255, 127, 14): True}.items():  # FID, inception score
-        lengths = (pixels == color).all(axis=-1).sum(axis=1)
-        upper, *_, lower = lengths[lengths > 0]
-        assert upper > 4 * lower if is_longer else lower > 1.5 * upper  # the axis of FID is logarithmic
-    assert draw_scores(ROWS) == draw_scores(ROWS)
+def test_points_lie_where_the_scores_are_and_the_same_scores_give_the_same_bytes() -> None:
+    rows = [row("one", 1.0, 8.0), row("other", 2.0, 6.0), row("last", 8.0, 1.0)]
+    pixels = to_pixels(draw_scores(rows))
+    # the axis of FID is logarithmic: from 2 to 8 it is twice as far as from 1 to 2
+    for color, further in {(31, 119, 180): 2, (255, 127, 14): 5 / 2}.items():  # FID, inception score
+        y, x = (pixels == color).all(axis=-1).nonzero()
+        band = (y - y.min()) * 3 // (y.max() - y.min() + 1)  # the rows of the summary from top to bottom
+        first, second, third = (x[band == index].mean() for index in range(3))
+        assert (third - second) / (second - first) == pytest.approx(further, rel=0.02)
+        assert (second > first) == (color == (31, 119, 180))
+    assert draw_scores(rows) == draw_scores(rows)
