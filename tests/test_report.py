@@ -108,9 +108,9 @@ def test_a_score_in_a_new_file_shows_everywhere_and_torch_is_not_imported(
     assert float(rows[1]["fid_ci95"]) == pytest.approx(12.706, abs=1e-3)  # Student's, of 3 and 5
     assert [row["sharpness"] for row in rows] == ["0.5", "0.5"]
     page = (tmp_path / "metrics/report/variants.md").read_text().splitlines()
-    (head,) = [line.split(" | ") for line in page if line.startswith("| variant")]
+    (head,) = [line.split(" | ") for line in page if line.startswith("| rank")]
     column = head.index("sharpness ↓")
-    cells = [line.split(" | ")[column] for line in page if line.startswith(("| real images", "| `"))]
+    cells = [line.split(" | ")[column] for line in page if "| real images |" in line or "| `" in line]
     assert cells == ["75.0% ± 1.0%", "50.0%", "50.0%"]
     champion = {path.name: path.read_text() for path in (tmp_path / "data/champion").iterdir()}
     assert champion == {"config.json": '{"of": "cgan"}', "generator.safetensors": "weights of cgan"}

@@ -16,6 +16,9 @@ INTRODUCTION = """\
 
 The report stage writes this page. Scores compare {count:,} samples of each variant with the test images. The first row
 is the real baseline: as many training images (all, if they are fewer), or for the inception score the test images.
+A rank is one more than the number of variants whose FID interval lies entirely below. Variants that start from test
+images have none (-).
+
 Arrows show which direction is better. [Scores](../../docs/scores.md) explains each one. FID and KID use the features of
 this pipeline's classifier: do not compare them with numbers from other features.
 
@@ -30,24 +33,25 @@ CELL = (
 
 
 def write_markdown(report: Report) -> str:
-    """Real images' scores, a row a variant in the order of the results, those without scores last; what stands out."""
+    """Real images' scores, a row a variant, the lowest FID first, those without scores last; what stands out."""
     results, scores, real = report.results, report.scores, report.real
     shown = report.columns()
     listed = [score for score in scores.values() if score not in shown]
     titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {_ideal(score)}'}" for score in shown]
     lines = [
         INTRODUCTION.format(count=report.sample_count()),
-        _row("variant", "summary", "paper", "parameters G / D", *titles, "more scores", "samples"),
-        f"|---|---|---|--:|{'--:|' * len(shown)}---|---|",
-        _row("real images", "", "", "", *_score_cells(real, shown, listed, real), ""),
+        _row("rank", "variant", "summary", "paper", "parameters G / D", *titles, "more scores", "samples"),
+        f"|--:|---|---|---|--:|{'--:|' * len(shown)}---|---|",
+        _row("", "real images", "", "", "", *_score_cells(real, shown, listed, real), ""),
     ]
-    for name, result in results.items():
+    for row in report.rows:
+        result = results[name := row["variant"]]
         cells = _score_cells(result.scores, shown, listed, real)
         cell = CELL.format(name=name, pictures=result.folder(Path(name, PICTURES)))
-        lines.append(_row(*_text_cells(name, result), *cells, cell))
+        lines.append(_row(str(row["rank"] or "-"), *_text_cells(name, result), *cells, cell))
     for name, variant in report.without.items():
         empty = [""] * (len(shown) + 2)
-        lines.append(_row(f"`{name}`", *_texts(variant), *empty, "no scores, see below"))
+        lines.append(_row("", f"`{name}`", *_texts(variant), *empty, "no scores, see below"))
     faults = [f"`{name}`: {failure}" for name, reasons in report.failures.items() for failure in reasons]
     faults += [f"`{name}`: {fault}" for name, result in results.items() for fault in describe_faults(result.models)]
     if faults:
@@ -56,11 +60,11 @@ def write_markdown(report: Report) -> str:
 
 
 def declarations_to_markdown(scores: Mapping[str, Score]) -> str:
-    """Markdown table of declared scores: name, what it says, which direction is better."""
-    lines = ["| score | what it says | better |", "|---|---|---|"]
+    """Markdown table of declared scores: name, title in the report, what it says, which direction is better."""
+    lines = ["| score | title | what it says | better |", "|---|---|---|---|"]
     for name, score in scores.items():
         better = f"near {_ideal(score)}" if score.better == "near" else score.better
-        lines.append(_row(f"`{name}`", score.description, better))
+        lines.append(_row(f"`{name}`", score.title, score.description, better))
     return "\n".join(lines) + "\n"
 
 

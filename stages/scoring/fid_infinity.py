@@ -10,7 +10,7 @@ FEWEST = 10  # images: a fifth of them are two
 
 @score("FID∞", position=11, by_inception=True)
 def fid_infinity(images: ImageSet, context: Context) -> Estimate | None:
-    """FID as it would be with endlessly many samples: it compares across sample counts. Of ten samples or more."""
+    """FID as it would be with endlessly many samples: it compares across sample counts. It needs ten samples."""
     if len(images.features) < FEWEST:
         return None
     options, test = context.options, features_to_gaussian(context.test_features)

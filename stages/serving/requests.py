@@ -28,7 +28,7 @@ def example_inputs(generator: Generator, image_shape: ImageShape, classes: Seque
 def serve(generator: Generator, inputs: Any, classes: Sequence[str]) -> Tensor:
     """Images (rows, channels, height, width) in [-1, 1] of a table's columns `seed` and `label`.
 
-    Seeds are whole numbers from 0 to 2⁶³ - 1, labels are among the generator's names. A translator takes uint8 sources
+    Seeds are whole numbers from 0 to 2³² - 1, labels are among the generator's names. A translator takes uint8 sources
     (rows, channels, height, width). Raises ValueError, in one line, for other inputs, and for no rows or more than
     10,000.
     """
