@@ -60,7 +60,7 @@ def main() -> None:
         refuse_unknown_files(params.variants)
         is_stale = find_dataset(params.dataset).has_changed(params.fetch)
         devices = find_devices(params)
-        jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.training.processes))
+        jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.processes))
         failed = build(list(params.variants), jobs, devices, is_stale=is_stale)
     if params.tracking.enabled:  # DVC runs no stage whose outputs are there, and nothing would record those
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
@@ -123,7 +123,7 @@ def is_output(path: Path) -> bool:
 
 
 def find_devices(params: Params) -> list[str]:
-    """The GPUs of each job, as CUDA_VISIBLE_DEVICES names them: one a process that trains."""
+    """The GPUs of each job, as CUDA_VISIBLE_DEVICES names them: one a process."""
     if params.device == "cpu" or not shutil.which("nvidia-smi"):
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout.splitlines()
@@ -131,7 +131,7 @@ def find_devices(params: Params) -> list[str]:
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         listed = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
         found = [device for device in takewhile(lambda device: not device.startswith("-"), listed) if device]  # as CUDA
-    each = params.training.processes
+    each = params.processes
     return [",".join(found[first : first + each]) for first in range(0, len(found) - each + 1, each)]
 
 

@@ -27,7 +27,8 @@ from stages.training import processes
 from stages.training.device import prepare
 from stages.training.launch import is_launched, launch
 
-COLUMNS = 20  # samples in the picture of those closest to training images
+COLUMNS = 20  # samples at most in the picture of those closest to training images
+ROWS = 4  # of a seed in that picture: samples over training images, by pixels and by features
 SHOWN_BY_DVC = ("fid", "validation_fid", "kid", "precision", "recall")
 
 
@@ -73,7 +74,8 @@ def score(params: Params, name: str, configs: Mapping[int, Any], device: torch.d
         scores = average_scores([model["scores"] for model in models])
         closest = [images for _, _, images in scored] or [evaluator.train.images[:0]]
         rows = [row for _, curve, _ in scored for row in curve]
-        write_bytes(VARIANTS / name / paths.CLOSEST, grid_png(np.concatenate(closest), COLUMNS))
+        columns = max(1, len(closest[0]) // ROWS)
+        write_bytes(VARIANTS / name / paths.CLOSEST, grid_png(np.concatenate(closest), columns))
         write_csv(VARIANTS / name / paths.CURVE, list(rows[0]) if rows else ["seed", "images", "fid"], rows)
         write_json(VARIANTS / name / paths.SCORES, {"models": models, "failures": diverged})
         shown = [score for score in SHOWN_BY_DVC if score in scores]
@@ -117,7 +119,7 @@ def score_seed(
 
 
 def draw_closest(images: np.ndarray, train_images: np.ndarray, nearest: Iterable[Nearest]) -> np.ndarray:
-    """Rows of COLUMNS images: for each search the likeliest copies over their training images."""
+    """Rows of at most COLUMNS images: for each search the likeliest copies over their training images."""
     rows = []
     for found in nearest:
         closest = np.argsort(found.ratios, kind="stable")[:COLUMNS]

@@ -42,6 +42,7 @@ def main() -> None:
         with snapshot(Path()) as clone:
             tasks, experiments = make_plan(clone, options.variants, options.overrides)
             archive = pack(clone)
+        check_shares(options.gpus or 0, tasks)
         if options.plan:
             write_plan(options.plan, archive, tasks, options.scratch)
             print(submission(options.plan, tasks, options.gpus))
@@ -78,8 +79,18 @@ def check(options: argparse.Namespace) -> None:
     gpus = options.gpus or 0
     if not 0 <= gpus < math.inf or (options.plan and gpus != int(gpus)):
         raise ParameterError(f"--gpus: {gpus:g} is not allowed: expected 0, 1, 2, … or, with Ray, a share of one")
-    if not Path(options.scratch).expanduser().is_absolute():
+    if not options.scratch.startswith(("/", "~")):  # each machine has its own home folder
         raise ParameterError(f"--scratch: {options.scratch!r} is not allowed: expected an absolute path, or ~/…")
+
+
+def check_shares(gpus: float, tasks: Sequence[Task]) -> None:
+    """Raise ParameterError where a task would take more than one GPU, and a part of another: Ray gives none of that."""
+    processes = max(task["processes"] for task in tasks)
+    if (needed := processes * gpus) > 1 and needed != int(needed):
+        raise ParameterError(
+            f"--gpus: {gpus:g} is not allowed: a task of {processes} processes would take {needed:g} GPUs; expected a "
+            "whole number, or at most 1"
+        )
 
 
 def connect(address: str | None) -> Any:

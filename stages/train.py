@@ -1,5 +1,6 @@
 """Train one variant: data/processed/train -> models/<variant>, its loss curve and grids along training in metrics."""
 
+import contextlib
 import hashlib
 import sys
 from pathlib import Path
@@ -91,19 +92,13 @@ def train(params: Params, name: str) -> None:
 
 
 def help_train(params: Params, name: str) -> None:
-    """Train this process's share. What goes wrong on a machine its first process says."""
+    """Train this process's share."""
     for seed in params.training.seeds:
-        try:
-            training = prepare_training(params, name, seed)
-            session = Session(training.trainer, training.plan, [], training.checkpoints)
+        training = prepare_training(params, name, seed)
+        session = Session(training.trainer, training.plan, [], training.checkpoints)
+        with contextlib.suppress(DivergedError):
             session.resume()
             session.run(lambda seen, scalars: None)
-        except DivergedError:
-            continue
-        except StageError as error:
-            if processes.is_first_here():
-                raise
-            sys.exit(error.exit_code)
 
 
 def train_seed(params: Params, name: str, seed: int, live: Observer) -> Trained:

@@ -130,6 +130,9 @@ def test_cards_are_counted_as_cuda_names_them(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert find_devices(params) == ["0", "1"]
     assert find_devices(params.model_copy(update={"device": "cpu"})) == []
+    for part in ("training", "sample"):
+        processes = {part: getattr(params, part).model_copy(update={"processes": 2})}
+        assert find_devices(params.model_copy(update=processes)) == ["0,1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-2")
     assert find_devices(params) == ["3", "GPU-2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,-1,0")

@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
 
 from stages.config.errors import ParameterError
-from stages.fan_out import check, parser
+from stages.fan_out import check, check_shares, parser
 from tests.conftest import FEW_IMAGES, clean_environment, clone_repository, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
 from tests.tools.rebuilds import differences, hashes
@@ -179,6 +180,15 @@ def test_jobs_of_slurm_do_the_same(home: Path, tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...], line: str) -> None:
     with pytest.raises(ParameterError, match=f"^{re.escape(line)}"):
         check(parser().parse_args(arguments))
+
+
+@pytest.mark.parametrize(("gpus", "processes"), [(1.5, 1), (0.75, 2)])
+def test_a_part_of_a_gpu_besides_a_whole_one_is_refused(gpus: float, processes: int) -> None:
+    tasks: Any = [{"processes": 1}, {"processes": processes}]
+    with pytest.raises(ParameterError, match=rf"^--gpus: {gpus} is not allowed: a task of {processes} .* 1\.5 GPUs"):
+        check_shares(gpus, tasks)
+    for allowed in (0, 1, 0.5, 2, 0.25):
+        check_shares(allowed, tasks)
 
 
 def test_a_plan_is_never_written_over(home: Path, tmp_path: Path) -> None:

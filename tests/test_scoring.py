@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from stages import classifier, evaluate, reference, report, sample, train
 from stages.config.errors import StageError
@@ -19,7 +20,7 @@ from stages.evaluation import evaluator
 from stages.evaluation.feature_network import FeatureNetwork
 from stages.scoring.seeds import average_scores
 from stages.storage.files import read_array, read_json, rounded, write_array
-from stages.storage.images import Split, write_split
+from stages.storage.images import SCALE, Split, write_split
 from stages.storage.paths import REAL_SCORES
 from tests.conftest import ROOT
 
@@ -53,7 +54,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     downstream = change(params.downstream, images=lengths, real_images=9)
     cgan = params.variants["cgan"]
     variant = change(cgan, batch_size=8, images=change(cgan.images, smoke=640))
-    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "copies_samples": 20}
+    fewer = {"kid_subsets": 3, "kid_subset_size": 20, "resamples": 3, "copies_samples": 7}
     return change(
         params,
         budget="smoke",
@@ -106,6 +107,10 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
         best = min((row for row in rows if int(row["seed"]) == seed), key=lambda row: float(row["fid"]))
         assert model["checkpoint"] == {"images": int(best["images"]), "rule": "best"}
     assert "mean of 2 seeds" in Path("metrics/report/variants.md").read_text()
+
+    # of each seed two rows of seven samples over their training images, a pixel apart
+    width, height = Image.open("metrics/variants/cgan/closest.png").size
+    assert (width - SCALE, height - SCALE) == (7 * 13 * SCALE, 2 * 4 * 13 * SCALE)
 
 
 def test_translators_are_scored_by_what_they_offer(params: Params) -> None:
@@ -190,7 +195,7 @@ def test_a_collapse_and_a_divergence_are_results(params: Params, capsys: pytest.
         report.main(params)
     page = Path("metrics/report/variants.md").read_text()
     assert "- `cgan`: mode collapse:" in page
-    assert re.search(r"^\| `mlp` .* no scores, see below \|$", page, flags=re.MULTILINE)
+    assert re.search(r"^\|  \| `mlp` .* no scores, see below \|$", page, flags=re.MULTILINE)
     assert re.search(r"^- `mlp`: mlp \(seed \d+\) diverged by step", page, flags=re.MULTILINE)
     with Path("metrics/summary.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -61,7 +61,7 @@ class Plan:
                 overrides=experiment.overrides,
                 needs=list(needs),
                 folder=folder,
-                processes=max(params.training.processes, params.sample.processes),
+                processes=params.processes,
                 threads=params.threads,
             )
             self.tasks.append(task)

@@ -49,7 +49,10 @@ def run_task(archive: bytes, task: Task, scratch: str, variables: dict[str, str]
     """
     if missing := [outcome["name"] for outcome in earlier if outcome["state"] != DONE]:
         return Outcome(name=task["name"], state=NOT_BEGUN, reason=f"it needs {', '.join(missing)}", lock={})
-    place = Path(scratch).expanduser().resolve()
+    try:
+        place = Path(scratch).expanduser().resolve()
+    except RuntimeError:
+        return Outcome(name=task["name"], state=FAILED, reason=f"{scratch}: there is no such home folder", lock={})
     folder = place / task["folder"]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # its config may hold credentials
     with folder.with_suffix(".lock").open("w") as lock:

@@ -1,6 +1,7 @@
 """Errors that are shown as lines of text, never as a traceback."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
@@ -30,9 +31,13 @@ class LostProcessError(SystemExit):
 
 
 def exit_with(error: StageError) -> NoReturn:
-    """Print an error, a line a mistake, and end the process with its exit code."""
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
+    """Print an error, a line a mistake, and end the process with its exit code.
+
+    Of the processes of one training on this machine, which all meet it, the first one prints it.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
     sys.exit(error.exit_code)
 
 

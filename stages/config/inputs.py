@@ -46,7 +46,7 @@ class Inputs:
         """Those that dvc.yaml names for this stage, or the file where the stage depends on all of it."""
         try:
             before, after, pipeline = (YAML(typ="safe", pure=True).load(text) for text in (self.params, now, DVC_FILE))
-        except YAMLError:  # it is being edited
+        except (YAMLError, ValueError, RecursionError):  # it is being edited
             return [str(self.params_file)]
         stage = pipeline["stages"].get(self.stage, {})
         stage = stage.get("do", stage)

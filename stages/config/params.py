@@ -230,6 +230,11 @@ class Params(Strict):
     tracking: Tracking
     variants: Annotated[dict[Annotated[str, AfterValidator(_variant_name)], Variant], Field(min_length=1)]
 
+    @property
+    def processes(self) -> int:
+        """How many a variant's stages start at most: that many cores, or GPUs, they take."""
+        return max(self.training.processes, self.sample.processes)
+
     @model_validator(mode="after")
     def _processes_share_batches(self) -> Self:
         for name, variant in self.variants.items():
@@ -238,8 +243,11 @@ class Params(Strict):
                     f"training.processes must divide variants.{name}.batch_size, {variant.batch_size}: each process "
                     "has an equal share of every batch"
                 )
-            if hasattr(variant.gan, "check_batch_size"):  # resolved, and not broken
-                variant.gan.check_batch_size(variant.batch_size // self.training.processes)
+            try:
+                if hasattr(variant.gan, "check_batch_size"):  # resolved, and not broken
+                    variant.gan.check_batch_size(variant.batch_size // self.training.processes)
+            except ValueError as error:
+                raise ValueError(f"variants.{name}.{error}") from None
         return self
 
     @model_validator(mode="after")

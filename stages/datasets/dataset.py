@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from stages.config.errors import ParameterError, StageError
 from stages.config.params import Fetch, Preprocess
 from stages.config.registry import BrokenFileError, UnknownNameError, find_class
 from stages.storage.images import Split
+from stages.storage.paths import repository
 
 LEAST_IN_A_SPLIT = 2  # images of a class, where a data set is split class by class
 
@@ -35,6 +37,14 @@ class Dataset(ABC):
     def finish(self, split: Split, random: np.random.Generator) -> Split:
         """What is written of a split. Called for train, validation and test, in this order, each on its own."""
         return split
+
+
+def local_folder(where: str) -> Path:
+    """What fetch.folder names, there or not; raises StageError for `~` of a user that does not exist."""
+    try:
+        return repository() / Path(where).expanduser()
+    except RuntimeError:
+        raise StageError(f"{where}: fetch.folder: there is no such home folder") from None
 
 
 def find_dataset(name: str) -> Dataset:

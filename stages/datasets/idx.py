@@ -15,9 +15,10 @@ import numpy as np
 
 from stages.config.errors import StageError
 from stages.config.params import Fetch, Preprocess
+from stages.datasets.dataset import local_folder
 from stages.storage.files import one_line, socket_timeout
 from stages.storage.images import Split
-from stages.storage.paths import RAW, repository
+from stages.storage.paths import RAW
 
 LARGEST_FILE = 64 * 2**20  # bytes; the real ones have at most 47 MB
 IDX_TYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 12: np.dtype(">i4")}
@@ -88,7 +89,7 @@ class IDXFiles:
         return scratch
 
     def _from_folder(self, options: Fetch, scratch: Path) -> Path:
-        if not (folder := repository() / Path(options.folder).expanduser()).is_dir():
+        if not (folder := local_folder(options.folder)).is_dir():
             raise StageError(f"{options.folder} is not a folder")
         return folder
 

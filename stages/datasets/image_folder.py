@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from stages.config.errors import StageError, first_ten
 from stages.config.params import Fetch, Preprocess
-from stages.datasets.dataset import LEAST_IN_A_SPLIT, Dataset, hold_out_by_class
+from stages.datasets.dataset import LEAST_IN_A_SPLIT, Dataset, hold_out_by_class, local_folder
 from stages.storage.files import one_line, scratch_array
 from stages.storage.images import Split
 from stages.storage.paths import RAW, repository
@@ -99,10 +99,7 @@ class ImageFolder(Dataset):
 
 def _local_folder(where: Path) -> Path:
     """The folder that fetch.folder names; raises StageError where there is none."""
-    try:
-        folder = repository() / where.expanduser()
-    except RuntimeError:  # ~ of a user that does not exist
-        raise StageError(f"{where}: fetch.folder: there is no such home folder") from None
+    folder = local_folder(str(where))
     if not folder.exists():
         origin = "" if where.expanduser().is_absolute() else f" in {repository()}"
         raise StageError(f"{where}: fetch.folder: there is no such folder{origin}")

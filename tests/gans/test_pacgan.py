@@ -78,7 +78,7 @@ def test_a_batch_that_packs_do_not_divide_is_refused() -> None:
     data = PARAMS.model_dump()
     data["variants"]["pacgan"]["gan"]["pack_size"] = 3
     data["variants"]["pacgan"]["batch_size"] = 32
-    with pytest.raises(ParameterError, match=r"gan\.pack_size must divide the batch size, 32"):
+    with pytest.raises(ParameterError, match=r"variants\.pacgan\.gan\.pack_size must divide the batch size, 32"):
         validate(Params, data, "params.yaml", resolve=True)
 
 

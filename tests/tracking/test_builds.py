@@ -15,6 +15,8 @@ def test_a_build_is_a_commit_or_an_experiment(repository: Path, monkeypatch: pyt
     assert find_build() == Build("odd-name", "odd-name")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", head)  # names of experiments are unique at a baseline alone
     assert find_build() == Build(f"odd-name {head}", "odd-name")
+    monkeypatch.setenv("DVC_EXP_NAME", "it's")  # MLflow could not look for it
+    assert find_build() == Build(f"its {head}", "it's")
 
 
 def test_there_is_no_build_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

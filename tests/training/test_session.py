@@ -139,24 +139,31 @@ def test_without_a_checkpoint_nothing_is_resumed(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("is_due", [True, False])  # what is told depends on no clock
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_a_broken_weight_ends_it_before_anything_of_it_is_kept(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_weight_ends_it_before_anything_of_it_is_kept(
+    network: str, is_due: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     step = Trainer.step
 
     def broken(trainer: Trainer) -> None:
         step(trainer)
-        if trainer.images_seen == 24:
+        if trainer.images_seen == break_at:
             next(getattr(trainer.gan, network).parameters()).data.view(-1)[0] = math.inf
 
     monkeypatch.setattr(Trainer, "step", broken)
-    training, _ = build()
-    says = rf"x \(seed 0\) diverged by step 3 \(24 images\): .*{network}'s weights; try"
-    with pytest.raises(DivergedError, match=says):
-        run(training)
-    assert [row["images"] for row in training.rows] == [16]
-    found = training.checkpoints.latest()
-    assert found is not None
-    assert int(found[0]["trainer.images_seen"]) == 16
+    monkeypatch.setattr(Checkpoints, "is_due", lambda self: is_due)
+    # who looks next is a snapshot, at 24 images, or the loss curve, at 40
+    for log_steps, break_at, seen, rows, pictures in ((3, 24, 24, [16], []), (1, 32, 40, [], [24])):
+        training, notes = build(log_steps=log_steps)
+        training.checkpoints.remove()
+        says = rf"x \(seed 0\) diverged by step {seen // 8} \({seen} images\): .*{network}'s weights"
+        with pytest.raises(DivergedError, match=says):
+            run(training)
+        assert [row["images"] for row in training.rows] == rows
+        assert [step for step, _ in notes.shown] == pictures
+        found = training.checkpoints.latest()
+        assert (found and int(found[0]["trainer.images_seen"])) == (break_at - 8 if is_due else None)
 
 
 def test_steps_that_were_seen_are_left_out() -> None:
