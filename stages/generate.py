@@ -110,7 +110,7 @@ def check_outputs(arguments: argparse.Namespace) -> tuple[int, int]:
 def drawn_to_bytes(model: Any, request: Any, steps: int, suffix: str, columns: int) -> bytes:
     """What is drawn of a model as the bytes of a .png, .gif or .npy file: uint8 images."""
     from stages.serving.drawing import draw, interpolate
-    from stages.storage.images import grid_png
+    from stages.storage.images import SCALE, grid_png, grids_to_gif
 
     square = columns or math.ceil(math.sqrt(request.count))
     if not steps:
@@ -122,22 +122,10 @@ def drawn_to_bytes(model: Any, request: Any, steps: int, suffix: str, columns: i
         buffer = io.BytesIO()
         np.save(buffer, images, allow_pickle=False)
         return buffer.getvalue()
-    if suffix == ".gif":
-        return frames_to_gif(images, square)
+    if suffix == ".gif":  # there and back
+        there = list(images.swapaxes(0, 1))
+        return grids_to_gif(there + there[-2:0:-1], square, SCALE, MILLISECONDS)
     return grid_png(images.reshape(-1, *images.shape[-3:]), steps or square)
-
-
-def frames_to_gif(images: np.ndarray, columns: int) -> bytes:
-    """Images (count, frames, channels, height, width) as an animation that goes there and back for ever."""
-    from PIL import Image
-
-    from stages.storage.images import grid
-
-    there = [Image.fromarray(grid(frame, columns)) for frame in images.swapaxes(0, 1)]
-    first, *others = there + there[-2:0:-1]
-    buffer = io.BytesIO()
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=MILLISECONDS, loop=0)
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":

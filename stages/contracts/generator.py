@@ -1,6 +1,7 @@
 """The contract of generators: what training, sampling and serving ask of one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -56,15 +57,11 @@ class Generator(nn.Module):
         of torch's random numbers and of the module is left as it was.
         """
         device = labels.device
-        was_training = self.training
-        self.eval()
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with evaluating(self), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             latents = self.latent(labels.cpu()).to(device)
             batches = zip(latents.split(batch_size), labels.split(batch_size), strict=True)
-            images = torch.cat([self.generate(latent, batch, truncation) for latent, batch in batches])
-        self.train(was_training)
-        return images
+            return torch.cat([self.generate(latent, batch, truncation) for latent, batch in batches])
 
     def draw(self, labels: Tensor, test: Split, *, first: int, seed: int, truncation: float) -> dict[str, np.ndarray]:
         """Arrays of the samples with the numbers from `first` on, one a label (count,).
@@ -102,15 +99,12 @@ class Generator(nn.Module):
 
         Both ends come from `seed`. The modes of the module and torch's random numbers are left as they were.
         """
-        device, was_training = labels.device, self.training
-        self.eval()
+        device = labels.device
         shares = torch.linspace(0, 1, steps, device=device).repeat(len(labels)).unsqueeze(1)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with evaluating(self), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             start, end = (self.latent(labels.cpu()).to(device).repeat_interleave(steps, dim=0) for _ in range(2))
-            images = self.generate(self.mix_latents(start, end, shares), labels.repeat_interleave(steps), truncation)
-        self.train(was_training)
-        return images
+            return self.generate(self.mix_latents(start, end, shares), labels.repeat_interleave(steps), truncation)
 
     def mix_latents(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
         """Latents between two (batch, latent_size): `start` where share (batch, 1) is 0, `end` where it is 1.
@@ -139,11 +133,19 @@ class Generator(nn.Module):
                 drawn = self.latent(labels[rows])
                 return self.generate(drawn if latents is None else latents[rows], labels[rows], truncation)
 
-        was_training = self.training
-        self.eval()
-        images = in_batches(draw, len(seeds))
-        self.train(was_training)
-        return images
+        with evaluating(self):
+            return in_batches(draw, len(seeds))
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Within it, the module is in evaluation mode."""
+    was_training = module.training
+    try:
+        module.eval()
+        yield
+    finally:
+        module.train(was_training)
 
 
 def labels_like(generator: Generator, labels: Tensor, count: int) -> Tensor:

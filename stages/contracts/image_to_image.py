@@ -7,6 +7,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from stages.contracts.gan import GAN, Fakes, Losses
+from stages.contracts.generator import evaluating
 from stages.contracts.translator import BATCH
 from stages.storage.pixels import to_float
 
@@ -37,9 +38,6 @@ class ImageToImage(GAN):
     @torch.no_grad()
     def sample(self, generator: Any, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
         """Images made from the sources of the first training images, one a label."""
-        was_training = generator.training
-        generator.eval()
         batches = zip(training_images[: len(labels)].split(BATCH), labels.split(BATCH), strict=True)
-        made = [generator(generator.source(to_float(real.to(some.device))), some) for real, some in batches]
-        generator.train(was_training)
-        return torch.cat(made)
+        with evaluating(generator):
+            return torch.cat([generator(generator.source(to_float(real.to(one.device))), one) for real, one in batches])

@@ -40,9 +40,9 @@ class Regularizer(Component):
         """Whether this step of the discriminator is penalised; steps count from 0."""
         return True
 
-    @abstractmethod
     def penalty(self, outputs: DiscriminatorOutputs) -> Tensor:
-        """Scalar, weight included."""
+        """Scalar, weight included; by default zero."""
+        return outputs.real_logits.new_zeros(())
 
     def after_discriminator_step(self, discriminator: nn.Module) -> None:
         """Called after every step of the discriminator: to clip its weights, say."""

@@ -63,5 +63,5 @@ class ConvNetwork(Network):
     latent_size: Size
     generator_channels: Size  # at a quarter of the image's size; half as many at half of it
     discriminator_channels: Size
-    discriminator_strides: Strides  # with [1] a logit sees 5 × 5 pixels, with [2, 2, 2] 31 × 31
+    discriminator_strides: Strides  # [1]: a logit sees 5 × 5 pixels; [2, 2, 2]: 31 × 31, so 27 × 27 of 28 × 28
     slope: Annotated[float, Field(ge=0, lt=1)]  # of leaky ReLU below zero

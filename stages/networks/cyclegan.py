@@ -13,7 +13,7 @@ from stages.config.types import Size
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
 from stages.contracts.translator import TwoWayTranslator
-from stages.networks.layers import InstanceNorm, Residual
+from stages.networks.layers import InstanceNorm, Residual, initialise_normal
 
 
 class Translators(TwoWayTranslator):
@@ -65,7 +65,7 @@ def _translator(options: CycleGANNetwork, image_shape: ImageShape) -> nn.Sequent
         *(InstanceNorm(), nn.ReLU()),
         *(nn.Conv2d(base, channels, 5, padding=2), nn.Tanh()),
     )
-    return layers.apply(_initialise)
+    return layers.apply(initialise_normal)
 
 
 def _patch_discriminator(options: CycleGANNetwork, image_shape: ImageShape, outputs: int) -> nn.Sequential:
@@ -75,13 +75,7 @@ def _patch_discriminator(options: CycleGANNetwork, image_shape: ImageShape, outp
         *(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1), InstanceNorm(), nn.LeakyReLU(0.2)),
         nn.Conv2d(2 * base, outputs, 3, padding=1),
     )
-    return layers.apply(_initialise)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02²), as the paper's appendix has it."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        torch.nn.init.normal_(module.weight, 0, 0.02)
+    return layers.apply(initialise_normal)
 
 
 class CycleGANNetwork(Network):

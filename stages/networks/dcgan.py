@@ -19,7 +19,7 @@ from typing_extensions import override
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape
 from stages.contracts.network import Network, halved_sizes
-from stages.networks.layers import StridedDiscriminator, doubling
+from stages.networks.layers import StridedDiscriminator, doubling, initialise_he, initialise_normal
 
 
 class DCGANGenerator(Generator):
@@ -40,7 +40,7 @@ class DCGANGenerator(Generator):
         for depth, shallower, larger in zip(depths[:0:-1], depths[-2::-1], sizes[-2:0:-1], strict=True):
             layers += [doubling(depth, shallower, larger, bias=not normalised), *_activated(shallower, normalised)]
         self.layers = nn.Sequential(*layers, doubling(depths[0], channels, sizes[0], bias=True), nn.Tanh())
-        self.apply(_initialise_normal if normalised else _initialise_he)
+        self.apply(initialise_normal if normalised else initialise_he)
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
         """(batch, latent_size), (batch,) to (batch, channels, height, width)."""
@@ -56,7 +56,7 @@ class DCGANDiscriminator(StridedDiscriminator):
         norm = partial(_norm, options.discriminator_norm)
         super().__init__(image_shape, options.base_channels, outputs, norm)
         self.projection = nn.Embedding(classes, self.features) if options.discriminator_sees_labels else None
-        self.apply(_initialise_normal if options.discriminator_init == "normal" else _initialise_he)
+        self.apply(initialise_normal if options.discriminator_init == "normal" else initialise_he)
         if options.discriminator_norm == "spectral":
             self.apply(_normalise_spectrally)
 
@@ -83,23 +83,6 @@ def _norm(kind: str, depth: int) -> list[nn.Module]:
 
 def _activated(depth: int, normalised: bool) -> list[nn.Module]:
     return [nn.BatchNorm2d(depth), nn.ReLU()] if normalised else [nn.LeakyReLU(0.2)]
-
-
-def _initialise_normal(module: nn.Module) -> None:
-    """Weights from N(0, 0.02²), as the paper's section 4 has it."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, 0, 0.02)
-
-
-def _initialise_he(module: nn.Module) -> None:
-    """Weights that keep the size of what passes through (He et al., 2015), where no norm would mend it."""
-    if isinstance(module, nn.ConvTranspose2d):  # each pixel gathers kernel / stride² of the inputs
-        fan_in = module.in_channels * math.prod(module.kernel_size) / math.prod(module.stride)
-        nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_in))
-    elif isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(module.weight, 0.2)
-    elif isinstance(module, nn.Embedding):
-        nn.init.zeros_(module.weight)
 
 
 def _normalise_spectrally(module: nn.Module) -> None:

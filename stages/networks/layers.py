@@ -36,9 +36,21 @@ def doubling(deep: int, shallow: int, larger: tuple[int, int], bias: bool = True
     return nn.ConvTranspose2d(deep, shallow, 4, stride=2, padding=1, output_padding=extra, bias=bias)
 
 
-def no_norm(depth: int) -> list[nn.Module]:
-    """No layers between a convolution and its activation."""
-    return []
+def initialise_normal(module: nn.Module) -> None:
+    """Weights of a layer from N(0, 0.02²) (Radford et al., 2016, section 4)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, 0, 0.02)
+
+
+def initialise_he(module: nn.Module) -> None:
+    """Weights that keep the size of what passes through (He et al., 2015), where no norm would mend it."""
+    if isinstance(module, nn.ConvTranspose2d):  # each pixel gathers kernel / stride² of the inputs
+        fan_in = module.in_channels * math.prod(module.kernel_size) / math.prod(module.stride)
+        nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_in))
+    elif isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, 0.2)
+    elif isinstance(module, nn.Embedding):
+        nn.init.zeros_(module.weight)
 
 
 class StridedDiscriminator(nn.Module):
@@ -53,7 +65,7 @@ class StridedDiscriminator(nn.Module):
         image_shape: ImageShape,
         base_channels: int,
         outputs: int,
-        norm: Callable[[int], list[nn.Module]] = no_norm,
+        norm: Callable[[int], list[nn.Module]] = lambda depth: [],
     ) -> None:
         super().__init__()
         channels, *size = image_shape

@@ -14,7 +14,7 @@ from stages.config.types import Size
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network, halved_sizes
 from stages.contracts.translator import Translator
-from stages.networks.layers import doubling
+from stages.networks.layers import doubling, initialise_he, initialise_normal
 from stages.storage.pixels import to_outlines
 
 
@@ -39,7 +39,7 @@ class UNet(Translator):
             both = deep if is_inner else 2 * deep
             last = [nn.Tanh()] if is_outer else [nn.BatchNorm2d(shallow), nn.Dropout(options.dropout)]
             self.doublings.append(nn.Sequential(nn.ReLU(), doubling(both, shallow, sizes[level]), *last))
-        self.apply(_initialise_normal)
+        self.apply(initialise_normal)
 
     @override
     def source(self, images: Tensor) -> Tensor:
@@ -68,23 +68,11 @@ class PatchDiscriminator(nn.Module):
             *(nn.Conv2d(image_shape[0], base, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
             *(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
             nn.Conv2d(2 * base, outputs, 3, padding=1),
-        ).apply(_initialise_he)
+        ).apply(initialise_he)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """(batch, channels, height, width) to a map of logits (batch, outputs, rows, columns)."""
         return self.layers(images)
-
-
-def _initialise_normal(module: nn.Module) -> None:
-    """Weights from N(0, 0.02²), as the paper's appendix has it."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0, 0.02)
-
-
-def _initialise_he(module: nn.Module) -> None:
-    """Weights that keep the size of what passes through (He et al., 2015), where no norm would mend it."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, 0.2)
 
 
 class Pix2PixNetwork(Network):

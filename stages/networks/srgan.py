@@ -15,7 +15,7 @@ from stages.config.types import Size
 from stages.contracts.generator import ImageShape
 from stages.contracts.network import Network
 from stages.contracts.translator import Translator
-from stages.networks.layers import Residual, StridedDiscriminator
+from stages.networks.layers import Residual, StridedDiscriminator, initialise_he
 
 FACTOR = 4  # of both sides, as in the paper
 
@@ -83,19 +83,13 @@ class FeatureDiscriminator(StridedDiscriminator):
 
     def __init__(self, options: SRGANNetwork, image_shape: ImageShape, classes: int, outputs: int) -> None:
         super().__init__(image_shape, options.discriminator_channels, outputs)
-        self.apply(_initialise)
+        self.apply(initialise_he)
 
     @override
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, outputs + features); labels are not looked at."""
         features = self.layers(images)
         return torch.cat([self.head(features), features], dim=1)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Weights that keep the size of what passes through (He et al., 2015): there is no norm."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(module.weight, 0.2)
 
 
 class SRGANNetwork(Network):

@@ -18,7 +18,7 @@ from typing_extensions import override
 from stages.config.types import Size
 from stages.contracts.generator import Generator, ImageShape, Picture, to_pixels
 from stages.contracts.network import Network
-from stages.networks.layers import InstanceNorm, StridedDiscriminator, doubling
+from stages.networks.layers import InstanceNorm, StridedDiscriminator, doubling, initialise_he
 from stages.training import processes
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,8 +34,8 @@ class StyleGANGenerator(Generator):
         super().__init__()
         self.latent_size = options.latent_size
         self.style_mixing = options.style_mixing
-        channels, *size = image_shape
-        sizes = _sizes(*size)
+        channels, height, width = image_shape
+        sizes = [(height // part, width // part) for part in (4, 2, 1)]
         depths = [options.base_channels * 2**step for step in reversed(range(len(sizes)))]
         mapping = (
             MappingLayer(options.latent_size, options.mapping_learning_rate) for _ in range(options.mapping_layers)
@@ -148,18 +148,11 @@ class StyledLayer(nn.Module):
         return self.norm(hidden) * (1 + scale) + shift
 
 
-def _sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """A quarter of the image's size, half of it, all of it."""
-    return [(height // part, width // part) for part in (4, 2, 1)]
-
-
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.ConvTranspose2d):  # each pixel gathers kernel / stride² of the inputs
-        nn.init.normal_(module.weight, 0, math.sqrt(2 / (module.in_channels * 4)))
-    elif isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, 0.2)
-    elif isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, 0, 1 / math.sqrt(module.in_features))
+    else:
+        initialise_he(module)
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
 

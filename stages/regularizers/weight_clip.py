@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import override
 
-from stages.contracts.regularizer import DiscriminatorOutputs, Regularizer
+from stages.contracts.regularizer import Regularizer
 
 
 class WeightClip(Regularizer):
@@ -15,11 +15,6 @@ class WeightClip(Regularizer):
 
     objectives: ClassVar[tuple[str, ...]] = ("wasserstein",)
     clip_value: Annotated[float, Field(gt=0)]
-
-    @override
-    def penalty(self, outputs: DiscriminatorOutputs) -> Tensor:
-        """Zero."""
-        return outputs.real_logits.new_zeros(())
 
     @override
     @torch.no_grad()

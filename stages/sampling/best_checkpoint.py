@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from stages.evaluation.feature_network import images_to_features, load_classifier
-from stages.scoring.frechet import snapshots_to_fids
+from stages.scoring.frechet import features_to_fid
 from stages.storage.files import read_array, write_array, write_json
 from stages.storage.paths import (
     CHECKPOINT,
@@ -36,6 +36,6 @@ def choose_checkpoint(model: Path, samples: Path, rule: str, device: torch.devic
     chosen = len(images_seen) - 1
     if rule == "best":
         validation = read_array(VALIDATION_FEATURES)
-        chosen = int(np.argmin(snapshots_to_fids(features, validation)))
+        chosen = int(np.argmin([features_to_fid(of_one, validation) for of_one in features]))
     write_json(samples / CHECKPOINT, {"images": images_seen[chosen], "rule": rule})
     return images_seen[chosen] if rule == "best" else None

@@ -1,6 +1,5 @@
 """Fréchet distance: how far apart two sets of features lie, each as a Gaussian (Heusel et al., 2017)."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,11 +31,6 @@ def features_to_gaussian(features: np.ndarray) -> Gaussian:
 def features_to_fid(features: np.ndarray, reference: np.ndarray) -> float:
     """FID of (images, dims) features against those of reference images; raises as `features_to_gaussian` does."""
     return FidTo(features_to_gaussian(reference))(features_to_gaussian(features))
-
-
-def snapshots_to_fids(snapshots: Iterable[np.ndarray], reference: np.ndarray) -> list[float]:
-    """FID of each snapshot's (images, dims) features against those of reference images."""
-    return [features_to_fid(features, reference) for features in snapshots]
 
 
 class FidTo:

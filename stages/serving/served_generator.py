@@ -27,7 +27,7 @@ class ServedGenerator(PythonModel):
     @override
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["model"])
-        self.generator = load_generator(folder, torch.device("cpu"))
+        self.generator = load_generator(folder)
         self.classes = read_json(folder / CONFIG)["classes"]
 
     @override

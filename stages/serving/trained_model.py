@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from stages.config.errors import ParameterError, StageError, first_ten
 from stages.config.registry import allowed
 from stages.contracts.generator import Generator, ImageShape
@@ -65,7 +63,7 @@ def find_model(name: str) -> Path:
 
 def load_model(folder: Path, name: str = "") -> TrainedModel:
     """The model in a folder, on the CPU; raises StageError where its files do not fit together."""
-    generator = load_generator(folder, torch.device("cpu"))
+    generator = load_generator(folder)
     config = read_json(folder / CONFIG)
     channels, height, width = config["image_shape"]
     return TrainedModel(name or folder.name, generator, config["classes"], (channels, height, width))

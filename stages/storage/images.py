@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -94,4 +95,12 @@ def grid_png(images: np.ndarray, columns: int, scale: int = SCALE) -> bytes:
     """PNG bytes of such a picture."""
     buffer = io.BytesIO()
     Image.fromarray(grid(images, columns, scale)).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def grids_to_gif(moments: Iterable[np.ndarray], columns: int, scale: int, milliseconds: int | list[int]) -> bytes:
+    """GIF bytes of an animation that repeats: a grid of images a moment, shown for so long."""
+    first, *others = (Image.fromarray(grid(images, columns, scale)) for images in moments)
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
     return buffer.getvalue()

@@ -113,11 +113,10 @@ class MLflowExporter:
         dataset = Dataset(event["path"], event["digest"][:LONGEST_DIGEST], "dvc", source, profile=profile)
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
-    def _on_image(self, event: dict[str, Any]) -> None:
-        self.artifacts.upload(self.client, self.run_id, event)
-
     def _on_artifact(self, event: dict[str, Any]) -> None:
         self.artifacts.upload(self.client, self.run_id, event)
+
+    _on_image = _on_artifact
 
     def _on_model(self, event: dict[str, Any]) -> None:
         self.client.set_tag(self.run_id, MODEL_TAG, event["sha256"])  # scores find the run, with a model or without

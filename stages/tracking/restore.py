@@ -53,7 +53,7 @@ from stages.training.session import GRID
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
 
 
-class Trained(NamedTuple):
+class ModelOnDisk(NamedTuple):
     """A trained model on disk: of one variant, of one of its seeds."""
 
     name: str
@@ -73,7 +73,7 @@ def main(params: Params) -> None:
     with store_errors():  # one line, and not one more for each log
         open_store(tracking.experiment)
     failed, whole, completed, restored = sync(), 0, 0, 0
-    models = [model for name in params.variants for model in find_models(name)]
+    models = [model for name in params.variants for model in models_on_disk(name)]
     runs = find_runs(tracking.experiment, models)
     train = read_split("train") if (PROCESSED / "train").exists() else None
     for model, (run, is_whole) in zip(models, runs, strict=True):
@@ -94,21 +94,21 @@ def main(params: Params) -> None:
         raise StageError(f"not recorded whole: {failed}; the reasons are above")
 
 
-def find_models(name: str) -> Iterator[Trained]:
+def models_on_disk(name: str) -> Iterator[ModelOnDisk]:
     """The models of a variant that are on disk, one a seed; a training that diverged left none."""
     if (MODELS / name / CONFIG).exists():
         seeds = read_json(MODELS / name / CONFIG)["seeds"]
         for folder in (seed_folder(MODELS / name, seeds, seed) for seed in seeds):
             if "diverged" not in (config := read_json(folder / CONFIG)):
-                yield Trained(name, folder, config, sha256(folder / GENERATOR))
+                yield ModelOnDisk(name, folder, config, sha256(folder / GENERATOR))
 
 
-def has_all(client: MlflowClient, run: Run, model: Trained) -> bool:
+def has_all(client: MlflowClient, run: Run, model: ModelOnDisk) -> bool:
     """Whether a run has its scores, pictures and a model that is registered.
 
     DVC scores nothing whose samples it has met before. Where artifacts cannot be asked for, restoring them says why.
     """
-    scored, _ = find_scores(model)
+    scored, _ = read_scored(model)
     wanted = {f"scores/{key}" for key in compare(scored["scores"]).values} if scored else set()
     if SERVED_TAG not in run.data.tags or not wanted <= run.data.metrics.keys():
         return False
@@ -121,11 +121,11 @@ def has_all(client: MlflowClient, run: Run, model: Trained) -> bool:
     return bool(has_artifacts and find_version(client, PREFIX + model.name, run.data.tags[SERVED_TAG], there=logged))
 
 
-def restore_build(tracking: Tracking, models: Sequence[Trained], *, is_new: bool) -> None:
+def restore_build(tracking: Tracking, models: Sequence[ModelOnDisk], *, is_new: bool) -> None:
     """Make the registry's champion the best of these models. A build with restored runs gets its report, too."""
     scored: dict[str, list[Any]] = {model.name: [] for model in models}
     for model in models:
-        scored[model.name] += [found] if (found := find_scores(model)[0]) else []
+        scored[model.name] += [found] if (found := read_scored(model)[0]) else []
     if is_new and SUMMARY.exists():
         record_report(tracking, scored)
     elif champion := find_champion(scored):
@@ -137,7 +137,7 @@ def restore_build(tracking: Tracking, models: Sequence[Trained], *, is_new: bool
                 set_champion(client, run, logged)
 
 
-def find_runs(experiment: str, models: list[Trained]) -> list[tuple[Run | None, bool]]:
+def find_runs(experiment: str, models: list[ModelOnDisk]) -> list[tuple[Run | None, bool]]:
     """The runs of models in MLflow, and whether each is whole; raises StageError where no store can be reached."""
     with store_errors():
         client, experiment_id = open_store(experiment)
@@ -145,10 +145,10 @@ def find_runs(experiment: str, models: list[Trained]) -> list[tuple[Run | None, 
         return [(run, bool(run and has_all(client, run, one))) for run, one in zip(runs, models, strict=True)]
 
 
-def restore_run(tracking: Tracking, model: Trained, run: Run | None, train: Split | None) -> bool:
+def restore_run(tracking: Tracking, model: ModelOnDisk, run: Run | None, train: Split | None) -> bool:
     """Give MLflow a model's run, or what its run lacks; return whether all of it is there now."""
     name, config = model.name, model.config
-    scored, curve = find_scores(model)
+    scored, curve = read_scored(model)
     points = [("training", *point) for point in loss_points(model)]
     points += [("along_training", *point) for point in (curve_points(scored, curve) if scored else ())]
     known = run.data.metrics if run else {}
@@ -181,7 +181,7 @@ def describe_dataset(config: dict[str, Any], train: Split) -> tuple[str, int, st
     return str(PROCESSED / "train"), len(images), data_digest(train)
 
 
-def loss_points(model: Trained) -> Iterator[tuple[int, dict[str, float]]]:
+def loss_points(model: ModelOnDisk) -> Iterator[tuple[int, dict[str, float]]]:
     """The loss curve: numbers by images seen; none where a later training diverged, and left its own instead."""
     rows = rows_of_seed(VARIANTS / model.name / LOSSES, model.config["seed"])
     if rows and rows[-1]["images"] >= model.config["variant"]["images"]:
@@ -189,7 +189,7 @@ def loss_points(model: Trained) -> Iterator[tuple[int, dict[str, float]]]:
             yield int(row["images"]), {key: row[key] for key in row.keys() - {"seed", "images"}}
 
 
-def find_scores(model: Trained) -> tuple[dict[str, Any] | None, list[dict[str, float]]]:
+def read_scored(model: ModelOnDisk) -> tuple[dict[str, Any] | None, list[dict[str, float]]]:
     """What evaluation found of exactly these weights, if it did, and its score curve."""
     path = VARIANTS / model.name / SCORES
     models = read_json(path)["models"] if path.exists() else []

@@ -1,16 +1,14 @@
 """A training's loss curve and grids of samples on disk, brought up to date while it runs: editors and DVC draw them."""
 
 import contextlib
-import io
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from stages.storage.files import write_bytes, write_csv
-from stages.storage.images import grid, grid_png
+from stages.storage.images import grid_png, grids_to_gif
 
 COLUMNS = 8  # of a grid
 SECONDS_BETWEEN_WRITES = 1.0  # of the loss curve, which is written whole
@@ -61,8 +59,5 @@ class LiveFiles:
 
 def samples_to_gif(samples: np.ndarray) -> bytes:
     """An animation that repeats: a grid for each of uint8 samples (moments, count, channels, height, width)."""
-    first, *others = (Image.fromarray(grid(images, COLUMNS, scale=1)) for images in samples)
-    pauses = [FRAME_MILLISECONDS] * len(others) + [LAST_FRAME_MILLISECONDS]
-    buffer = io.BytesIO()
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=pauses, loop=0)
-    return buffer.getvalue()
+    pauses = [FRAME_MILLISECONDS] * (len(samples) - 1) + [LAST_FRAME_MILLISECONDS]
+    return grids_to_gif(samples, COLUMNS, 1, pauses)

@@ -3,20 +3,18 @@
 import torch
 
 from stages.contracts.gan import GAN, logits_of
-from stages.contracts.generator import ImageShape
+from stages.contracts.generator import ImageShape, evaluating
 
 
 def receptive_field(gan: GAN, image_shape: ImageShape) -> tuple[int, int]:
     """Height and width, in pixels, of what the logit in the middle sees of an image: where its gradient is."""
     parameter = next(gan.discriminator.parameters())
-    was_training = gan.discriminator.training
-    gan.discriminator.eval()
     images = torch.randn(8 * gan.options.images_per_logit, *image_shape, device=parameter.device).requires_grad_()
     labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    logits = logits_of(gan.discriminator(gan.transform_real(images), labels))
+    with evaluating(gan.discriminator):
+        logits = logits_of(gan.discriminator(gan.transform_real(images), labels))
     for size in logits.shape[:0:-1]:
         logits = logits.select(-1, size // 2)
     (gradient,) = torch.autograd.grad(logits.sum(), images)
-    gan.discriminator.train(was_training)
     rows, columns = (gradient.abs().sum(dims) > 0 for dims in ((0, 1, 3), (0, 1, 2)))
     return int(rows.sum()), int(columns.sum())
