@@ -41,6 +41,7 @@ COLUMNS = {  # of the summary: title and format
     "inception_score": ("inception score ↑", ".2f"),
     "smallest_class_share": ("smallest class", ".1%"),
 }
+COLORS = [f"C{index}" for index in range(10) if index != 7]  # without grey
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -60,7 +61,7 @@ def main() -> None:
         return
     for source in (SUMMARY, REPORT / CURVE, REPORT / "samples.png"):
         (FOLDER / source.name).write_bytes(source.read_bytes())
-    draw_curves(read(CURVE), FOLDER / PLOT)
+    draw_curves(read(CURVE), read(SUMMARY.name), FOLDER / PLOT)
     PAGE.write_text(TABLE.sub(lambda _: write_table(read(SUMMARY.name)), PAGE.read_text()))
 
 
@@ -133,21 +134,23 @@ def _fid(row: Mapping[str, str], side: int) -> float:
     return float(row["fid"]) + side * float(row["fid_ci95"])
 
 
-def draw_curves(curves: Rows, target: Path) -> None:
+def draw_curves(curves: Rows, summary: Rows, target: Path) -> None:
     """PNG: FID to validation images by minutes of a core, both logarithmic; names in the order of the ends.
 
-    Every curve ends after ten minutes, whatever params.yaml says today.
+    Grey are variants without a rank, which start from real images. Every curve ends after ten minutes, whatever
+    params.yaml says today.
     """
     matplotlib.rcdefaults()
     figure = Figure(figsize=(10, 9), layout="constrained")
     axis = figure.subplots()
-    ends = []
+    ends, ranked = [], {row["variant"] for row in summary if row["rank"]}
     for index, name in enumerate(dict.fromkeys(row["variant"] for row in curves)):
         rows = [row for row in curves if row["variant"] == name]
         minutes = [int(row["images"]) / int(rows[-1]["images"]) * MINUTES for row in rows]
         fids = [float(row["fid"]) for row in rows]
-        style = ("-", "--", ":")[index // 10 % 3]
-        (line,) = axis.plot(minutes, fids, style, color=f"C{index % 10}", label=f"{name} {fids[-1]:.2f}")
+        style = ("-", "--", ":")[index // len(COLORS) % 3]
+        color = COLORS[index % len(COLORS)] if name in ranked else "0.75"
+        (line,) = axis.plot(minutes, fids, style, color=color, label=f"{name} {fids[-1]:.2f}")
         ends.append((fids[-1], line))
     handles = [line for _, line in sorted(ends, key=lambda end: -end[0])]
     axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title="after ten minutes")
