@@ -117,5 +117,6 @@ lock:
 	uv pip compile pyproject.toml --group dev --extra cluster --extra servers --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
+# deletes the environment, MLflow's runs, and .cache with the checkpoints that killed trainings resume from
 clean:
 	rm -rf .venv .cache mlflow.db mlartifacts
