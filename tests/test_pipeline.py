@@ -70,13 +70,15 @@ MORE_SCORES = {
     ],
     "cgan": ["label_accuracy", "classification_accuracy", "augmented_accuracy", "small_set_accuracy"],
 }
-FEWER = {  # to keep the time short: images and draws
+FEWER = {  # to keep the time short: images, draws, and channels of the classifier
     "sample.count": 1000,
     "training.snapshots": 4,
     "evaluate.resamples": 5,
     "evaluate.kid_subsets": 10,
     "evaluate.copies_samples": 100,
     "classifier.images.smoke": 6400,
+    "classifier.width": 8,
+    "downstream.images.smoke": 640,
     "resume.every_seconds": 0.2,
 }
 WIDEST = 160  # columns of DVC's tables

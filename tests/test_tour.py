@@ -26,6 +26,7 @@ FEWER = {  # to keep the time short
     "evaluate.resamples": 2,
     "evaluate.kid_subsets": 2,
     "classifier.images.smoke": 6400,
+    "classifier.width": 8,
     "downstream.images.smoke": 128,
     "evaluate.copies_samples": 50,
     "tracking.enabled": False,
