@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Check the arguments, draw, and write; raises ParameterError for arguments that are not allowed."""
     steps, columns = check_outputs(arguments)
     count = whole_number("--count", arguments.count, 1, MOST_IMAGES // max(1, steps))
-    seed = whole_number("--seed", arguments.seed, 0, LAST_SEED - count)
+    seed = whole_number("--seed", arguments.seed, 0, LAST_SEED - count + (not steps))  # a path ends at the next seed
     truncation = share("--truncation", arguments.truncation)
     # torch takes seconds to load: mistakes and --help do not wait for it
     from stages.serving.drawing import DrawRequest

@@ -81,6 +81,11 @@ def test_the_loop_goes_on_after_a_failure_and_leaves_the_working_tree(repository
 def test_the_study_tries_values_resumes_and_leaves_the_working_tree(repository: Path) -> None:
     command = (sys.executable, "docs/examples/optuna_study.py", "dcgan", "--trials", "1", "--budget", "smoke")
     before = state(repository)
+    typo = run(*command[:2], "dgcan", cwd=repository, check=False)
+    assert typo.returncode == 2
+    assert "invalid choice: 'dgcan'" in typo.stderr
+    assert "Traceback" not in typo.stderr
+    assert not (repository / ".cache/optuna.db").exists()
     for _ in range(2):  # a second call goes on
         output = run(*command, cwd=repository).stdout
     study = optuna.load_study(study_name="tune-dcgan-smoke", storage=f"sqlite:///{repository / '.cache/optuna.db'}")

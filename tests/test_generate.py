@@ -180,6 +180,9 @@ def test_a_picture_and_an_onnx_file_are_written_together(models: dict[str, Any],
         ("cgna --out out.png", "models/cgna: no such generator (did you mean 'cgan'?); expected one of: cgan"),
         ("mlp --out out.png --cuont 3", "unrecognized arguments: --cuont 3"),
         ("models --out out.png", "models/models: no such generator"),
+        ("models/cgna --out out.png", "error: models/cgna: no such generator (did you mean 'cgan'?)"),
+        ("mlp --out out.gif --count 2 --seed 4294967294", "expected a whole number from 0 to 4294967293"),
+        ("mlp --out out.png --count 2 --seed 4294967295", "expected a whole number from 0 to 4294967294"),
     ],
 )
 def test_what_is_not_allowed_is_said_in_one_line(
@@ -193,6 +196,12 @@ def test_what_is_not_allowed_is_said_in_one_line(
     assert line in errors
     assert Path("out.png").read_text() == "kept"
     assert {path.name for path in Path().iterdir()} == {"models", "out.png"}
+
+
+def test_the_last_seed_is_drawn_from(models: dict[str, Any], command: Generate) -> None:
+    assert command("mlp", "--out", "last.npy", "--count", "1", "--seed", "4294967295")[0] == 0
+    assert command("mlp", "--out", "two.npy", "--count", "2", "--seed", "4294967294")[0] == 0
+    assert np.array_equal(np.load("last.npy")[0], np.load("two.npy")[1])
 
 
 def test_models_that_cannot_be_drawn_from_are_named(models: dict[str, Any], command: Generate) -> None:

@@ -92,6 +92,7 @@ def test_a_picture_has_the_image_of_each_seed(client: TestClient, generator: Any
     answer = client.get("/digits?label=two&seed=7&count=7&truncation=0.5")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     assert close(cells(answer.content, 3, 7), alone(generator, list(range(7, 14)), [2] * 7, 0.5)[:, 0])
+    assert client.get("/digits?seed=4294967295&count=1").status_code == 200  # the last one
     assert close(cells(client.get("/digits").content, 4, 16), alone(generator, list(range(16)), [0, 1, 2, 3] * 4)[:, 0])
 
 
@@ -184,6 +185,7 @@ BAD_QUERIES = [
     ("label=-1", "label: '-1' is none of the classes: zero"),
     ("label=", "label: '' is none of the classes: zero"),
     ("seed=4294967296", "seed: '4294967296' is not allowed; expected a whole number from 0 to"),
+    ("seed=4294967295&count=2", "expected a whole number from 0 to 4294967294"),
     ("seed=-1", "seed: '-1' is not allowed; expected a whole number from 0 to"),
     ("seed=x", "seed: 'x' is not allowed; expected a whole number from 0 to"),
     ("seed=1.5", "expected a whole number from 0 to"),

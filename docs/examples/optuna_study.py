@@ -40,9 +40,9 @@ def run_trial(trial: optuna.Trial, variant: str, budget: str) -> float:
 def main() -> None:
     """Run more trials of a study, and print the best one so far."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variant", help="a variant in params.yaml")
+    parser.add_argument("variant", choices=dvc.api.params_show()["variants"], help="a variant in params.yaml")
     parser.add_argument("--trials", type=int, default=10, help="how many more")
-    parser.add_argument("--budget", default="quick", help="smoke, quick, long or full")
+    parser.add_argument("--budget", default="quick", choices=["smoke", "quick", "long", "full"])
     options = parser.parse_args()
     STORAGE.parent.mkdir(exist_ok=True)
     name = f"tune-{options.variant}-{options.budget}"

@@ -80,7 +80,7 @@ def query_to_png(model: TrainedModel, query: dict[str, str]) -> bytes:
     if unknown := sorted(set(query) - set(ARGUMENTS)):
         raise ParameterError(f"unknown argument {unknown[0]!r:.40}; expected some of: {', '.join(ARGUMENTS)}")
     count = whole_number("count", query.get("count", "16"), 1, min(MOST_PICTURED, model.most_rows))
-    seed = whole_number("seed", query.get("seed", "0"), 0, LAST_SEED - count)
+    seed = whole_number("seed", query.get("seed", "0"), 0, LAST_SEED - count + 1)
     label = model.label_index(query["label"], "label") if "label" in query else None
     images = draw(model, DrawRequest(count, seed, label, share("truncation", query.get("truncation", "1"))))
     return grid_png(images, math.ceil(math.sqrt(count)))

@@ -23,8 +23,8 @@ from stages.storage.pixels import to_float, to_uint8
 class DrawRequest:
     """What to draw: image i comes from the seed `seed` + i, as a served row of that seed and label does.
 
-    `seed` + `count` is at most LAST_SEED. Without a label, image i has the label i, counted round. A truncation in
-    [0, 1] draws latents towards their mean.
+    The last seed, and of an interpolation the next one, is at most LAST_SEED. Without a label, image i has the label i,
+    counted round. A truncation in [0, 1] draws latents towards their mean.
     """
 
     count: int

@@ -58,7 +58,8 @@ def find_model(name: str) -> Path:
     trained = sorted(path.parent.name for path in MODELS.glob(f"*/{GENERATOR}"))
     if not trained:
         raise ParameterError(f"{MODELS / name}: no such generator; {MODELS} has none: run `make repro`")
-    raise ParameterError(f"{MODELS / name}: no such generator{allowed(name, trained)}, or a model's folder")
+    where = Path(name) if "/" in name else MODELS / name
+    raise ParameterError(f"{where}: no such generator{allowed(where.name, trained)}, or a model's folder")
 
 
 def load_model(folder: Path, name: str = "") -> TrainedModel:
