@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from itertools import takewhile
 from pathlib import Path
@@ -80,9 +80,12 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
     """
     if is_stale and not repro(SINGLE, "--force", "fetch").succeeded:
         return ["fetch"]
+    changed = find_changed()
+    if changed == set():
+        return []
     if not repro("preprocess").succeeded:
         return ["preprocess"]
-    is_compared, failed = build_variants(variants, jobs, devices)
+    is_compared, failed = build_variants(variants, jobs, devices, changed)
     if not is_compared:
         return ["reference"]
     if not failed:
@@ -135,11 +138,22 @@ def find_devices(params: Params) -> list[str]:
     return [",".join(found[first : first + each]) for first in range(0, len(found) - each + 1, each)]
 
 
-def build_variants(names: list[str], jobs: int, devices: list[str]) -> tuple[bool, list[str]]:
+def find_changed() -> set[str] | None:
+    """The stages that DVC would run, without those that only they would change; None where it cannot tell."""
+    dry = subprocess.run([*DVC, "--dry"], env=os.environ | UTF_8, capture_output=True, encoding="utf-8", check=False)
+    return None if dry.returncode else set(re.findall(r"^Running stage '(.*)'", dry.stdout, re.MULTILINE))
+
+
+def build_variants(
+    names: list[str], jobs: int, devices: list[str], changed: set[str] | None = None
+) -> tuple[bool, list[str]]:
     """Train, sample and score each variant: whether there is a reference, and the variants that could not be built.
 
-    The classifier and the reference are the first job: variants train meanwhile.
+    The classifier and the reference are the first job: variants train meanwhile. DVC takes seconds to look at a
+    variant: it is asked for those that have `changed`, or for all where what they share has.
     """
+    is_shared = changed is None or any("@" not in stage for stage in changed - {"report"})
+    stale = [name for name in names if is_shared or any(stage.endswith(f"@{name}") for stage in changed or ())]
     free: SimpleQueue[str] = SimpleQueue()  # of devices: a job takes one, and puts it back
     for index in range(jobs):
         free.put(devices[index % len(devices)] if devices else "")
@@ -151,7 +165,7 @@ def build_variants(names: list[str], jobs: int, devices: list[str]) -> tuple[boo
         finally:
             free.put(device)
 
-    pool, stale = ThreadPoolExecutor(jobs), find_stale(names)
+    pool = ThreadPoolExecutor(jobs)
     failed = []
     try:
         reference = pool.submit(on_a_device, repro, SINGLE, "classifier", "reference")
@@ -167,18 +181,6 @@ def build_variants(names: list[str], jobs: int, devices: list[str]) -> tuple[boo
         return reference.result().succeeded, [name for name in names if name in failed]
     finally:  # after Ctrl-C no other variant begins
         pool.shutdown(cancel_futures=True)
-
-
-def find_stale(names: Sequence[str]) -> list[str]:
-    """The variants that DVC has to look at one by one, which takes seconds each.
-
-    These are all where it would run a stage that all depend on, or cannot tell.
-    """
-    dry = subprocess.run([*DVC, "--dry"], env=os.environ | UTF_8, capture_output=True, encoding="utf-8", check=False)
-    stages = re.findall(r"^Running stage '(\w+)@?(.*)'", dry.stdout, re.MULTILINE)
-    if dry.returncode or {stage for stage, name in stages if not name} - {"report"}:
-        return list(names)
-    return [name for name in names if name in {name for _, name in stages}]
 
 
 def build_variant(name: str, reference: Future[Built], device: str) -> Built:
