@@ -4,9 +4,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 LISTED = 10  # items of a list in an error
+TOLD = (
+    "REPROGAN_TOLD"  # a folder that processes share: the first to find something wrong leaves a file there, and prints
+)
 
 
 class StageError(Exception):
@@ -31,14 +35,21 @@ class LostProcessError(SystemExit):
 
 
 def exit_with(error: StageError) -> NoReturn:
-    """Print an error, a line a mistake, and end the process with its exit code.
-
-    Of the processes of one training on this machine, which all meet it, the first one prints it.
-    """
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    """Print an error, a line a mistake, and end the process with its exit code."""
+    if _is_first_to_tell():
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
     sys.exit(error.exit_code)
+
+
+def _is_first_to_tell() -> bool:
+    if not (folder := os.environ.get(TOLD)):
+        return True
+    try:
+        Path(folder, "told").touch(exist_ok=False)
+    except OSError as error:  # a full disk does not silence it
+        return not isinstance(error, FileExistsError)
+    return True
 
 
 @contextlib.contextmanager

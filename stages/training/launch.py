@@ -3,9 +3,10 @@
 import logging
 import os
 import sys
+import tempfile
 import uuid
 
-from stages.config.errors import LostProcessError, StageError
+from stages.config.errors import TOLD, LostProcessError, StageError
 
 HERE = "127.0.0.1"
 INTERRUPTED = 128  # plus a signal's number: the exit code that shells give
@@ -19,7 +20,7 @@ def is_launched() -> bool:
 def launch(count: int, module: str, *arguments: str) -> None:
     """Run a module in so many processes until all have ended. Raises StageError where one was killed.
 
-    Where one failed it has said why: this process ends with its exit code.
+    Where some failed the first has told why: this process ends with its exit code.
     """
     # imported here, as they take a second
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -38,7 +39,8 @@ def launch(count: int, module: str, *arguments: str) -> None:
         local_addr=HERE,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", module, *arguments)
+        with tempfile.TemporaryDirectory() as os.environ[TOLD]:
+            elastic_launch(config, sys.executable)("-m", module, *arguments)
     except SignalException as error:
         sys.exit(INTERRUPTED + error.sigval)
     except ChildFailedError as error:
@@ -49,3 +51,5 @@ def launch(count: int, module: str, *arguments: str) -> None:
             signal = -codes[killed[0]]
             raise StageError(f"process {killed[0]} of {count} was ended by signal {signal}; run again") from None
         sys.exit(told[0] if told else LostProcessError.exit_code)
+    finally:
+        del os.environ[TOLD]

@@ -74,6 +74,11 @@ def test_what_all_of_them_find_wrong_is_said_once(repository: Path) -> None:
     ended = run(*TRAIN, cwd=repository, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "error: data/processed/train/classes.json: is missing: run `dvc repro preprocess`\n"
+    set_parameters(repository, {"sample.processes": 2})
+    for stage in ("sample", "evaluate"):
+        ended = run("python", "-m", f"stages.{stage}", "mlp", cwd=repository, check=False)
+        assert ended.returncode == 1
+        assert ended.stderr == "error: models/mlp/config.json: is missing: run `dvc repro train@mlp`\n"
     set_parameters(repository, {"training.processes": 3})
     ended = run(*TRAIN, cwd=repository, check=False)
     assert ended.returncode == 2
