@@ -84,7 +84,7 @@ audit: $(BIN)/.installed
 # DVC's experiments, one row each: FIDs and parameters in which they differ, without hashes of files and code. DVC cuts
 # lines after 1,024 characters, so the other scores are left out, too
 experiments: $(BIN)/.installed
-	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|(data|models|stages|metrics/(variants|training))/|params\.yaml|.*csv$$|.*\.(summary|paper)$$|(.*:)?(kid|precision|recall)$$'
+	@$(ACTIVATED) dvc exp show --only-changed --drop 'Created|(data|models|stages|metrics/(variants|training))(/|$$)|params\.yaml|.*csv$$|.*\.(summary|paper)$$|(.*:)?(kid|precision|recall)$$'
 
 ui: $(BIN)/.installed
 	@$(BIN)/python -m stages.tracking.ui $(if $(PORT),--port $(PORT))

@@ -119,7 +119,7 @@ def test_a_new_score_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     context = build_context(np.random.default_rng(0).normal(size=(20, 2)))
     records = compute_scores(images, context, scores.values())
     assert records == {"brightness": {"value": 20.0}}
-    assert "| `brightness` | Mean pixel, 0 to 255. | near 33.0 |" in declarations_to_markdown(scores)
+    assert "| `brightness` | brightness | Mean pixel, 0 to 255. | near 33.0 |" in declarations_to_markdown(scores)
     assert "| brightness | 20.0 |  |  |" in table_of_scores(records)  # in MLflow
 
 
