@@ -80,14 +80,14 @@ def test_training_images_take_the_samples_place_but_where_the_classifier_learned
     assert np.ptp(test_features, axis=0).min() > 0
     assert values["fid"] == pytest.approx(features_to_fid(seen("train")[0][subset], test_features), rel=1e-5)
     assert values["validation_fid"] == pytest.approx(
-        features_to_fid(seen("train")[0][subset], seen("validation")[0]), rel=1e-6
+        features_to_fid(seen("train")[0][subset], seen("validation")[0]), rel=1e-5
     )
     shares = np.bincount(seen("train")[1][subset].argmax(axis=1), minlength=3) / 30
-    assert values["class_share"] == pytest.approx(dict(zip(CLASSES, shares, strict=True)))
+    assert values["class_share"] == pytest.approx(dict(zip(CLASSES, shares, strict=True)), rel=1e-5)
     # of test images: these two, and codes as good as their labels
     expected, _ = logits_to_inception_score(test_logits, params.evaluate.inception_splits, params.evaluate.seed)
     assert values["inception_score"] == pytest.approx(expected, rel=1e-5)
-    assert values["label_accuracy"] == pytest.approx(np.mean(test_logits.argmax(axis=1) == test.labels))
+    assert values["label_accuracy"] == pytest.approx(np.mean(test_logits.argmax(axis=1) == test.labels), rel=1e-5)
     assert values["code_accuracy"] >= values["label_accuracy"]
     assert {"classification_accuracy", "augmented_accuracy", "small_set_accuracy"} <= values.keys()
     # training images are no copies of training images, and no translations
