@@ -53,7 +53,7 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
             "tracking.enabled": False,
         }
         | FEWER
-        | {"downstream.images.smoke": 64},
+        | {"downstream.images.smoke": 64, "classifier.width": 8},
     )
     output = run("dvc", "repro", "evaluate@dcgan", cwd=repository).stdout
     assert BEFORE | stages_of("dcgan") == stages_run(output)
