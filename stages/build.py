@@ -144,9 +144,7 @@ def find_changed() -> set[str] | None:
     return None if dry.returncode else set(re.findall(r"^Running stage '(.*)'", dry.stdout, re.MULTILINE))
 
 
-def build_variants(
-    names: list[str], jobs: int, devices: list[str], changed: set[str] | None = None
-) -> tuple[bool, list[str]]:
+def build_variants(names: list[str], jobs: int, devices: list[str], changed: set[str] | None) -> tuple[bool, list[str]]:
     """Train, sample and score each variant: whether there is a reference, and the variants that could not be built.
 
     The classifier and the reference are the first job: variants train meanwhile. DVC takes seconds to look at a
