@@ -31,6 +31,7 @@ CHATTER = re.compile(
     r"|Data and pipelines are up to date|WARNING: Process .* in RWLock-file .* had been killed)"
 )
 UTF_8 = {"PYTHONIOENCODING": "utf-8"}  # of what is read here, whatever the user's terminal takes
+OF_NO_VARIANT = {"check", "report"}  # what they write is no input of a variant's stages, or always the same
 WITHOUT_REPORT = {"fetch", "preprocess", "reference", "report"}  # where one of them fails, no report is made
 OUTPUTS = {  # names; arrays and pictures have others besides
     *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),
@@ -78,7 +79,7 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
 
     `is_stale`: whether the raw data are not the source's any more, which DVC cannot see of a folder of images.
     """
-    if is_stale and not repro(SINGLE, "--force", "fetch").succeeded:
+    if is_stale and not repro(SINGLE, "--force", "check", "fetch").succeeded:
         return ["fetch"]
     changed = find_changed()
     if changed == set():
@@ -150,7 +151,7 @@ def build_variants(names: list[str], jobs: int, devices: list[str], changed: set
     The classifier and the reference are the first job: variants train meanwhile. DVC takes seconds to look at a
     variant: it is asked for those that have `changed`, or for all where what they share has.
     """
-    is_shared = changed is None or any("@" not in stage for stage in changed - {"report"})
+    is_shared = changed is None or any("@" not in stage for stage in changed - OF_NO_VARIANT)
     stale = [name for name in names if is_shared or any(stage.endswith(f"@{name}") for stage in changed or ())]
     free: SimpleQueue[str] = SimpleQueue()  # of devices: a job takes one, and puts it back
     for index in range(jobs):

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from stages.build import SINGLE, repro
-from stages.cluster.plan import OF_VARIANT, PREPARED, REFERENCE, REPORT, change_parameters
+from stages.cluster.plan import CHECK, OF_VARIANT, PREPARED, REFERENCE, REPORT, change_parameters
 from stages.cluster.results import pull, push, share_cache
 from stages.config.errors import StageError, errors_as_lines
 from stages.config.params import PARAMS_FILE, load
@@ -34,6 +34,8 @@ def main() -> None:
         if options.cache:
             share_cache(options.cache)
         change_parameters(PARAMS_FILE, options.overrides)
+        build(SINGLE, "--pull", CHECK)
+        push([CHECK])  # with the parameters that it has at home
         if options.stage != REPORT and not is_tracked_elsewhere():  # no stage but the report depends on it
             change_parameters(PARAMS_FILE, [UNTRACKED])
         if options.stage == REFERENCE:

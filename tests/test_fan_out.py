@@ -127,7 +127,8 @@ def test_a_task_that_is_killed_goes_on_and_the_bytes_are_those_of_a_build_at_hom
     assert fan_out.returncode == 0, output
     assert "dcgan (seed 0): resumes at" in output
     of_variants = {f"{stage}@{name}" for stage in ("train", "sample", "evaluate") for name in ("mlp", "dcgan")}
-    assert set(stages_run(output)) == of_variants | {"fetch", "preprocess", "classifier", "reference", "report"}
+    of_all = {"check", "fetch", "preprocess", "classifier", "reference", "report"}
+    assert set(stages_run(output)) == of_variants | of_all
     assert re.search(r"^fan_out: 4 tasks on 2 nodes", output, re.M)
     assert run("git", "status", "--short", cwd=home).stdout == before  # the working tree was left alone
     assert not [path for path in scratch.iterdir() if path.is_dir() and path.name != "cache"]
@@ -165,7 +166,7 @@ def test_jobs_of_slurm_do_the_same(home: Path, tmp_path: Path) -> None:
     assert early.stdout == "mlp: not begun: it needs reference\n"
     submitted = run("bash", "-c", f"home={home}\n{SBATCH}\n{commands}", cwd=home)
     assert submitted.stdout == "4711 4711\n"
-    assert set(stages_run(submitted.stderr)) == {"train@mlp", "sample@mlp", "evaluate@mlp"}
+    assert set(stages_run(submitted.stderr)) == {"check", "train@mlp", "sample@mlp", "evaluate@mlp"}
     assert run("python", "-m", "stages.run_task", plan, cwd=home).stdout == "reference: done\nmlp: done\n"
 
 

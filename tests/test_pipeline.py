@@ -92,7 +92,7 @@ HOSTILE = {
     "TERM": "dumb",
     "TZ": "Asia/Kathmandu",
 }
-BEFORE = {"fetch", "preprocess", "classifier", "reference"}
+BEFORE = {"check", "fetch", "preprocess", "classifier", "reference"}
 
 
 def stages_run(output: str) -> set[str]:
@@ -327,7 +327,7 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, fi
     failed = run(*command, cwd=clone, check=False, PYTHONIOENCODING="ascii")
     assert not (clone / "metrics/progan.json").exists()
     assert failed.returncode != 0
-    assert stages_run(failed.stdout) == stages_of("mlp") | {"train@progan", "report"}  # of the others
+    assert stages_run(failed.stdout) == {"check", "train@progan", "report"} | stages_of("mlp")  # of the others
     assert "error: no scores: progan was not built" in failed.stdout
     assert "build: failed: progan; see above" in failed.stderr
     states = dict(re.findall(r"build: (\w+): (.*) \(\d of 3\)", failed.stdout))
@@ -461,7 +461,7 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
     repository: Path, first_build: str, tmp_path: Path
 ) -> None:
     changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.batch_size=32", cwd=repository)
-    assert stages_run(changed.stdout) == stages_of("mlp") | {"report"}
+    assert stages_run(changed.stdout) == {"check", "report"} | stages_of("mlp")
     check_views(repository)
     at_once = {"seeds": ("training.seeds=[2,3]", "evaluate@mlp"), "beside": ("variants.mlp.batch_size=128",)}
     processes = {
@@ -476,7 +476,7 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
     for name, status in ended.items():
         output = (tmp_path / name).read_text()
         assert status == 0, output
-        assert stages_run(output) == stages_of("mlp") | ({"report"} if name == "beside" else set())
+        assert stages_run(output) == {"check"} | stages_of("mlp") | ({"report"} if name == "beside" else set())
 
     rows = experiments(repository)
     assert {"other", *at_once} <= rows.keys()
@@ -558,6 +558,7 @@ def test_code_that_changes_while_it_runs_is_not_recorded(repository: Path, first
     run("git", "checkout", "--quiet", ".", cwd=repository)
     run("dvc", "checkout", "--force", cwd=repository)
     set_parameter(repository, "variants.mlp.images.smoke", 60000)
+    run("dvc", "repro", "check", cwd=repository)
     lock = (repository / "dvc.lock").read_bytes()
     process = start(repository, ("dvc", "repro", "train@mlp"), tmp_path / "log")
     while process.poll() is None and not any(path.parents[1].name == "mlp" for path in checkpoints(repository)):
@@ -585,7 +586,7 @@ def test_an_edited_network_reruns_its_users_alone(repository: Path, first_build:
     network.write_text(network.read_text() + "\n# a comment changes no byte of what is learned\n")
     output = run("dvc", "repro", cwd=repository).stdout
     users = {f"{stage}@{variant}" for stage in ("train", "sample") for variant in ("dcgan", "infogan")}
-    assert stages_run(output) == users  # the same models and samples again: nothing is left to score
+    assert stages_run(output) == {"check"} | users  # the same models and samples again: nothing is left to score
 
 
 def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
@@ -597,7 +598,7 @@ def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:
     run("dvc", "checkout", cwd=repository)
     params.write_text(params.read_text() + textwrap.indent(textwrap.dedent(entry), "  "))
     output = run("dvc", "repro", cwd=repository).stdout
-    assert stages_run(output) == stages_of(name) | {"report"}
+    assert stages_run(output) == {"check", "report"} | stages_of(name)
     assert f"| `{name}` |" in (repository / "metrics/report/variants.md").read_text()
     scores = scores_of(repository, name)
     classification = scores["classification_accuracy"]
@@ -623,7 +624,8 @@ def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: 
 def test_processes_that_share_samples_change_no_byte_and_run_nothing_again(repository: Path, first_build: str) -> None:
     before = hashes(repository)
     set_parameter(repository, "sample.processes", 3)
-    assert stages_run(run("dvc", "repro", "train@cgan", "sample@cgan", "evaluate@cgan", cwd=repository).stdout) == set()
+    done = run("dvc", "repro", "train@cgan", "sample@cgan", "evaluate@cgan", cwd=repository)
+    assert stages_run(done.stdout) == {"check"}
     outs = {
         ("sample", "cgan"): "data/samples/cgan/images.npy",
         ("sample", "cyclegan"): "data/samples/cyclegan/outlines.npy",

@@ -20,6 +20,7 @@ from stages.config.inputs import value_at
 from stages.config.params import PARAMS_FILE, Params, load
 from stages.storage.files import one_line
 
+CHECK = "check"
 PREPARED = ("fetch", "preprocess", "classifier", "reference")  # what all variants need
 OF_VARIANT = ("train", "sample", "evaluate")
 REFERENCE, REPORT = PREPARED[-1], "report"

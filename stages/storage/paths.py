@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+CHECKED = Path("data/checked.txt")
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 REFERENCE = Path("data/reference")

@@ -18,7 +18,10 @@ from stages.config.errors import ParameterError, StageError
 from stages.config.params import Params
 from tests.conftest import ROOT, put, run
 
-STAGES = ("fetch", "preprocess", "classifier", "reference", "train mlp", "sample mlp", "evaluate mlp", "report")
+STAGES = (
+    *("check", "fetch", "preprocess", "classifier", "reference"),
+    *("train mlp", "sample mlp", "evaluate mlp", "report"),
+)
 
 
 @pytest.fixture
