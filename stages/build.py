@@ -32,7 +32,7 @@ CHATTER = re.compile(
 )
 UTF_8 = {"PYTHONIOENCODING": "utf-8"}  # of what is read here, whatever the user's terminal takes
 OF_NO_VARIANT = {"check", "report"}  # what they write is no input of a variant's stages, or always the same
-WITHOUT_REPORT = {"fetch", "preprocess", "reference", "report"}  # where one of them fails, no report is made
+OF_ALL = {"fetch", "preprocess", "reference"}  # where one of them fails, nothing else is built
 OUTPUTS = {  # names; arrays and pictures have others besides
     *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),
     *(paths.CLASSES, paths.CHECKPOINT, paths.REAL_SCORES.name),
@@ -63,11 +63,13 @@ def main() -> None:
         devices = find_devices(params)
         jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.processes))
         failed = build(list(params.variants), jobs, devices, is_stale=is_stale)
-    if params.tracking.enabled:  # DVC runs no stage whose outputs are there, and nothing would record those
+    if params.tracking.enabled and not OF_ALL & set(
+        failed
+    ):  # DVC runs no stage whose outputs are there, and nothing would record those
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time: {minutes} min {seconds} s")
-    if (paths.REPORT / paths.PAGE).exists() and not WITHOUT_REPORT & set(failed):
+    if (paths.REPORT / paths.PAGE).exists() and not {*OF_ALL, "report"} & set(failed):
         mlflow = "on its server" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
         print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is {mlflow}")
     if failed:

@@ -1,4 +1,4 @@
-"""Get the raw files of the data set, verified: -> data/raw."""
+"""Get the raw files of the data set, verified: -> data/fetched."""
 
 import hashlib
 import subprocess
@@ -10,20 +10,20 @@ from stages.config.errors import StageError, first_ten
 from stages.config.params import Params
 from stages.datasets.dataset import find_dataset
 from stages.storage.files import write_bytes
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 
 
 def main(params: Params) -> None:
     """Write each file that the data set gives, whole or not at all; what another data set left there goes.
 
-    DVC does not clear data/raw (`persist` in dvc.yaml), as people put files of their own there: those stay, and the
+    DVC does not clear data/fetched (`persist` in dvc.yaml), as people put files of their own there: those stay, and the
     stage raises StageError.
     """
     written = set()
     for name, content in find_dataset(params.dataset).fetch(params.fetch):
-        write_bytes(RAW / name, content)
-        written.add(RAW / name)
-    remove_earlier_outputs([path for path in sorted(RAW.rglob("*")) if path.is_file() and path not in written])
+        write_bytes(FETCHED / name, content)
+        written.add(FETCHED / name)
+    remove_earlier_outputs([path for path in sorted(FETCHED.rglob("*")) if path.is_file() and path not in written])
 
 
 def remove_earlier_outputs(paths: list[Path]) -> None:
@@ -36,8 +36,8 @@ def remove_earlier_outputs(paths: list[Path]) -> None:
     cached = [path for path, digest in hashes.items() if (cache / "files/md5" / digest[:2] / digest[2:]).exists()]
     if own := [str(path) for path in paths if path not in cached]:
         raise StageError(
-            f"files that are not of this data set are in the way, and DVC has no copy of them; move them out of {RAW}: "
-            f"{', '.join(first_ten(own))}"
+            f"files that are not of this data set are in the way, and DVC has no copy of them; move them out of "
+            f"{FETCHED}: {', '.join(first_ten(own))}"
         )
     for path in cached:
         path.unlink()

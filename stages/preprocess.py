@@ -1,4 +1,4 @@
-"""Raw files to uint8 arrays in three fixed splits: data/raw -> data/processed/{train,validation,test}."""
+"""Raw files to uint8 arrays in three fixed splits: data/fetched -> data/processed/{train,validation,test}."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from stages.config.errors import StageError
 from stages.config.params import Params
 from stages.datasets.dataset import check_classes, find_dataset
 from stages.storage.images import write_split
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 
 
 def main(params: Params) -> None:
     """Split what is for training in train and validation, at random but the same for a seed; keep test apart."""
-    if not any(RAW.glob("*")):
-        raise StageError(f"{RAW}: is missing or empty: run dvc repro fetch")
+    if not any(FETCHED.glob("*")):
+        raise StageError(f"{FETCHED}: is missing or empty: run dvc repro fetch")
     random = np.random.default_rng(params.preprocess.seed)
     dataset = find_dataset(params.dataset)
     whole, test = dataset.load(params.preprocess, random)

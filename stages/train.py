@@ -158,7 +158,7 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         variant.network, variant.objective, variant.regularizer, train.image_shape, len(train.classes)
     )
     images = place(variant.gan.training_images(torch.from_numpy(train.images)), device)
-    check_batch_size(variant, len(images))
+    batch_size = largest_batch(variant, len(images))
     labels = torch.from_numpy(train.labels)[: len(images)].to(device)
     hyperparameters = Hyperparameters(
         optimizers=variant.optimizers,
@@ -173,18 +173,19 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         augment=params.training.augment,
         cuda_graphs=params.cuda_graphs,
     )
-    return Trainer(gan, Batches(images, labels, variant.batch_size), hyperparameters)
+    return Trainer(gan, Batches(images, labels, batch_size), hyperparameters)
 
 
-def check_batch_size(variant: Variant, images: int) -> None:
-    """Raise StageError where there are fewer images than a batch has, and they are no batch for GAN and processes."""
-    batch_size = min(variant.batch_size, images)
-    if batch_size % processes.count():
-        raise StageError(f"{images} training images: training.processes must divide them: each has an equal share")
-    try:
-        variant.gan.check_batch_size(batch_size // processes.count())
-    except ValueError as error:
-        raise StageError(f"{images} training images: {error}") from None
+def largest_batch(variant: Variant, images: int) -> int:
+    """The variant's batch size, or, of fewer images, the largest one that fits the GAN and the number of processes.
+
+    Raises StageError where none does.
+    """
+    for share in range(min(variant.batch_size, images) // processes.count(), 0, -1):
+        with contextlib.suppress(ValueError):
+            variant.gan.check_batch_size(share)
+            return share * processes.count()
+    raise StageError(f"{images} training images: too few for a batch of this variant, in {processes.count()} processes")
 
 
 def describe(

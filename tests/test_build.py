@@ -61,13 +61,15 @@ def test_a_folder_of_images_that_changed_is_fetched_again_or_the_build_ends(tmp_
     fetch = "from stages.build import build; import stages.build as b; b.build_variants = lambda *_: (False, []); "
     command = ("python", "-c", f"{fetch} print(build([], 1, [], is_stale=True))")
     assert run(*command, cwd=clone).stdout.splitlines()[-1] == "['reference']"  # as far as this test goes
-    digests = {path.name: path.read_bytes() for path in (clone / "data/raw/cats").iterdir()}
+    digests = {path.name: path.read_bytes() for path in (clone / "data/fetched/cats").iterdir()}
     (clone / "mine/cats/0.png").unlink()
     write_pictures(clone / "mine", owls=7)
     (clone / "mine/cats/7.png").write_bytes(digests["1.png"])
     run(*command, cwd=clone)
-    assert sorted(path.name for path in (clone / "data/raw").iterdir()) == ["cats", "dogs", "owls"]
-    assert sorted(path.name for path in (clone / "data/raw/cats").iterdir()) == [f"{i}.png" for i in (1, 2, 3, 4, 5, 7)]
+    assert sorted(path.name for path in (clone / "data/fetched").iterdir()) == ["cats", "dogs", "owls"]
+    assert sorted(path.name for path in (clone / "data/fetched/cats").iterdir()) == [
+        f"{i}.png" for i in (1, 2, 3, 4, 5, 7)
+    ]
     classes = json.loads((clone / "data/processed/train/classes.json").read_text())["classes"]
     assert classes == ["cats", "dogs", "owls"]
     (clone / "mine/cats/8.png").write_bytes(b"no picture")

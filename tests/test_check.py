@@ -76,7 +76,7 @@ def test_a_misspelt_name_is_told_before_any_work(clone: Path, change: str, says:
     run("git", "reset", "--quiet", "--hard", cwd=clone)
     assert f"error: params.yaml: {says}" in refused.stderr
     assert "No such file" not in refused.stdout + refused.stderr
-    assert not (clone / "data/raw").exists()
+    assert not (clone / "data/fetched").exists()
 
 
 @pytest.mark.parametrize(

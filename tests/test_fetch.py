@@ -18,8 +18,9 @@ from stages.config.errors import ParameterError, StageError
 from stages.config.params import Fetch, Params, load
 from stages.datasets.fashion_mnist import FashionMNIST
 from stages.fetch import remove_earlier_outputs
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 from tests.conftest import ROOT, clone_repository, run, set_parameters
+from tests.datasets.pictures import write_pictures
 
 SQUARES = '''
 """Squares of two sizes, drawn here."""
@@ -28,7 +29,7 @@ import numpy as np
 
 from stages.datasets.dataset import Dataset, hold_out
 from stages.storage.images import Split
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 
 
 class Squares(Dataset):
@@ -38,7 +39,7 @@ class Squares(Dataset):
         yield "sizes.bin", bytes([2, 6] * 50)
 
     def load(self, options, random):
-        sizes = np.frombuffer((RAW / "sizes.bin").read_bytes(), np.uint8)
+        sizes = np.frombuffer((FETCHED / "sizes.bin").read_bytes(), np.uint8)
         images = np.zeros((len(sizes), 1, 8, 8), np.uint8)
         for image, size in zip(images, sizes):
             image[0, :size, :size] = 255
@@ -58,11 +59,11 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     return loaded.model_copy(update={"dataset": "fashion_mnist", "fetch": options})
 
 
-def test_files_are_written_below_data_raw(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_written_below_data_fetched(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = {"a/1": b"one", "2": b"two"}
     monkeypatch.setattr(FashionMNIST, "fetch", lambda self, options: contents.items())
     fetch.main(params)
-    found = {str(path.relative_to(RAW)): path.read_bytes() for path in RAW.rglob("*") if path.is_file()}
+    found = {str(path.relative_to(FETCHED)): path.read_bytes() for path in FETCHED.rglob("*") if path.is_file()}
     assert found == contents
 
 
@@ -74,7 +75,7 @@ def test_a_file_that_cannot_be_had_leaves_no_half_of_it(params: Params, monkeypa
     monkeypatch.setattr(FashionMNIST, "fetch", contents)
     with pytest.raises(OSError, match="unplugged"):
         fetch.main(params)
-    assert [path.name for path in RAW.iterdir()] == ["1"]
+    assert [path.name for path in FETCHED.iterdir()] == ["1"]
 
 
 def test_nothing_is_written_where_no_source_serves(params: Params) -> None:
@@ -118,8 +119,8 @@ def test_a_data_set_is_added_by_its_file_alone(copy_of_stages: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "fetched", "preprocessed"),
     [
-        ("kmnist", "no source could serve KMNIST (", "data/raw/train-images-idx3-ubyte: No such file or directory"),
-        ("image_folder", "nowhere: fetch.folder: there is no such folder in /", "data/raw: the folder "),
+        ("kmnist", "no source could serve KMNIST (", "data/fetched/train-images-idx3-ubyte: No such file or directory"),
+        ("image_folder", "nowhere: fetch.folder: there is no such folder in /", "data/fetched: the folder "),
     ],
 )
 def test_a_failure_is_one_line_and_needs_no_torch(
@@ -158,7 +159,7 @@ def test_images_of_ones_own_need_the_name_of_their_folder_alone(copy_of_stages: 
     assert lines[0].startswith("error: mine/2/7.png: cannot be read as an image")
     assert lines[1].startswith("error: mine/10/notes.txt: cannot be read as an image: Pillow does not recognise")
     assert lines[2].startswith("error: nothing was copied; ")
-    assert not (copy_of_stages / "data/raw/2").exists()
+    assert not (copy_of_stages / "data/fetched/2").exists()
     broken.write_bytes(whole)
     (copy_of_stages / "mine/10/notes.txt").unlink()
     for stage in ("fetch", "preprocess"):
@@ -174,7 +175,7 @@ def test_what_dvc_has_a_copy_of_goes_and_nothing_else(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     run("git", "init", "--quiet", cwd=tmp_path)
     run("dvc", "init", "--quiet", cwd=tmp_path)
-    old, mine = RAW / "cats/old.png", RAW / "cats/mine.png"
+    old, mine = FETCHED / "cats/old.png", FETCHED / "cats/mine.png"
     for path in (old, mine):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
@@ -182,19 +183,19 @@ def test_what_dvc_has_a_copy_of_goes_and_nothing_else(tmp_path: Path, monkeypatc
     copy = tmp_path / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
     copy.parent.mkdir(parents=True)
     copy.write_bytes(old.read_bytes())
-    with pytest.raises(StageError, match=r"move them out of data/raw: data/raw/cats/mine\.png$"):
+    with pytest.raises(StageError, match=r"move them out of data/fetched: data/fetched/cats/mine\.png$"):
         remove_earlier_outputs([old, mine])
     assert old.exists()
     assert mine.exists()
     remove_earlier_outputs([old])
     assert not old.exists()
     mine.unlink()
-    assert RAW.exists()
+    assert FETCHED.exists()
 
 
-def test_dvc_repro_leaves_images_in_data_raw_alone(tmp_path: Path) -> None:
+def test_dvc_repro_leaves_files_in_the_folder_of_fetch_alone(tmp_path: Path) -> None:
     clone = clone_repository(tmp_path / "reprogan")
-    mine = clone / "data/raw/holiday/beach.jpg"
+    mine = clone / "data/fetched/holiday/beach.jpg"
     mine.parent.mkdir(parents=True)
     mine.write_text("a beach")
     failed = run("dvc", "repro", "fetch", cwd=clone, check=False)
@@ -204,4 +205,16 @@ def test_dvc_repro_leaves_images_in_data_raw_alone(tmp_path: Path) -> None:
     mine.rename(clone / "beach.jpg")
     mine.parent.rmdir()
     run("dvc", "repro", "fetch", cwd=clone)
-    assert len(list((clone / "data/raw").iterdir())) == 4
+    assert len(list((clone / "data/fetched").iterdir())) == 4
+
+
+def test_dvc_exp_run_leaves_images_in_data_raw_alone(tmp_path: Path) -> None:
+    """It removes what is in a folder of outputs and in no cache, so data/raw, where people put images, is none."""
+    clone = clone_repository(tmp_path / "reprogan")
+    write_pictures(clone / "data/raw", cats=7, dogs=7)
+    change = ("-S", "dataset=image_folder", "-S", "fetch.folder=data/raw")
+    run("dvc", "exp", "run", *change, "preprocess", cwd=clone)
+    pictures = [
+        sorted(path.name for path in (clone / f"data/{folder}/cats").iterdir()) for folder in ("raw", "fetched")
+    ]
+    assert pictures[0] == pictures[1] == [f"{index}.png" for index in range(7)]

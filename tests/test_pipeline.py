@@ -368,7 +368,7 @@ def count_same_files(expected: Path, found: Path, paths: list[str]) -> int:
 def test_a_spoilt_data_file_is_found_by_its_hash_and_had_again(
     repository: Path, first_build: str, is_cached: bool
 ) -> None:
-    victim = repository / "data/raw/t10k-labels-idx1-ubyte"
+    victim = repository / "data/fetched/t10k-labels-idx1-ubyte"
     content = victim.read_bytes()
     if not is_cached:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -512,7 +512,7 @@ def check_views(repository: Path) -> None:
     }
     dropped = re.compile(experiments_command()[-1])
     kept = ["dataset", "budget", "fetch.folder", "metrics/mlp.json:fid", "validation_fid", "training.precision"]
-    files = ["data/raw", "models/mlp", "stages/networks/mlp.py", "params.yaml", "metrics/report/losses.csv"]
+    files = ["data/fetched", "models/mlp", "stages/networks/mlp.py", "params.yaml", "metrics/report/losses.csv"]
     others = ["metrics/variants", "Created", "metrics/mlp.json:kid", "recall", "variants.mlp.paper"]
     assert [name for name in kept + files + others if not dropped.match(name)] == kept
     for command, shown in commands.items():

@@ -87,7 +87,7 @@ def test_labels_without_a_name_are_refused_before_they_are_written(
 
 
 def test_without_raw_data_the_line_says_what_brings_them(params: Params) -> None:
-    shutil.rmtree("data/raw")
-    with pytest.raises(StageError, match=r"^data/raw: is missing or empty: run dvc repro fetch$"):
+    shutil.rmtree("data/fetched")
+    with pytest.raises(StageError, match=r"^data/fetched: is missing or empty: run dvc repro fetch$"):
         preprocess.main(params)
     assert not PROCESSED.exists()

@@ -24,7 +24,7 @@ from stages.evaluation.samples import read_labels, read_samples
 from stages.sampling.loading import load_generator
 from stages.storage.files import read_array, read_json, write_bytes, write_json
 from stages.storage.images import Split, read_split, write_split
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 from stages.storage.weights import read_tensors
 from stages.training.checkpoints import Checkpoints
 from tests.conftest import ROOT
@@ -101,7 +101,7 @@ def plant_split(content: bytes, victim: str) -> str:
 
 def preprocess_planted(content: bytes, dataset: str, *names: str) -> None:
     for name in names:
-        write_bytes(RAW / name, content)
+        write_bytes(FETCHED / name, content)
     preprocess.main(load(ROOT / "params.yaml").model_copy(update={"dataset": dataset}))
 
 

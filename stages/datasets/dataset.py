@@ -20,14 +20,14 @@ class Dataset(ABC):
 
     @abstractmethod
     def fetch(self, options: Fetch) -> Iterable[tuple[str, bytes]]:
-        """Path in data/raw and content of each raw file, all verified; raises StageError that says what to do."""
+        """Path in data/fetched and content of each raw file, all verified; raises StageError that says what to do."""
 
     @abstractmethod
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
-        """Read data/raw: all that is for training, and the test split; raises StageError for a malformed file."""
+        """Read data/fetched: all that is for training, and the test split; raises StageError for a malformed file."""
 
     def has_changed(self, options: Fetch) -> bool:
-        """Whether `fetch` would give something else than data/raw has, though no parameter changed: no, here."""
+        """Whether `fetch` would give something else than data/fetched has, though no parameter changed: no, here."""
         return False
 
     def hold_out_validation(self, whole: Split, count: int, random: np.random.Generator) -> tuple[Split, Split]:

@@ -18,7 +18,7 @@ from stages.config.params import Fetch, Preprocess
 from stages.datasets.dataset import local_folder
 from stages.storage.files import one_line, socket_timeout
 from stages.storage.images import Split
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 
 LARGEST_FILE = 64 * 2**20  # bytes; the real ones have at most 47 MB
 IDX_TYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 12: np.dtype(">i4")}
@@ -111,9 +111,9 @@ class IDXFiles:
         return self._pair(images, labels), self._pair(test_images, test_labels, self.test_images)
 
     def _pair(self, images_name: str, labels_name: str, count: int | None = None) -> Split:
-        images, labels = read_idx(RAW / images_name)[:, np.newaxis], read_idx(RAW / labels_name)
+        images, labels = read_idx(FETCHED / images_name)[:, np.newaxis], read_idx(FETCHED / labels_name)
         if len(images) != len(labels):
-            raise StageError(f"{RAW}: {images_name} has {len(images)} images but {len(labels)} labels")
+            raise StageError(f"{FETCHED}: {images_name} has {len(images)} images but {len(labels)} labels")
         first = labels if labels.ndim == 1 else labels[:, 0]  # QMNIST says more of an image, the class first
         return Split(images[:count], first[:count].astype(np.int64), self.classes)
 

@@ -15,7 +15,7 @@ from stages.config.params import Fetch, Preprocess
 from stages.datasets.dataset import LEAST_IN_A_SPLIT, Dataset, hold_out_by_class, local_folder
 from stages.storage.files import one_line, scratch_array
 from stages.storage.images import Split
-from stages.storage.paths import RAW, repository
+from stages.storage.paths import FETCHED, repository
 
 LITTER = {  # of file managers, archives and network drives, in lower case; hidden files are passed over, too
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
@@ -24,7 +24,7 @@ LITTER = {  # of file managers, archives and network drives, in lower case; hidd
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")  # a file in a cache of DVC, wherever that is
 LEAST_IN_A_CLASS = 3 * LEAST_IN_A_SPLIT
 # DVC does not see the folder: without --force it might restore what an earlier run with these parameters copied
-AFTER = "nothing was copied; fix it, run `dvc repro --force fetch`, and then the same command again"
+AFTER = "nothing was copied; fix it, then: make repro, or dvc repro --force fetch and the same command again"
 
 TURNS = {  # EXIF's orientation, and what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,11 +66,12 @@ class ImageFolder(Dataset):
     @override
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
         """All that is for training, and the test split; raises StageError, in one line, as fetch would have."""
-        paths, problems = _survey(RAW, RAW)
+        paths, problems = _survey(FETCHED, FETCHED)
         images = scratch_array((len(paths), options.channels, options.image_size, options.image_size), np.uint8)
-        for index, path in enumerate(paths):
-            images[index] = _to_array(_read(path, path), options)
-        if problems := [*problems, *_too_few(RAW, RAW, set(paths))]:
+        with warnings.catch_warnings(action="ignore"):  # Pillow's, of a large picture that is cropped
+            for index, path in enumerate(paths):
+                images[index] = _to_array(_read(path, path), options)
+        if problems := [*problems, *_too_few(FETCHED, FETCHED, set(paths))]:
             raise StageError(problems[0])
         names = [path.parent.name for path in paths]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
@@ -79,16 +80,16 @@ class ImageFolder(Dataset):
 
     @override
     def has_changed(self, options: Fetch) -> bool:
-        """Whether the folder has other images than data/raw; a folder that is gone, or has none, has not changed."""
+        """Whether the folder has other images than data/fetched; one that is gone, or has none, has not changed."""
         try:
             root = _local_folder(Path(options.folder))
             images, _ = _survey(root, root)
         except StageError:
             return False
         names = {path.relative_to(root) for path in images}
-        copied = {path.relative_to(RAW) for path in RAW.rglob("*") if path.is_file()}
+        copied = {path.relative_to(FETCHED) for path in FETCHED.rglob("*") if path.is_file()}
         try:
-            return names != copied or any((root / name).read_bytes() != (RAW / name).read_bytes() for name in names)
+            return names != copied or any((root / name).read_bytes() != (FETCHED / name).read_bytes() for name in names)
         except OSError:  # fetch says which file cannot be read
             return True
 
@@ -105,8 +106,10 @@ def _local_folder(where: Path) -> Path:
         raise StageError(f"{where}: fetch.folder: there is no such folder{origin}")
     if not folder.is_dir():
         raise StageError(f"{where}: fetch.folder: this is a file; {_layout(where.with_suffix(''))}")
-    if folder.resolve().is_relative_to((repository() / RAW).resolve()):
-        raise StageError(f"{where}: fetch.folder: fetch writes to {RAW}; keep images elsewhere, such as in data/local")
+    if folder.resolve().is_relative_to((repository() / FETCHED).resolve()):
+        raise StageError(
+            f"{where}: fetch.folder: fetch writes to {FETCHED}; keep images elsewhere, such as in data/local"
+        )
     return folder
 
 

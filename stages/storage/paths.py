@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CHECKED = Path("data/checked.txt")
-RAW = Path("data/raw")
+FETCHED = Path("data/fetched")
 PROCESSED = Path("data/processed")
 REFERENCE = Path("data/reference")
 SAMPLES = Path("data/samples")
@@ -53,7 +53,7 @@ def repository() -> Path:
 
 def stage_of(path: Path) -> str:
     """The stage that makes an output; empty for any other path."""
-    stages = {RAW: "fetch", PROCESSED: "preprocess", CLASSIFIER: "classifier", REFERENCE: "reference"}
+    stages = {FETCHED: "fetch", PROCESSED: "preprocess", CLASSIFIER: "classifier", REFERENCE: "reference"}
     of_variants = {MODELS: "train", SAMPLES: "sample", TRAINING: "train", VARIANTS: "evaluate"}
     for folder, stage in (stages | of_variants).items():
         if path != folder and path.is_relative_to(folder):

@@ -12,7 +12,7 @@ import numpy as np
 from stages.config.params import Fetch, Preprocess
 from stages.datasets.idx import IDXFiles
 from stages.storage.files import write_bytes
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 
 
 def fetch_options(*sources: str, folder: str = "mine", timeout_seconds: int = 20) -> Fetch:
@@ -47,8 +47,8 @@ def write_raw(files: type[IDXFiles]) -> None:
     """Training images of levels 0 to 59 and test images of levels 100 to 109; a label is its level mod 10."""
     names = [name for name, _ in files.files]
     for (images, labels), levels in ((names[:2], range(60)), (names[2:], range(100, 110))):
-        write_bytes(RAW / images, idx_bytes(flat_images(levels)))
-        write_bytes(RAW / labels, idx_bytes(np.array(levels, np.uint8) % 10))
+        write_bytes(FETCHED / images, idx_bytes(flat_images(levels)))
+        write_bytes(FETCHED / labels, idx_bytes(np.array(levels, np.uint8) % 10))
 
 
 def levels_of(images: np.ndarray) -> list[int]:

@@ -20,7 +20,7 @@ from stages.datasets.idx import read_idx
 from stages.datasets.kmnist import KMNIST
 from stages.datasets.mnist import MNIST
 from stages.datasets.qmnist import QMNIST
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 from tests.datasets.small import fetch_options, idx_bytes, preprocess_options, write_files, write_raw
 
 # as small as torchvision reads: one image of one pixel, one label
@@ -158,6 +158,6 @@ def test_what_is_no_idx_file_is_refused(content: bytes) -> None:
 
 def test_images_and_labels_must_be_as_many() -> None:
     write_raw(MNIST)
-    (RAW / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(59, np.uint8)))
-    with pytest.raises(StageError, match="data/raw: train-images-idx3-ubyte has 60 images but 59 labels"):
+    (FETCHED / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(59, np.uint8)))
+    with pytest.raises(StageError, match="data/fetched: train-images-idx3-ubyte has 60 images but 59 labels"):
         MNIST().load(preprocess_options(), np.random.default_rng(0))

@@ -18,7 +18,7 @@ from stages.datasets.dataset import LEAST_IN_A_SPLIT
 from stages.datasets.image_folder import AFTER, LEAST_IN_A_CLASS, ImageFolder
 from stages.storage.files import write_bytes
 from stages.storage.images import read_split
-from stages.storage.paths import PROCESSED, RAW
+from stages.storage.paths import FETCHED, PROCESSED
 from tests.conftest import ROOT
 from tests.datasets.pictures import encoded, picture_bytes, png, write_pictures
 from tests.datasets.small import fetch_options, preprocess_options, write_files
@@ -57,7 +57,7 @@ def test_a_folder_that_changed_is_told_from_one_that_did_not(classes: Path) -> N
     options, folder = fetch_options(folder="mine"), ImageFolder()
     assert folder.has_changed(options)  # nothing is fetched yet, and DVC might restore what an earlier run copied
     for name, content in fetched().items():
-        write_bytes(RAW / name, content)
+        write_bytes(FETCHED / name, content)
     assert not folder.has_changed(options)
     (image, other, *_) = sorted(path for path in classes.rglob("*") if path.is_file())
     before = image.read_bytes()
@@ -74,7 +74,7 @@ def test_a_folder_that_changed_is_told_from_one_that_did_not(classes: Path) -> N
 def test_one_class_is_enough() -> None:
     write_pictures(MINE, only=6)
     assert len(fetched()) == 6
-    write_pictures(RAW, only=10)
+    write_pictures(FETCHED, only=10)
     rest, test = ImageFolder().load(preprocess_options(), np.random.default_rng(0))
     assert (len(rest.images), len(test.images), rest.classes) == (8, 2, ("only",))
 
@@ -114,7 +114,7 @@ def test_classes_and_images_are_in_natural_order() -> None:
     found = list(fetched())
     assert list(dict.fromkeys(name.split("/")[0] for name in found)) == names
     assert [name for name in found if name.startswith("10/")] == [f"10/{index}.png" for index in range(12)]
-    write_pictures(RAW, **dict.fromkeys(names, 6))
+    write_pictures(FETCHED, **dict.fromkeys(names, 6))
     assert ImageFolder().load(preprocess_options(), np.random.default_rng(0))[0].classes == tuple(names)
 
 
@@ -178,13 +178,13 @@ def test_a_relative_folder_starts_at_the_repository(
     assert len(fetched()) == 12
 
 
-@pytest.mark.parametrize("folder", [str(RAW), f"{RAW}/mine", "linked"])
+@pytest.mark.parametrize("folder", [str(FETCHED), f"{FETCHED}/mine", "linked"])
 def test_images_in_the_folder_that_fetch_writes_to_are_refused(folder: str) -> None:
     """DVC would remove them when another data set is fetched."""
-    write_pictures(RAW, cats=6, dogs=6)
-    write_pictures(RAW / "mine", cats=6)
-    Path("linked").symlink_to(RAW)
-    reason = "fetch.folder: fetch writes to data/raw; keep images elsewhere, such as in data/local"
+    write_pictures(FETCHED, cats=6, dogs=6)
+    write_pictures(FETCHED / "mine", cats=6)
+    Path("linked").symlink_to(FETCHED)
+    reason = "fetch.folder: fetch writes to data/fetched; keep images elsewhere, such as in data/local"
     assert refused(folder) == [f"{folder}: {reason}"]
 
 
@@ -268,30 +268,32 @@ def test_nothing_is_copied_where_one_file_is_broken(classes: Path) -> None:
     (classes / "dogs/5.png").write_bytes(b"")
     with pytest.raises(StageError):
         fetch.main(params)
-    assert not RAW.exists()
+    assert not FETCHED.exists()
     (classes / "dogs/5.png").write_bytes(picture_bytes())
     fetch.main(params)
-    assert len(list(RAW.rglob("*.png"))) == 12
+    assert len(list(FETCHED.rglob("*.png"))) == 12
 
 
 def test_what_is_no_image_in_raw_data_is_named() -> None:
-    write_pictures(RAW, cats=6, dogs=6)
-    (RAW / "dogs/3.png").write_bytes(b"<html>")
-    with pytest.raises(StageError, match=r"^data/raw/dogs/3.png: cannot be read as an image: [^\n]*$"):
+    write_pictures(FETCHED, cats=6, dogs=6)
+    (FETCHED / "dogs/3.png").write_bytes(b"<html>")
+    with pytest.raises(StageError, match=r"^data/fetched/dogs/3.png: cannot be read as an image: [^\n]*$"):
         ImageFolder().load(preprocess_options(), np.random.default_rng(0))
 
 
 def test_raw_data_of_another_kind_is_refused() -> None:
-    with pytest.raises(StageError, match=r"^data/raw: the folder is empty; expected a folder that has one folder"):
+    with pytest.raises(StageError, match=r"^data/fetched: the folder is empty; expected a folder that has one folder"):
         ImageFolder().load(preprocess_options(), np.random.default_rng(0))
-    write_files(RAW, {"train-images-idx3-ubyte": b"x"})
-    with pytest.raises(StageError, match=r"^data/raw: the folder has files, but no folders; expected a folder that"):
+    write_files(FETCHED, {"train-images-idx3-ubyte": b"x"})
+    with pytest.raises(
+        StageError, match=r"^data/fetched: the folder has files, but no folders; expected a folder that"
+    ):
         ImageFolder().load(preprocess_options(), np.random.default_rng(0))
 
 
 def test_too_few_images_in_raw_data_are_one_line() -> None:
-    write_pictures(RAW, cats=6, dogs=5, birds=1)
-    with pytest.raises(StageError, match=r"^data/raw/birds: images of this class: 1; [^\n]*$"):
+    write_pictures(FETCHED, cats=6, dogs=5, birds=1)
+    with pytest.raises(StageError, match=r"^data/fetched/birds: images of this class: 1; [^\n]*$"):
         ImageFolder().load(preprocess_options(), np.random.default_rng(0))
 
 
@@ -376,8 +378,8 @@ def test_what_only_resembles_a_cache_is_outside(name: str, classes: Path, outsid
 
 def test_raw_data_may_be_links_into_a_cache(outside: Path) -> None:
     """As DVC leaves it where `cache.type` is `symlink`."""
-    write_pictures(RAW, cats=6, dogs=6)
-    for path in sorted(RAW.rglob("*.png")):
+    write_pictures(FETCHED, cats=6, dogs=6)
+    for path in sorted(FETCHED.rglob("*.png")):
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         target = outside / f"files/md5/{digest[:2]}/{digest[2:]}"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -392,7 +394,7 @@ def test_raw_data_may_be_links_into_a_cache(outside: Path) -> None:
 
 def splits_of(counts: dict[str, int], **changes: int) -> dict[str, list[int]]:
     """Images of each class in each split, as preprocess writes them; every image is in one of them."""
-    write_pictures(RAW, **counts)
+    write_pictures(FETCHED, **counts)
     params: Params = load(ROOT / "params.yaml", components=False)
     options = params.preprocess.model_copy(update={"image_size": 8, "channels": 3} | changes)
     preprocess.main(params.model_copy(update={"dataset": "image_folder", "preprocess": options}))
@@ -448,7 +450,7 @@ def test_images_of_any_size_and_kind_become_one_array(channels: int) -> None:
     for label, (name, colour) in enumerate({"cats": (255, 0, 0), "dogs": (0, 0, 255)}.items()):
         for index in range(10):
             kind = "PNG" if index % 2 else "JPEG"
-            write_files(RAW / name, {f"{index}.{kind}": picture_bytes(colour, (20 + index, 30 + label), kind)})
+            write_files(FETCHED / name, {f"{index}.{kind}": picture_bytes(colour, (20 + index, 30 + label), kind)})
     rest, test = ImageFolder().load(preprocess_options(channels=channels), np.random.default_rng(7))
     for split, counts in ((rest, [8, 8]), (test, [2, 2])):
         assert split.image_shape == (channels, 16, 16)
@@ -464,8 +466,16 @@ def test_scaling_keeps_rows_and_columns_in_their_place() -> None:
     """The upper half of a tall picture is white, and so are the upper rows."""
     pixels = np.zeros((40, 20), np.uint8)
     pixels[:20] = 255
-    write_files(RAW / "cats", {f"{index}.png": encoded(Image.fromarray(pixels)) for index in range(6)})
+    write_files(FETCHED / "cats", {f"{index}.png": encoded(Image.fromarray(pixels)) for index in range(6)})
     rest, _ = ImageFolder().load(preprocess_options(), np.random.default_rng(0))
     for image in rest.images:
         assert image[0, :7].min() > 230
         assert image[0, 9:].max() < 25
+
+
+def test_a_large_picture_is_scaled_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
+    """Pillow warns of more than 89 million pixels, also where they are cropped."""
+    write_pictures(FETCHED, cats=6)
+    Image.new("1", (9600, 9400)).save(FETCHED / "cats/large.png")
+    ImageFolder().load(preprocess_options(test_images=2), np.random.default_rng(0))
+    assert len(recwarn) == 0

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from stages.config.errors import StageError
 from stages.datasets.image_folder import ImageFolder, _read
 from stages.storage.files import write_bytes
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 from tests.datasets.pictures import encoded, png, tiff
 from tests.datasets.small import fetch_options, preprocess_options
 
@@ -34,7 +34,7 @@ CLEAR = INDICES == 1  # black where it is not transparent
 def loaded(content: bytes, name: str = "x.png", **options: Any) -> np.ndarray:
     """The picture as images.npy would have it: (channels, size, size), one for all copies."""
     for index in range(6):
-        write_bytes(RAW / "a" / f"{index}{name}", content)
+        write_bytes(FETCHED / "a" / f"{index}{name}", content)
     given = {"image_size": SIZE, "channels": 3} | options
     rest, test = ImageFolder().load(preprocess_options(**given), np.random.default_rng(0))
     images = np.concatenate([rest.images, test.images])
@@ -236,7 +236,7 @@ def test_every_kind_with_fractions_is_what_a_viewer_shows_on_white(kind: str) ->
 def test_fetch_takes_every_kind(kind: str) -> None:
     content = (EXACT | CLOSE)[kind][0]()
     for index in range(6):
-        write_bytes(RAW.parents[1] / "mine/a" / f"{index}.png", content)
+        write_bytes(FETCHED.parents[1] / "mine/a" / f"{index}.png", content)
     assert dict(ImageFolder().fetch(fetch_options())) == {f"a/{index}.png": content for index in range(6)}
 
 
@@ -389,7 +389,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_has_no_black_and_white_is_refused_by_name_and_mode(kind: str) -> None:
     content, reason = REFUSED[kind]
-    with pytest.raises(StageError, match=rf"^data/raw/a/0x\.png: cannot be read as an image {reason}$"):
+    with pytest.raises(StageError, match=rf"^data/fetched/a/0x\.png: cannot be read as an image {reason}$"):
         loaded(content())
 
 

@@ -16,7 +16,7 @@ import pytest
 from stages.config.errors import StageError
 from stages.datasets import idx
 from stages.datasets.mnist import MNIST
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 from tests.datasets.small import fetch_options, levels_of, preprocess_options, write_files, write_raw
 
 CONTENTS = {name: f"content of {name}".encode() for name, _ in MNIST.files}
@@ -149,6 +149,6 @@ def test_the_two_published_parts_are_read_in_their_order() -> None:
 
 def test_a_missing_file_is_named() -> None:
     write_raw(MNIST)
-    (RAW / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(OSError, match="data/raw/t10k-labels-idx1-ubyte"):
+    (FETCHED / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(OSError, match="data/fetched/t10k-labels-idx1-ubyte"):
         MNIST().load(preprocess_options(), np.random.default_rng(0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.datasets.qmnist import QMNIST
-from stages.storage.paths import RAW
+from stages.storage.paths import FETCHED
 from tests.datasets.small import idx_bytes, levels_of, preprocess_options, write_raw
 
 
@@ -16,7 +16,7 @@ def test_the_class_comes_first_and_mnists_test_images_too(monkeypatch: pytest.Mo
     write_raw(QMNIST)
     for name, levels in {"train": np.arange(60), "test": np.arange(100, 110)}.items():
         more = np.stack([levels % 10, *np.full((7, len(levels)), 77)], axis=1)
-        (RAW / f"qmnist-{name}-labels-idx2-int").write_bytes(idx_bytes(more))
+        (FETCHED / f"qmnist-{name}-labels-idx2-int").write_bytes(idx_bytes(more))
     train, test = QMNIST().load(preprocess_options(), np.random.default_rng(0))
     assert levels_of(train.images) == list(range(60))
     assert train.labels.tolist() == list(range(10)) * 6

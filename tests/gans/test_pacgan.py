@@ -10,9 +10,10 @@ from sklearn.neighbors import KNeighborsClassifier  # type: ignore[import-untype
 from torch import Tensor
 
 from stages.config.components import resolve
-from stages.config.errors import ParameterError
+from stages.config.errors import ParameterError, StageError
 from stages.config.params import Adam, Optimizers, Params, validate
 from stages.storage.pixels import to_uint8
+from stages.train import largest_batch
 from stages.training.batches import Batches
 from stages.training.receptive_field import receptive_field
 from stages.training.trainer import Trainer
@@ -80,6 +81,17 @@ def test_a_batch_that_packs_do_not_divide_is_refused() -> None:
     data["variants"]["pacgan"]["batch_size"] = 32
     with pytest.raises(ParameterError, match=r"variants\.pacgan\.gan\.pack_size must divide the batch size, 32"):
         validate(Params, data, "params.yaml", resolve=True)
+
+
+@pytest.mark.parametrize(("images", "batch"), [(29, 28), (2, 2), (31, 30), (100, 32)])
+def test_of_few_images_the_largest_batch_that_packs_divide_is_taken(images: int, batch: int) -> None:
+    assert largest_batch(PARAMS.variants["pacgan"], images) == batch
+    assert largest_batch(PARAMS.variants["dcgan"], images) == min(images, 32)
+
+
+def test_too_few_images_for_a_pack_are_refused() -> None:
+    with pytest.raises(StageError, match="1 training images: too few for a batch of this variant"):
+        largest_batch(PARAMS.variants["pacgan"], 1)
 
 
 def divergence_of_modes(name: str, digits: np.ndarray, classes: np.ndarray, seed: int) -> float:

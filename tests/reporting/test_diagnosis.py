@@ -84,3 +84,11 @@ def test_faults_of_all_seeds_are_told_once_and_others_with_their_seed() -> None:
     assert of_both.startswith("each logit of its discriminator sees 5 × 5")
     assert of_one.startswith("seed 9: 37.0% of its samples")
     assert describe_faults([bad, good]) == [of_both, of_one]
+
+
+def test_labels_of_one_class_are_said_to_teach_nothing() -> None:
+    labelled = model({"cats": 1.0}, classification_accuracy=1.0)
+    (fault,) = find_faults(labelled)
+    assert fault == "it learns labels, and the data have one class: every accuracy is 100 %."
+    assert list(find_faults(model({"cats": 1.0}))) == []
+    assert list(find_faults(model({"cats": 0.5, "dogs": 0.5}, classification_accuracy=1.0))) == []

@@ -11,16 +11,16 @@ from safetensors.numpy import save_file
 
 from tests.tools.rebuilds import differences
 
-OUTS = {"fetch": "data/raw", "train@x": "models/x", "evaluate@x": "metrics/variants/x/scores.json"}
+OUTS = {"fetch": "data/fetched", "train@x": "models/x", "evaluate@x": "metrics/variants/x/scores.json"}
 
 
 def build(repository: Path) -> Path:
     """A repository with the outputs of three stages."""
-    for folder in ("data/raw", "models/x", "metrics/variants/x"):
+    for folder in ("data/fetched", "models/x", "metrics/variants/x"):
         (repository / folder).mkdir(parents=True)
     lock = {"stages": {stage: {"cmd": stage, "outs": [{"path": path}]} for stage, path in OUTS.items()}}
     YAML().dump(lock, repository / "dvc.lock")
-    (repository / "data/raw/images").write_bytes(b"images")
+    (repository / "data/fetched/images").write_bytes(b"images")
     save_file({"a": np.zeros(3), "b": np.ones(3)}, repository / "models/x/generator.safetensors")
     (repository / "metrics/variants/x/scores.json").write_text("{}")
     return repository
@@ -29,11 +29,11 @@ def build(repository: Path) -> Path:
 def change(repository: Path, what: str) -> None:
     """Make one output another one."""
     if what == "file":
-        (repository / "data/raw/images").write_bytes(b"imagex")
+        (repository / "data/fetched/images").write_bytes(b"imagex")
     elif what == "missing":
         (repository / "metrics/variants/x/scores.json").unlink()
     elif what == "more":
-        (repository / "data/raw/more").touch()
+        (repository / "data/fetched/more").touch()
     elif what == "stray":
         (repository / "metrics/stray.csv").touch()
     elif what == "lock":
@@ -45,8 +45,8 @@ def change(repository: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "named"),
     [
-        ("file", "fetch: data/raw/images"),
-        ("more", "fetch: data/raw/more"),
+        ("file", "fetch: data/fetched/images"),
+        ("more", "fetch: data/fetched/more"),
         ("tensor", "train@x: models/x/generator.safetensors: tensor b"),
         ("stray", "of no stage: metrics/stray.csv"),
         ("missing", "evaluate@x: metrics/variants/x/scores.json"),
