@@ -11,17 +11,18 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from itertools import takewhile
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from joblib import cpu_count
 
+from stages.check import refuse_unknown_files
 from stages.config.command import refuse_links, replace_what_cannot_be_shown
-from stages.config.errors import StageError, errors_as_lines, first_ten
+from stages.config.errors import StageError, errors_as_lines
 from stages.config.params import Params, load
 from stages.datasets.dataset import find_dataset
 from stages.storage import paths
+from stages.storage.files import read_json
 
 SINGLE = "--single-item"  # not the stages that these depend on
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
@@ -33,10 +34,6 @@ CHATTER = re.compile(
 UTF_8 = {"PYTHONIOENCODING": "utf-8"}  # of what is read here, whatever the user's terminal takes
 OF_NO_VARIANT = {"check", "report"}  # what they write is no input of a variant's stages, or always the same
 OF_ALL = {"fetch", "preprocess", "reference"}  # where one of them fails, nothing else is built
-OUTPUTS = {  # names; arrays and pictures have others besides
-    *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),
-    *(paths.CLASSES, paths.CHECKPOINT, paths.REAL_SCORES.name),
-}
 printing = threading.Lock()
 
 
@@ -58,22 +55,22 @@ def main() -> None:
     with errors_as_lines():
         params = load(components=False)
         refuse_links()
+        refuse_without_git()
         refuse_unknown_files(params.variants)
         is_stale = find_dataset(params.dataset).has_changed(params.fetch)
         devices = find_devices(params)
         jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.processes))
         failed = build(list(params.variants), jobs, devices, is_stale=is_stale)
-    if params.tracking.enabled and not OF_ALL & set(
-        failed
-    ):  # DVC runs no stage whose outputs are there, and nothing would record those
+    is_tracked = params.tracking.enabled and not OF_ALL & set(failed)
+    if is_tracked:  # DVC runs no stage whose outputs are there, and nothing would record those
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time: {minutes} min {seconds} s")
     if (paths.REPORT / paths.PAGE).exists() and not {*OF_ALL, "report"} & set(failed):
         mlflow = "on its server" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
-        print(f"build: the report is {paths.REPORT / paths.PAGE}; MLflow is {mlflow}")
+        print(f"build: the report is {paths.REPORT / paths.PAGE}{f'; MLflow is {mlflow}' if is_tracked else ''}")
     if failed:
-        sys.exit(f"build: failed: {', '.join(failed)}; see above. `make repro` goes on from here")
+        sys.exit(f"build: failed: {', '.join(failed)}; see above. `make repro` goes on where it can")
 
 
 def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool = False) -> list[str]:
@@ -92,7 +89,7 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
     if not is_compared:
         return ["reference"]
     if not failed:
-        return [] if repro().succeeded else ["report"]
+        return [] if repro().succeeded else find_diverged(variants) or ["report"]
     for name in failed:  # what an earlier build left is not theirs: the report ranks the others, and says so
         (paths.VARIANTS / name / paths.SCORES).unlink(missing_ok=True)
         (paths.METRICS / f"{name}.json").unlink(missing_ok=True)
@@ -100,32 +97,13 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
     return failed
 
 
-def refuse_unknown_files(variants: Iterable[str]) -> None:
-    """Raise StageError without git or a commit, and for files of the user's own where DVC would remove them.
-
-    DVC removes a stage's outputs before the stage starts, whatever they are.
-    """
+def refuse_without_git() -> None:
+    """Raise StageError without git or a commit."""
     if not shutil.which("git"):
         raise StageError("git is not installed, and DVC needs it")
     if subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
         commands = "git init && git add --all && git commit --message start"
         raise StageError(f"this folder has no git commit, which DVC needs; was it downloaded as an archive? {commands}")
-    folders = [*paths.PROCESSED.glob("*"), paths.FEATURES, paths.CLASSIFIER, paths.CHAMPION]
-    folders += [folder / name for name in variants for folder in (paths.MODELS, paths.SAMPLES, paths.TRAINING)]
-    folders += [paths.VARIANTS / name / paths.PICTURES for name in variants]
-    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and not is_output(path)]
-    if found:
-        listed = ", ".join(first_ten(found))
-        raise StageError(f"DVC would remove files that are no outputs; move them elsewhere: {listed}")
-
-
-def is_output(path: Path) -> bool:
-    """Whether a file in a folder of outputs may be one of them, by its name."""
-    if path.is_relative_to(paths.TRAINING):  # <images seen>.png
-        return path.suffix in (".png", paths.TEMPORARY) and path.stem.lstrip(".").split(".")[0].isdecimal()
-    is_picture = path.is_relative_to(paths.METRICS)
-    suffixes = (".png" if is_picture else ".npy", paths.TEMPORARY)
-    return path.suffix in suffixes or (path.name in OUTPUTS and not is_picture)
 
 
 def find_devices(params: Params) -> list[str]:
@@ -139,6 +117,12 @@ def find_devices(params: Params) -> list[str]:
         found = [device for device in takewhile(lambda device: not device.startswith("-"), listed) if device]  # as CUDA
     each = params.processes
     return [",".join(found[first : first + each]) for first in range(0, len(found) - each + 1, each)]
+
+
+def find_diverged(variants: Iterable[str]) -> list[str]:
+    """The variants of which no training came to its end: the report says so, and its stage ends with an error."""
+    files = {name: paths.VARIANTS / name / paths.SCORES for name in variants}
+    return [name for name, file in files.items() if file.exists() and not read_json(file)["models"]]
 
 
 def find_changed() -> set[str] | None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from stages.build import find_devices, refuse_unknown_files
+from stages.build import find_devices, find_diverged, refuse_without_git
+from stages.check import refuse_unknown_files
 from stages.config.command import OUTPUTS, refuse_links
 from stages.config.errors import StageError
 from stages.config.params import load
+from stages.storage.files import write_json
 from tests.conftest import ROOT, clone_repository, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
 
@@ -91,7 +93,7 @@ def test_an_archive_without_git_is_told_from_a_clone(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(StageError, match=r"^this folder has no git commit.* git init && git add --all && git commit"):
-        refuse_unknown_files([])
+        refuse_without_git()
 
 
 @pytest.mark.parametrize("folder", OUTPUTS)
@@ -141,3 +143,10 @@ def test_cards_are_counted_as_cuda_names_them(tmp_path: Path, monkeypatch: pytes
     assert find_devices(params) == ["1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert find_devices(params) == []
+
+
+def test_variants_that_diverged_are_what_failed(repository: Path) -> None:
+    """Not the report, which says so: with several seeds one that came to its end is enough."""
+    for name, models in {"mlp": [], "dcgan": [{"seed": 0}]}.items():
+        write_json(Path(f"metrics/variants/{name}/scores.json"), {"models": models, "failures": [f"{name} diverged"]})
+    assert find_diverged(["conv", "dcgan", "mlp"]) == ["mlp"]

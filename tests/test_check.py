@@ -50,6 +50,33 @@ def test_a_name_that_no_file_has_is_told_with_those_that_are_allowed(
     assert not CHECKED.exists()
 
 
+@pytest.mark.parametrize("name", ["MNIST", "Fashion-MNIST", "image-folder"])
+def test_capitals_and_dashes_are_guessed(folder: Path, raw_params: Callable[[], Any], name: str) -> None:
+    raw = raw_params()
+    put(raw, "dataset", name)
+    put(raw, "variants.mlp.gan.name", "standart")
+    YAML().dump(raw, folder / "params.yaml")
+    with pytest.raises(ParameterError) as refused:
+        check.main(load(components=False))
+    of_data, of_gan = str(refused.value).splitlines()  # all mistakes at once
+    assert f"{name!r} (did you mean '{name.lower().replace('-', '_')}'?)" in of_data
+    assert "'standart' (did you mean 'standard'?)" in of_gan
+
+
+def test_files_of_the_users_own_are_not_removed_by_the_first_repro(clone: Path) -> None:
+    mine = clone / "models/mlp/notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    set_parameter(clone, "sample.seed", 3)
+    refused = run("dvc", "repro", cwd=clone, check=False)
+    assert (
+        "error: DVC would remove files that are no outputs; move them elsewhere: models/mlp/notes.txt" in refused.stderr
+    )
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    run("git", "reset", "--quiet", "--hard", cwd=clone)
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean clone with one variant, and with an objective and a data set that git does not know."""

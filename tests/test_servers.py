@@ -288,7 +288,7 @@ def test_a_training_goes_on_with_a_wrong_password_and_is_recorded_later(
 ) -> None:
     said = train(training, **people["ada"] | {"MLFLOW_TRACKING_PASSWORD": "wrong"}).stderr
     assert re.fullmatch(
-        r"tracking: not in MLflow yet \(http.+does not know user 'ada'.+\); to export it later: .+\n", said
+        r"tracking: not all in MLflow yet \(http.+does not know user 'ada'.+\); to export it later: .+\n", said
     )
     assert "models/mlp/generator.safetensors" in outputs(training)
     full = servers.folder / "full"
@@ -307,6 +307,14 @@ def test_a_training_goes_on_with_a_wrong_password_and_is_recorded_later(
         assert one.info.status == "FINISHED"
         assert len(client.get_metric_history(one.info.run_id, "training/generator_loss")) == 20
         assert len(objects(servers, "mlflow", f"{experiment.experiment_id}/models/")) > 50
+    with client_of(people["ada"]) as client:
+        client.delete_experiment(experiment.experiment_id)
+    forbidden = subprocess.run(
+        RESTORE, cwd=training, env=environment(**people["bob"]), capture_output=True, text=True, check=False
+    )
+    assert forbidden.returncode == 1
+    assert "the experiment 'later' was deleted, and this user may not restore it" in forbidden.stderr
+    assert "MLflow: runs of 1 models: 1 complete" in run_there(training, *RESTORE, **people["ada"]).stdout
 
 
 def test_twenty_machines_at_once_lose_nothing(

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from stages.config.errors import StageError
 from stages.config.registry import BrokenFileError, UnknownNameError, find_class
 
+NAME = r"^[\w-]+$"  # no path; that no file has it is said with those that are allowed
 FOLDERS = {"gan": "gans", "network": "networks", "objective": "objectives", "regularizer": "regularizers"}
 
 
@@ -29,7 +30,7 @@ class ComponentOptions(Strict):
     """A component before its file is looked at: its name, and options that its file defines."""
 
     model_config = ConfigDict(extra="allow")
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.config.components import FOLDERS, BrokenComponent, Strict, component_class, component_field
+from stages.config.components import FOLDERS, NAME, BrokenComponent, Strict, component_class, component_field
 from stages.config.errors import ParameterError, StageError
 from stages.config.registry import allowed
 from stages.config.types import BatchSize, NonNegative, Positive, Rate, Seed, Size, Text
@@ -214,7 +214,7 @@ def _variant_name(name: str) -> str:
 class Params(Strict):
     """The whole of params.yaml."""
 
-    dataset: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # a file of stages/datasets/
+    dataset: Annotated[str, Field(pattern=NAME)]  # a file of stages/datasets/
     budget: Literal["smoke", "quick", "long", "full"]
     device: Literal["auto", "cpu", "cuda"]
     cuda_graphs: bool  # what a training step launches on a GPU in one launch

@@ -69,6 +69,12 @@ def _classes(folder: str, name: str, contract: type[Contract]) -> list[type[Cont
 def allowed(name: object, names: Iterable[str]) -> str:
     """What to say after an unknown name: the closest one, and all that are allowed."""
     names = sorted(names)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    by_letters = {_letters(one): one for one in names}
+    close = difflib.get_close_matches(_letters(str(name)), by_letters, n=1)
+    hint = f" (did you mean {by_letters[close[0]]!r}?)" if close else ""
     return f"{hint}; expected one of: {', '.join(names)}"
+
+
+def _letters(name: str) -> str:
+    """A name without what people vary: MNIST for mnist, image-folder for image_folder."""
+    return name.lower().replace("-", "_")

@@ -67,7 +67,7 @@ class LogFiles:
         lines = take_notices()
         if obstacle:
             later = "to export it later: python -m stages.tracking.exporter sync"
-            lines.append(f"not in MLflow yet ({obstacle}); {later}")
+            lines.append(f"not all in MLflow yet ({obstacle}); {later}")
         for line in lines:
             print(f"tracking: {line}", file=sys.stderr)
 

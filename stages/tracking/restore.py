@@ -6,6 +6,8 @@ records them.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +55,17 @@ from stages.training.session import GRID
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
 
 
+@contextlib.contextmanager
+def tell_errors() -> Iterator[list[StageError]]:
+    """A StageError within is printed, and those of one model keep no other from being restored."""
+    errors: list[StageError] = []
+    try:
+        yield errors
+    except StageError as error:
+        errors.append(error)
+        print(f"error: {error}", file=sys.stderr)
+
+
 class ModelOnDisk(NamedTuple):
     """A trained model on disk: of one variant, of one of its seeds."""
 
@@ -73,13 +86,21 @@ def main(params: Params) -> None:
     with store_errors():  # one line, and not one more for each log
         open_store(tracking.experiment)
     failed, whole, completed, restored = sync(), 0, 0, 0
-    models = [model for name in params.variants for model in models_on_disk(name)]
+    models: list[ModelOnDisk] = []
+    for name in params.variants:
+        with tell_errors() as errors:
+            models += models_on_disk(name)
+        failed += len(errors)
     runs = find_runs(tracking.experiment, models)
     train = read_split("train") if (PROCESSED / "train").exists() else None
     for model, (run, is_whole) in zip(models, runs, strict=True):
+        is_restored = False
         if is_whole:
             whole += 1
-        elif not restore_run(tracking, model, run, train):
+            continue
+        with tell_errors():
+            is_restored = restore_run(tracking, model, run, train)
+        if not is_restored:
             failed += 1
         elif run:  # scores, say, that DVC did not compute again
             completed += 1
@@ -89,7 +110,7 @@ def main(params: Params) -> None:
     print(f"MLflow: runs of {len(models)} models: {whole} complete, {completed} completed now, {restored} restored")
     if absent := params.variants.keys() - {model.name for model in models}:
         print(f"no model yet: {', '.join(sorted(absent))}; if DVC's cache has it, `dvc checkout` brings it")
-    restore_build(tracking, models, is_new=restored > 0)
+    restore_build(tracking, models, is_changed=completed + restored > 0)
     if failed:
         raise StageError(f"not recorded whole: {failed}; the reasons are above")
 
@@ -121,12 +142,12 @@ def has_all(client: MlflowClient, run: Run, model: ModelOnDisk) -> bool:
     return bool(has_artifacts and find_version(client, PREFIX + model.name, run.data.tags[SERVED_TAG], there=logged))
 
 
-def restore_build(tracking: Tracking, models: Sequence[ModelOnDisk], *, is_new: bool) -> None:
-    """Make the registry's champion the best of these models. A build with restored runs gets its report, too."""
+def restore_build(tracking: Tracking, models: Sequence[ModelOnDisk], *, is_changed: bool) -> None:
+    """Make the registry's champion the best of these models. A build whose runs got something gets its report, too."""
     scored: dict[str, list[Any]] = {model.name: [] for model in models}
     for model in models:
         scored[model.name] += [found] if (found := read_scored(model)[0]) else []
-    if is_new and SUMMARY.exists():
+    if is_changed and SUMMARY.exists():
         record_report(tracking, scored)
     elif champion := find_champion(scored):
         _, best = champion
@@ -190,11 +211,13 @@ def loss_points(model: ModelOnDisk) -> Iterator[tuple[int, dict[str, float]]]:
 
 
 def read_scored(model: ModelOnDisk) -> tuple[dict[str, Any] | None, list[dict[str, float]]]:
-    """What evaluation found of exactly these weights, if it did, and its score curve."""
+    """What evaluation found of exactly these weights by the rule for checkpoints, if it did, and its score curve."""
     path = VARIANTS / model.name / SCORES
     models = read_json(path)["models"] if path.exists() else []
     curve = rows_of_seed(VARIANTS / model.name / CURVE, model.config["seed"])
-    return next((one for one in models if curve and one["model_sha256"] == model.sha256), None), curve
+    known = (model.sha256, model.config["checkpoint"])
+    found = (one for one in models if (one["model_sha256"], one["checkpoint"]["rule"]) == known)
+    return next(found, None) if curve else None, curve
 
 
 def rows_of_seed(path: Path, seed: int) -> list[dict[str, float]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import LifecycleStage, Run
+from mlflow.entities import Experiment, LifecycleStage, Run
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
@@ -19,6 +19,7 @@ from stages.tracking.pages import experiment_tags
 from stages.tracking.run_names import BUILD_TAG, MODEL_TAG, NOTE_TAG, PARENT_TAG
 
 SQLITE = "sqlite:///"
+UNKNOWN_USER, FORBIDDEN = 401, 403  # HTTP's
 
 
 class StoreFile:
@@ -80,6 +81,8 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
     An experiment that was deleted is restored: MLflow gives its name to no other, and a deleted one takes no run.
     """
     uri, tags = store_uri(), experiment_tags()
+    if "://" not in uri and not uri.startswith("databricks"):  # MLflow would take it for a folder
+        raise ValueError(f"MLFLOW_TRACKING_URI: {uri!r}: expected an address, such as http://127.0.0.1:5000")
     mlflow.set_tracking_uri(uri)
     mlflow.config.enable_async_logging(enable=False)  # MLFLOW_ENABLE_ASYNC_LOGGING: a call would not say that it failed
     with store_lock():  # two first runs at once would both create the tables, or the experiment
@@ -87,7 +90,7 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
         STORE_FILE.hold()
         if found := client.get_experiment_by_name(experiment):
             if found.lifecycle_stage == LifecycleStage.DELETED:
-                client.restore_experiment(found.experiment_id)
+                restore_experiment(client, found)
                 leave_notice(f"the experiment {experiment!r} was deleted in MLflow: restored, with all its runs")
             for key, value in tags.items():  # an older store lacks some; its description may be a person's own
                 if found.tags.get(key) != value and not (key == NOTE_TAG and found.tags.get(key)):
@@ -96,6 +99,19 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
         # a place of our own for a store of our own; a server decides for itself
         location = (repository() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
         return client, create_experiment(client, experiment, location, tags)
+
+
+def restore_experiment(client: MlflowClient, deleted: Experiment) -> None:
+    """Undo that an experiment was deleted; raises PermissionError where that is not the user's to do."""
+    try:
+        client.restore_experiment(deleted.experiment_id)
+    except mlflow.MlflowException as error:
+        if error.get_http_status_code() != FORBIDDEN:
+            raise
+        raise PermissionError(
+            f"the experiment {deleted.name!r} was deleted, and this user may not restore it: whoever may has to, or "
+            "choose another name for tracking.experiment"
+        ) from None
 
 
 def create_experiment(client: MlflowClient, name: str, location: str | None, tags: dict[str, Any]) -> str:

@@ -11,9 +11,8 @@ import mlflow
 
 from stages.config.errors import StageError
 from stages.storage.files import one_line
-from stages.tracking.store import SQLITE, quiet, store_uri
+from stages.tracking.store import FORBIDDEN, SQLITE, UNKNOWN_USER, quiet, store_uri
 
-UNKNOWN_USER, FORBIDDEN = 401, 403  # HTTP's
 AWAY = (ConnectionError, TimeoutError, socket.gaierror)  # nobody answers
 SHUT = ("locked", "unable to open", "readonly", "full")  # what SQLite says of a file that it cannot read or write
 

@@ -112,6 +112,7 @@ MISTAKES = [
     ("variants.dcgan.images", 1000, "1000 is not allowed"),
     ("variants.dcgan.network", "dcgan", "'dcgan' is not allowed"),
     ("variants.dcgan.network.name", "dcgna", "unknown network 'dcgna' (did you mean 'dcgan'?)"),
+    ("variants.dcgan.network.name", "DCGAN", "unknown network 'DCGAN' (did you mean 'dcgan'?)"),
     ("variants.dcgan.network.name", "../train", "'../train' is not allowed"),
     ("variants.dcgan.objective.name", "hinged", "unknown objective 'hinged' (did you mean 'hinge'?)"),
     ("variants.dcgan.regularizer.weight", -0.1, "-0.1 is not allowed"),
@@ -122,7 +123,6 @@ MISTAKES = [
     ("variants.../x", {}, "lower-case letters"),
     ("variants.Dcgan", {}, "lower-case letters"),
     ("variants./tmp/x", {}, "lower-case letters"),
-    ("dataset", "fashion-mnist", "'fashion-mnist' is not allowed"),
     ("dataset", "../train", "'../train' is not allowed"),
     (
         "variants.began.network.autoencoder.name",

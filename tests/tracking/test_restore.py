@@ -174,6 +174,33 @@ def test_a_run_whose_scores_dvc_did_not_compute_again_gets_them(folder: Path, re
     assert read_runs(folder) == recorded
 
 
+def test_scores_of_the_other_rule_for_checkpoints_are_left_out(folder: Path, recorded: dict[str, Any]) -> None:
+    """The best checkpoint may be the last: then both rules score the same weights."""
+    scores = folder / "metrics/variants/mlp/scores.json"
+    content = scores.read_text()
+    delete_store(folder)
+    scores.write_text(content.replace('"rule": "best"', '"rule": "last"'))
+    assert run_there(folder, *RESTORE).stderr == ""
+    assert "scores/fid" not in read_runs(folder)["0"]["curves"]
+    scores.write_text(content)
+    assert run_there(folder, *RESTORE).stdout.startswith(COMPLETED)
+    assert read_runs(folder) == recorded
+
+
+def test_a_broken_model_keeps_no_other_from_being_restored(folder: Path, recorded: dict[str, Any]) -> None:
+    broken = folder / f"models/mlp/seed_{SEEDS[1]}/config.json"
+    content = broken.read_text()
+    delete_store(folder)
+    broken.write_text("{")
+    done = subprocess.run(RESTORE, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    broken.write_text(content)
+    assert done.returncode == 1
+    assert re.match(rf"error: models/mlp/seed_{SEEDS[1]}/config.json: .+\nerror: not recorded whole: 1; ", done.stderr)
+    assert read_runs(folder) == {str(SEEDS[0]): recorded[str(SEEDS[0])]}
+    run_there(folder, *RESTORE)
+    assert read_runs(folder) == recorded
+
+
 def test_a_training_that_diverged_has_no_run_to_restore(tmp_path: Path) -> None:
     wild = {"variants.mlp.regularizer.weight": 1e300, "variants.mlp.images.smoke": 640, "tracking.enabled": True}
     there = small_training(tmp_path / "wild", wild)
@@ -203,8 +230,16 @@ def test_what_does_not_belong_to_a_model_is_left_out_of_its_run(folder: Path, re
         ]
 
 
-def test_a_store_that_is_away_costs_one_line(folder: Path, recorded: dict[str, Any]) -> None:
-    variables = environment(MLFLOW_TRACKING_URI="sqlite:////proc/nowhere/mlflow.db")
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("sqlite:////proc/nowhere/mlflow.db", ""),
+        ("127.0.0.1:5000", "MLFLOW_TRACKING_URI: '127.0.0.1:5000': expected an address, such as http://"),
+    ],
+)
+def test_a_store_that_is_away_costs_one_line(uri: str, says: str, folder: Path, recorded: dict[str, Any]) -> None:
+    variables = environment(MLFLOW_TRACKING_URI=uri)
     done = subprocess.run(RESTORE, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"error: MLflow's store: .+\n", done.stderr)
+    assert says in done.stderr

@@ -39,7 +39,7 @@ from tests.tools.faults import (
 
 WAIT = 3  # seconds, as `tracking.wait_seconds`
 SLACK = 15  # seconds that a busy machine may cost; how long trainings take is for a benchmark
-SAID = "tracking: not in MLflow yet"
+SAID = "tracking: not all in MLflow yet"
 POINTS = 20  # of the curve, as in `small_training`
 SYNC = (sys.executable, "-m", "stages.tracking.exporter", "sync")
 SCORE = """
