@@ -130,3 +130,4 @@ def test_a_file_that_git_does_not_know_is_named_where_no_parameter_changed(clone
     mine.write_bytes(content)
     refused = run("dvc", "exp", "run", "--temp", "evaluate@mlp", cwd=clone, check=False)
     assert "unknown objective 'mine': git does not know stages/objectives/mine.py" in refused.stderr
+    assert "failed to reproduce 'check'" in refused.stderr

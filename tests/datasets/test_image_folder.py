@@ -476,6 +476,6 @@ def test_scaling_keeps_rows_and_columns_in_their_place() -> None:
 def test_a_large_picture_is_scaled_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
     """Pillow warns of more than 89 million pixels, also where they are cropped."""
     write_pictures(FETCHED, cats=6)
-    Image.new("1", (9600, 9400)).save(FETCHED / "cats/large.png")
+    Image.new("1", (9700, 9600)).save(FETCHED / "cats/large.png")
     ImageFolder().load(preprocess_options(test_images=2), np.random.default_rng(0))
     assert len(recwarn) == 0

@@ -87,6 +87,7 @@ def test_a_batch_that_packs_do_not_divide_is_refused() -> None:
 def test_of_few_images_the_largest_batch_that_packs_divide_is_taken(images: int, batch: int) -> None:
     assert largest_batch(PARAMS.variants["pacgan"], images) == batch
     assert largest_batch(PARAMS.variants["dcgan"], images) == min(images, 32)
+    assert largest_batch(PARAMS.variants["dcgan"], 1) == 1
 
 
 def test_too_few_images_for_a_pack_are_refused() -> None:
