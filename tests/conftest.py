@@ -84,6 +84,14 @@ def clone_repository(target: Path) -> Path:
     return target
 
 
+def clone_of_one_variant(target: Path) -> Path:
+    """A clone in which DVC has fewer stages to look at."""
+    clone = clone_repository(target)
+    set_parameter(clone, "variants", {"mlp": YAML().load(clone / "params.yaml")["variants"]["mlp"]})
+    commit_all(clone, "one variant")
+    return clone
+
+
 def commit_all(repository: Path, message: str) -> None:
     """Commit everything that git does not ignore."""
     run("git", "add", "--all", cwd=repository)

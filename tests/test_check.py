@@ -15,7 +15,7 @@ from stages.config.components import FOLDERS
 from stages.config.errors import ParameterError
 from stages.config.params import load
 from stages.storage.paths import CHECKED
-from tests.conftest import ROOT, clone_repository, commit_all, put, run, set_parameter
+from tests.conftest import ROOT, clone_of_one_variant, commit_all, put, run, set_parameter
 
 
 @pytest.fixture
@@ -80,9 +80,7 @@ def test_files_of_the_users_own_are_not_removed_by_the_first_repro(clone: Path) 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean clone with one variant, and with an objective and a data set that git does not know."""
-    clone = clone_repository(tmp_path_factory.mktemp("check") / "reprogan")
-    set_parameter(clone, "variants", {"mlp": YAML().load(clone / "params.yaml")["variants"]["mlp"]})
-    commit_all(clone, "one variant")
+    clone = clone_of_one_variant(tmp_path_factory.mktemp("check") / "reprogan")
     shutil.copy(ROOT / "stages/objectives/hinge.py", clone / "stages/objectives/mine.py")
     shutil.copy(ROOT / "stages/datasets/mnist.py", clone / "stages/datasets/digits.py")
     return clone

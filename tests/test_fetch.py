@@ -19,7 +19,7 @@ from stages.config.params import Fetch, Params, load
 from stages.datasets.fashion_mnist import FashionMNIST
 from stages.fetch import remove_earlier_outputs
 from stages.storage.paths import FETCHED
-from tests.conftest import ROOT, clone_repository, run, set_parameters
+from tests.conftest import ROOT, clone_of_one_variant, run, set_parameters
 from tests.datasets.pictures import write_pictures
 
 SQUARES = '''
@@ -194,7 +194,7 @@ def test_what_dvc_has_a_copy_of_goes_and_nothing_else(tmp_path: Path, monkeypatc
 
 
 def test_dvc_repro_leaves_files_in_the_folder_of_fetch_alone(tmp_path: Path) -> None:
-    clone = clone_repository(tmp_path / "reprogan")
+    clone = clone_of_one_variant(tmp_path / "reprogan")
     mine = clone / "data/fetched/holiday/beach.jpg"
     mine.parent.mkdir(parents=True)
     mine.write_text("a beach")
@@ -210,7 +210,7 @@ def test_dvc_repro_leaves_files_in_the_folder_of_fetch_alone(tmp_path: Path) -> 
 
 def test_dvc_exp_run_leaves_images_in_data_raw_alone(tmp_path: Path) -> None:
     """It removes what is in a folder of outputs and in no cache, so data/raw, where people put images, is none."""
-    clone = clone_repository(tmp_path / "reprogan")
+    clone = clone_of_one_variant(tmp_path / "reprogan")
     write_pictures(clone / "data/raw", cats=7, dogs=7)
     change = ("-S", "dataset=image_folder", "-S", "fetch.folder=data/raw")
     run("dvc", "exp", "run", *change, "preprocess", cwd=clone)
