@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def read_runs(folder: Path) -> dict[str, Any]:
     """All that the store has of each seed's run, in a copy: MLflow would not see that another file has its name."""
-    shutil.copy(folder / "mlflow.db", copy := folder / f"{len(list(folder.iterdir()))}.db")
+    shutil.copy(folder / "mlflow.db", copy := Path(tempfile.mkdtemp(dir=folder)) / "copy.db")
     client = MlflowClient(f"sqlite:///{copy}")
     found = client.search_runs(["1"])
     assert len({run.data.params["seed"] for run in found}) == len(found)
