@@ -10,19 +10,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.build import find_devices, find_diverged, refuse_without_git
-from stages.check import refuse_unknown_files
 from stages.config.command import OUTPUTS, refuse_links
 from stages.config.errors import StageError
 from stages.config.params import load
 from stages.storage.files import write_json
 from tests.conftest import ROOT, clone_repository, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
-
-FOLDERS = (
-    *("data/processed/train", "data/reference/features", "models/classifier", "models/mlp", "models/mlp/seed_3"),
-    *("data/samples/mlp", "data/champion", "metrics/variants/mlp/pictures", "metrics/training/mlp"),
-)
-OWN = ("images.npy", "config.json", "generator.safetensors", "training.gif", ".images.npy.1234.tmp")
 
 
 @pytest.fixture
@@ -33,17 +26,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     run("git", "init", "--quiet", cwd=tmp_path)
     commit_all(tmp_path, "start")
     return tmp_path
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-@pytest.mark.parametrize("name", ["holiday.jpg", "notes.txt", "mine/cat.jpeg"])
-def test_files_of_the_users_own_are_never_in_dvcs_way(repository: Path, folder: str, name: str) -> None:
-    mine = Path(folder) / name
-    mine.parent.mkdir(parents=True)
-    mine.write_text("mine")
-    with pytest.raises(StageError) as refused:
-        refuse_unknown_files(["mlp"])
-    assert str(refused.value) == f"DVC would remove files that are no outputs; move them elsewhere: {mine}"
 
 
 def test_a_refusal_is_one_line_and_leaves_everything_alone(repository: Path) -> None:
@@ -78,15 +60,6 @@ def test_a_folder_of_images_that_changed_is_fetched_again_or_the_build_ends(tmp_
     output = run(*command, cwd=clone).stdout
     assert "mine/cats/8.png" in output
     assert output.splitlines()[-1] == "['fetch']"
-
-
-def test_outputs_are_in_nobodys_way(repository: Path) -> None:
-    for folder in FOLDERS:
-        for name in ("8.png",) if folder.startswith("metrics") else OWN:
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    refuse_unknown_files(["mlp"])
 
 
 def test_an_archive_without_git_is_told_from_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What params.yaml names and nobody has is told with what is allowed, before DVC ends at a file that is missing."""
+"""What params.yaml names and nobody has is told with what is allowed, and files of one's own are never in DVC's way."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from ruamel.yaml import YAML
 
 from stages import check
 from stages.config.components import FOLDERS
-from stages.config.errors import ParameterError
+from stages.config.errors import ParameterError, StageError
 from stages.config.params import load
 from stages.storage.paths import CHECKED
 from tests.conftest import ROOT, clone_of_one_variant, commit_all, put, run, set_parameter
+
+FOLDERS_OF_OUTPUTS = (
+    *("data/processed/train", "data/reference/features", "models/classifier", "models/mlp", "models/mlp/seed_3"),
+    *("data/samples/mlp", "data/champion", "metrics/variants/mlp/pictures", "metrics/training/mlp"),
+)
+OWN = ("images.npy", "config.json", "generator.safetensors", "training.gif", ".images.npy.1234.tmp")
 
 
 @pytest.fixture
@@ -129,3 +135,23 @@ def test_a_file_that_git_does_not_know_is_named_where_no_parameter_changed(clone
     refused = run("dvc", "exp", "run", "--temp", "evaluate@mlp", cwd=clone, check=False)
     assert "unknown objective 'mine': git does not know stages/objectives/mine.py" in refused.stderr
     assert "failed to reproduce 'check'" in refused.stderr
+
+
+@pytest.mark.parametrize("outputs", FOLDERS_OF_OUTPUTS)
+@pytest.mark.parametrize("name", ["holiday.jpg", "notes.txt", "mine/cat.jpeg"])
+def test_files_of_the_users_own_are_never_in_dvcs_way(folder: Path, outputs: str, name: str) -> None:
+    mine = Path(outputs) / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(StageError) as refused:
+        check.refuse_unknown_files(["mlp"])
+    assert str(refused.value) == f"DVC would remove files that are no outputs; move them elsewhere: {mine}"
+
+
+def test_outputs_are_in_nobodys_way(folder: Path) -> None:
+    for outputs in FOLDERS_OF_OUTPUTS:
+        for name in ("8.png",) if outputs.startswith("metrics") else OWN:
+            path = Path(outputs) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    check.refuse_unknown_files(["mlp"])
