@@ -16,8 +16,8 @@ from stages.storage.paths import FETCHED
 def main(params: Params) -> None:
     """Write each file that the data set gives, whole or not at all; what another data set left there goes.
 
-    DVC does not clear data/fetched (`persist` in dvc.yaml), as people put files of their own there: those stay, and the
-    stage raises StageError.
+    DVC does not clear data/fetched (`persist` in dvc.yaml): files there that are of no data set stay, and the stage
+    raises StageError.
     """
     written = set()
     for name, content in find_dataset(params.dataset).fetch(params.fetch):
@@ -36,7 +36,7 @@ def remove_earlier_outputs(paths: list[Path]) -> None:
     cached = [path for path, digest in hashes.items() if (cache / "files/md5" / digest[:2] / digest[2:]).exists()]
     if own := [str(path) for path in paths if path not in cached]:
         raise StageError(
-            f"files that are not of this data set are in the way, and DVC has no copy of them; move them out of "
+            "files that are not of this data set are in the way, and DVC has no copy of them; move them out of "
             f"{FETCHED}: {', '.join(first_ten(own))}"
         )
     for path in cached:

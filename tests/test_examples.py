@@ -64,18 +64,18 @@ def test_the_loop_goes_on_after_a_failure_and_leaves_the_working_tree(repository
     section = (ROOT / "docs/compare.md").read_text().split("## Run a sweep")[1]
     (loop,) = re.findall(r"```sh\n(for .*?done\n)", section, re.DOTALL)
     before = state(repository)
-    loop = loop.replace("16 32 64", "many 64")  # the time of two
+    loop = loop.replace("32 64 128", "many 32")  # the time of two
     output = run("bash", "-c", loop, cwd=repository)
     assert output.stdout.count(" failed\n") == 1
     assert "batch-many failed" in output.stdout
     assert "variants.dcgan.batch_size: 'many' is not allowed" in output.stdout + output.stderr
-    assert experiments(repository) == {"batch-64"}
+    assert experiments(repository) == {"batch-32"}
     committed = json.loads((repository / "metrics/dcgan.json").read_text())
-    assert score_of(repository, "batch-64", "fid") != committed["fid"]
+    assert score_of(repository, "batch-32", "fid") != committed["fid"]
     assert state(repository) == before
     show = run("make", "--dry-run", "--old-file", ".venv/bin/.installed", "experiments", cwd=ROOT).stdout
     table = run(*shlex.split(show)[1:], cwd=repository).stdout
-    assert re.search(r"batch-64\] .* 64 ", table)
+    assert re.search(r"batch-32\] .* 32 ", table)
 
 
 def test_the_study_tries_values_resumes_and_leaves_the_working_tree(repository: Path) -> None:

@@ -28,6 +28,7 @@ def repository(tmp_path: Path) -> Path:
         "training.snapshots": SNAPSHOTS,
         "resume.every_seconds": 0.1,
         "training.seeds": [0, 1],
+        "variants.mlp.batch_size": 64,
         "variants.mlp.images.smoke": 12000,
     }
     set_parameters(clone, changes)

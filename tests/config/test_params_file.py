@@ -63,7 +63,7 @@ EXAMPLES = [
     ("budget", "smoke"),
     ("training.seeds", [0, 1, 2]),
     ("training.ema_rampup", None),
-    ("variants.dcgan.batch_size", 64),
+    ("variants.dcgan.batch_size", 32),
     ("variants.dcgan.optimizers.generator.learning_rate", 1e-05),
     ("variants.dcgan.network.generator_norm", "none"),
     ("variants.dcgan.network.latent_size", 1000),

@@ -39,6 +39,7 @@ def small_training(folder: Path, changes: Mapping[str, Any] | None = None) -> Pa
         "training.snapshot_images": 100,
         "variants.mlp.network.generator_widths": [32],
         "variants.mlp.network.discriminator_widths": [32],
+        "variants.mlp.batch_size": 64,
         "variants.mlp.images.smoke": 32000,
     }
     set_parameters(folder, small | dict(changes or {}))

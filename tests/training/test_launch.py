@@ -23,6 +23,7 @@ def repository(tmp_path: Path) -> Path:
         "budget": "smoke",
         "training.processes": 2,
         "resume.every_seconds": 0.1,
+        "variants.mlp.batch_size": 64,
         "variants.mlp.images.smoke": 12000,
     }
     set_parameters(clone, changes)
