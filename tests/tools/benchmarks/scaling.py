@@ -33,7 +33,7 @@ from tests.conftest import ROOT, run
 RESULTS = Path(__file__).parent / "results" / "scaling.md"
 VARIANTS = ("mlp", "dcgan")
 TIMES = (0.5, 1, 8)  # half of a variant's own batch, the whole, and a larger one
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 2.0  # of a measurement
 SIZES = tuple(4**power for power in range(5, 12))  # numbers of an exchange
 GPUS = (1, 8, 64, 1000)
