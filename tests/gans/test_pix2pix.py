@@ -78,10 +78,13 @@ def test_it_learns_to_fill_outlines() -> None:
 
 def test_distance_alone_draws_the_median_and_the_discriminator_asks_for_what_is_likely() -> None:
     """An outline does not say which pixels of a square are bright: the median of them is dark (section 3.3)."""
-    train, test = speckles(2000, seed=0), speckles(400, seed=1)
-    bright = {}
-    for weight in (1e6, 10.0):
-        images = train_and_draw("pix2pix", train, test, seen=2000, gan={"l1_weight": weight})["images"]
-        bright[weight] = (images > 127).mean() / (test > 127).mean()
-    assert bright[1e6] < 0.05
-    assert 0.5 < bright[10.0] < 1.5
+    test = speckles(400, seed=100)
+    bright: dict[float, list[float]] = {1e6: [], 10.0: []}
+    for weight, trainings in ((1e6, 1), (10.0, 4)):  # against a discriminator one training swings by a factor of three
+        for seed in range(trainings):
+            train = speckles(2000, seed=seed)
+            images = train_and_draw("pix2pix", train, test, seen=2000, gan={"l1_weight": weight})["images"]
+            bright[weight].append((images > 127).mean() / (test > 127).mean())
+    assert bright[1e6][0] < 0.05
+    assert min(bright[10.0]) > 0.2
+    assert 0.5 < sum(bright[10.0]) / 4 < 1.5
