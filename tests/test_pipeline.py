@@ -583,11 +583,11 @@ def test_going_back_restores_from_the_cache(repository: Path, first_build: str) 
 
 
 def test_an_edited_network_reruns_its_users_alone(repository: Path, first_build: str) -> None:
-    network = repository / "stages/networks/dcgan.py"
+    network = repository / "stages/networks/mlp.py"
     network.write_text(network.read_text() + "\n# a comment changes no byte of what is learned\n")
     output = run("dvc", "repro", cwd=repository).stdout
-    # the same model and samples again: nothing is left to score
-    assert stages_run(output) == {"check", "train@infogan", "sample@infogan"}
+    users = {f"{stage}@{variant}" for stage in ("train", "sample") for variant in ("cgan", "mlp")}
+    assert stages_run(output) == {"check"} | users  # the same models and samples again: nothing is left to score
 
 
 def test_a_variant_is_yaml_alone(repository: Path, first_build: str) -> None:

@@ -86,8 +86,9 @@ def test_a_batch_that_packs_do_not_divide_is_refused() -> None:
 @pytest.mark.parametrize(("images", "batch"), [(29, 28), (2, 2), (31, 30), (100, 32)])
 def test_of_few_images_the_largest_batch_that_packs_divide_is_taken(images: int, batch: int) -> None:
     assert largest_batch(PARAMS.variants["pacgan"], images) == batch
-    assert largest_batch(PARAMS.variants["dcgan"], images) == min(images, 64)
-    assert largest_batch(PARAMS.variants["dcgan"], 1) == 1
+    dcgan = PARAMS.variants["dcgan"]
+    assert largest_batch(dcgan, images) == min(images, dcgan.batch_size)
+    assert largest_batch(dcgan, 1) == 1
 
 
 def test_too_few_images_for_a_pack_are_refused() -> None:
