@@ -99,9 +99,9 @@ def load_champion() -> TrainedModel:
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{BEST}/{version.version}"))
     except Exception as error:  # each kind of store raises its own
         raise ParameterError(f"{champion} is not in MLflow's store: {explain(error)}; {advice}") from None
-    found = list(folder.glob(f"artifacts/*/{CONFIG}"))
+    found = list(folder.glob(f"*/*/{CONFIG}"))
     if len(found) != 1:
-        raise StageError(f"{champion} is no model of this pipeline: {folder}/artifacts/*/{CONFIG} is missing")
+        raise StageError(f"{champion} is no model of this pipeline: {folder}/*/*/{CONFIG} is missing")
     return load_model(found[0].parent, version.tags.get("variant", BEST))
 
 

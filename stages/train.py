@@ -15,9 +15,9 @@ from stages.config.components import FOLDERS
 from stages.config.errors import StageError
 from stages.config.params import Params, Variant
 from stages.config.registry import CODE
-from stages.contracts.gan import GAN
+from stages.contracts.generator import Generator, ImageShape
 from stages.storage.files import json_to_bytes, write_bytes
-from stages.storage.images import Split, data_digest, read_split
+from stages.storage.images import GRID, Split, data_digest, read_split
 from stages.storage.paths import (
     ANIMATION,
     CONFIG,
@@ -40,7 +40,7 @@ from stages.training.device import environment, prepare
 from stages.training.launch import is_launched, launch
 from stages.training.live_files import LiveFiles, Row, samples_to_gif
 from stages.training.receptive_field import receptive_field
-from stages.training.session import GRID, DivergedError, Observer, Plan, Session
+from stages.training.session import DivergedError, Observer, Plan, Session
 from stages.training.trainer import Hyperparameters, Trainer
 
 SHARED_CODE = ("contracts", "storage", "training")  # folders that every training runs
@@ -119,7 +119,7 @@ def prepare_training(params: Params, name: str, seed: int) -> Prepared:
     processes.join(device)
     data = read_split("train")
     trainer = build_trainer(params, variant, data, device)
-    config = describe(params, variant, trainer.gan, data, seed, device)
+    config = describe(params, variant, trainer, data, seed, device)
     machine, digest = environment(device), data_digest(data)
     # the other seeds do not matter to this one
     key = key_of(config | {"seeds": None, "processes": None}, hash_code(variant), digest, machine)
@@ -146,7 +146,7 @@ def run_session(params: Params, training: Prepared, live: Observer) -> dict[str,
         progress.close()
         generator = weights_to_bytes(trainer.ema.module)
         served = {CONFIG: json_to_bytes(config), GENERATOR: generator}
-        event_log.model(served, config["image_shape"], hashlib.sha256(generator).hexdigest())
+        event_log.model(served, hashlib.sha256(generator).hexdigest())
     discriminator, snapshots = weights_to_bytes(trainer.gan.discriminator), save(session.snapshots)
     animation = samples_to_gif(session.snapshots["samples"][:, :GRID].numpy())
     return {**served, DISCRIMINATOR: discriminator, SNAPSHOTS: snapshots, ANIMATION: animation}
@@ -189,9 +189,10 @@ def largest_batch(variant: Variant, images: int) -> int:
 
 
 def describe(
-    params: Params, variant: Variant, gan: GAN, train: Split, seed: int, device: torch.device
+    params: Params, variant: Variant, trainer: Trainer, train: Split, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """config.json of a model: what it was built from, and what it is."""
+    gan = trainer.gan
     about = variant.model_dump(exclude={"summary", "paper", "images", *FOLDERS})
     components = {role: component.model_dump() for role, component in variant.components().items()}
     return {
@@ -206,11 +207,21 @@ def describe(
         "threads": params.threads,
         "image_shape": list(train.image_shape),
         "classes": list(train.classes),
-        "label_meaning": gan.generator.label_meaning,
-        "starts_from": gan.generator.starts_from,
-        "offers": list(gan.generator.offers),
+        "training_images": len(trainer.batches.images),
+        **describe_generator(gan.generator, train.image_shape),
         "parameters": {name: _count(getattr(gan, name)) for name in ("generator", "discriminator")},
         "receptive_field": list(receptive_field(gan, train.image_shape)),  # of a logit, in pixels
+    }
+
+
+def describe_generator(generator: Generator, image_shape: ImageShape) -> dict[str, Any]:
+    """Of config.json: what the generator starts from, what its labels mean, and what scores may ask of it."""
+    return {
+        "label_meaning": generator.label_meaning,
+        "categories": generator.categories,
+        "starts_from": generator.starts_from,
+        "source_shape": generator.source_shape(image_shape),
+        "offers": list(generator.offers),
     }
 
 

@@ -35,12 +35,14 @@ from stages.config.errors import ParameterError
 from stages.contracts.generator import Generator
 from stages.serve import load_champion
 from stages.serving import app as app_module
-from stages.serving import served_generator, trained_model
+from stages.serving import trained_model
 from stages.serving.app import create_app
-from stages.serving.requests import example_inputs
 from stages.serving.trained_model import TrainedModel, load_model
+from stages.storage.files import read_json
 from stages.storage.images import Split, write_split
+from stages.storage.paths import CONFIG
 from stages.storage.pixels import to_float, to_uint8
+from stages.tracking.served_model import LOADER, example_inputs
 from tests.browser import console, open_browser, set_size
 from tests.conftest import ROOT, clean_environment
 from tests.serving.models import CLASSES, rows_one_by_one, write_model
@@ -298,11 +300,11 @@ def test_a_translator_that_enlarges_takes_small_images(tmp_path: Path, monkeypat
 
 
 def test_mlflows_own_server_refuses_bad_rows_too(folder: Path, tmp_path: Path, generator: Any) -> None:
-    inputs = pd.DataFrame(example_inputs(generator, (1, 28, 28), CLASSES))
+    inputs = example_inputs(read_json(folder / CONFIG))
     mlflow.pyfunc.save_model(
         tmp_path / "model",
-        python_model=served_generator.__file__,
-        artifacts={"model": str(folder)},
+        loader_module=LOADER,
+        data_path=str(folder),
         signature=infer_signature(inputs, np.zeros((2, 1, 28, 28), np.uint8)),
         pip_requirements=[],
     )
@@ -343,8 +345,8 @@ def test_without_a_variant_the_champion_is_served(
         load_champion()
     mlflow.pyfunc.save_model(
         tmp_path / "model",
-        python_model=served_generator.__file__,
-        artifacts={"model": str(folder)},
+        loader_module=LOADER,
+        data_path=str(folder),
         pip_requirements=[],
     )
     version = registry.create_model_version("reprogan", (tmp_path / "model").as_uri(), tags={"variant": NAME})

@@ -41,6 +41,10 @@ class Generator(nn.Module):
     starts_from: ClassVar[Literal["latents", "test_images"]] = "latents"
     offers: ClassVar[tuple[str, ...]] = ()  # to scores, besides samples: readers in stages/evaluation/samples.py
 
+    def source_shape(self, image_shape: ImageShape) -> ImageShape | None:
+        """Shape of the image that an image of that shape is made from; None where it is made from latents."""
+        return None
+
     def latent(self, labels: Tensor) -> Tensor:
         """One latent a label, from torch's own random numbers, on the labels' device: N(0, I) here."""
         return torch.randn(len(labels), self.latent_size, device=labels.device)

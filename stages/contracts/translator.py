@@ -31,6 +31,7 @@ class Translator(Generator):
     def source(self, images: Tensor) -> Tensor:
         """What the generator starts from to make these images (batch, channels, height, width), both in [-1, 1]."""
 
+    @override
     def source_shape(self, image_shape: ImageShape) -> ImageShape:
         """Shape of the source of an image of that shape."""
         return image_shape

@@ -13,6 +13,7 @@ from stages.config.params import ClassifierTraining, validate
 from stages.evaluation.feature_network import FeatureNetwork, images_to_features
 from stages.storage.images import Split
 from stages.training.batches import Batches, place
+from stages.training.optimizers import AdamW
 
 LOG_STEPS = 50  # of a training
 
@@ -32,16 +33,14 @@ def fit(
     network.to(device).to(memory_format=torch.channels_last).train()
     pixels, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
     batches = Batches(place(pixels, device), labels.to(device), options.batch_size)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), options.learning_rate, weight_decay=options.weight_decay, fused=True
-    )
+    optimizer = AdamW(network.parameters(), options.learning_rate, weight_decay=options.weight_decay, fused=True)
     steps = math.ceil(images / batches.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=max(steps, 3))
     log_every = max(1, steps // LOG_STEPS)
     for step in range(1, steps + 1):
         batch, labels = batches.next()
         loss = cross_entropy(network(shift(batch, options.shift_pixels)), labels)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.forget_gradients()
         loss.backward()
         optimizer.step()
         schedule.step()

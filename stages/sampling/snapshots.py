@@ -1,4 +1,4 @@
-"""The weights that a model had at a snapshot of its training. No torch: the report does without it."""
+"""What a model was at the snapshots of its training. No torch: the report and the exporter do without it."""
 
 from pathlib import Path
 
@@ -13,15 +13,20 @@ from stages.storage.paths import SNAPSHOTS
 PREFIX = "generator."
 
 
+def read_snapshots(folder: Path) -> dict[str, np.ndarray]:
+    """All snapshots of a model's folder, stacked, by name; raises StageError where the file is missing or broken."""
+    try:
+        return load_file(folder / SNAPSHOTS)
+    except (OSError, SafetensorError) as error:
+        raise unreadable(folder / SNAPSHOTS, error) from None
+
+
 def snapshot_weights(folder: Path, images: int) -> bytes:
     """The generator's weights after so many images, as the bytes of a safetensors file.
 
     Raises StageError where the model's folder has none.
     """
-    try:
-        snapshots = load_file(folder / SNAPSHOTS)
-    except (OSError, SafetensorError) as error:
-        raise unreadable(folder / SNAPSHOTS, error) from None
+    snapshots = read_snapshots(folder)
     found = np.flatnonzero(snapshots["images_seen"] == images)
     weights = {name: stacked for name, stacked in snapshots.items() if name.startswith(PREFIX)}
     if not len(found) or not weights:

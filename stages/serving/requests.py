@@ -8,21 +8,12 @@ import torch
 from torch import Tensor
 
 from stages.config.errors import first_ten
-from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.generator import Generator
 from stages.contracts.rows import in_batches
 from stages.contracts.translator import Translator
 from stages.serving.arguments import LAST_SEED, MOST_IMAGES
 from stages.storage.files import one_line
 from stages.storage.pixels import to_float
-
-
-def example_inputs(generator: Generator, image_shape: ImageShape, classes: Sequence[str]) -> Any:
-    """An example of what `serve` takes: columns of a table (or, of a translator, uint8 sources)."""
-    if isinstance(generator, Translator):
-        return np.zeros((2, *generator.source_shape(image_shape)), np.uint8)
-    example: dict[str, list[Any]] = {"seed": [0, 1]}
-    names = generator.label_names(classes)
-    return example | {"label": [names[0], names[-1]]} if names else example
 
 
 def serve(generator: Generator, inputs: Any, classes: Sequence[str]) -> Tensor:

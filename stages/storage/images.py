@@ -15,6 +15,7 @@ from stages.storage.files import read_array, read_json, scratch_array, write_arr
 from stages.storage.paths import CLASSES, IMAGES, LABELS, PROCESSED
 
 BLOCK = 1000  # images that are copied at a time
+GRID = 64  # images that show the course of a training
 SCALE = 2  # of pictures: pixels of the screen a pixel
 
 

@@ -12,6 +12,7 @@ from stages.storage.images import grid
 from stages.storage.paths import GENERATOR
 from stages.tracking.model_registry import PREFIX, find_model, has_files, register
 from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
+from stages.tracking.served_model import log_model
 from stages.tracking.store_errors import explain
 
 
@@ -54,13 +55,11 @@ class Artifacts:
             client.log_image(run_id, picture, key=event["name"], step=event["step"])
 
     def _model(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
-        from stages.tracking.served_model import log_model  # imports torch, which most logs do without
-
         folder, run = self.folder / event["folder"], client.get_run(run_id)
         served = sha256(folder / GENERATOR)
         model = find_model(client, run, served)
         if not model or not has_files(client, model.model_id):  # otherwise it was scored again: the run has this model
-            log_model(client, run, folder, tuple(event["image_shape"]))
+            log_model(client, run, folder)
         if run.data.tags.get(SERVED_TAG) != served:
             client.set_tag(run_id, SERVED_TAG, served)
             run = client.get_run(run_id)

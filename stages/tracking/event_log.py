@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -162,7 +162,7 @@ class EventLog(LogFiles):
         """The data that the run learns from: where it is, how many images, and a hash of them."""
         self._write("dataset", path=path, rows=rows, digest=digest)
 
-    def model(self, files: Mapping[str, bytes], image_shape: Sequence[int], sha256: str) -> None:
+    def model(self, files: Mapping[str, bytes], sha256: str) -> None:
         """The model to serve: its files by name, and the hash of the trained weights, by which its run is found."""
         if self._last_grid:  # at a step that all runs share: the UI compares no others
             self._write("image", name=LAST_SAMPLES, step=0, file=self._last_grid)
@@ -170,4 +170,4 @@ class EventLog(LogFiles):
         content = hashlib.sha256(b"".join(files.values())).hexdigest()
         folder = f"model-{content}"  # apart, as the exporter may not have read the last one yet
         contents = {f"{folder}/{file}": data for file, data in files.items()}
-        self._write("model", contents, folder=folder, image_shape=list(image_shape), sha256=sha256)
+        self._write("model", contents, folder=folder, sha256=sha256)

@@ -79,7 +79,7 @@ def record_best(event_log: EventLog, name: str, model: Model, seeds: Sequence[in
         folder = seed_folder(MODELS / name, seeds, model["run"]["seed"])
         weights = snapshot_weights(folder, model["checkpoint"]["images"])
         files = {CONFIG: (folder / CONFIG).read_bytes(), GENERATOR: weights}
-        event_log.model(files, model["run"]["image_shape"], model["model_sha256"])
+        event_log.model(files, model["model_sha256"])
 
 
 def compare(scores: Mapping[str, Mapping[str, Any]]) -> Compared:

@@ -12,17 +12,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from stages.config.command import run_stage
-from stages.config.components import resolve
 from stages.config.errors import StageError
 from stages.config.params import Params, Tracking
 from stages.reporting.summary import find_champion
+from stages.sampling.snapshots import read_snapshots
 from stages.storage.files import read_json, read_rows, sha256
-from stages.storage.images import Split, data_digest, read_split
+from stages.storage.images import GRID, Split, data_digest, read_split
 from stages.storage.paths import (
     CONFIG,
     CURVE,
@@ -31,12 +30,10 @@ from stages.storage.paths import (
     MODELS,
     PROCESSED,
     SCORES,
-    SNAPSHOTS,
     SUMMARY,
     VARIANTS,
     seed_folder,
 )
-from stages.storage.weights import read_tensors
 from stages.tracking.descriptions import describe_variant
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
@@ -50,7 +47,6 @@ from stages.tracking.recorded_scores import (
 from stages.tracking.run_names import SERVED_TAG
 from stages.tracking.store import find_run, open_store
 from stages.tracking.store_errors import store_errors
-from stages.training.session import GRID
 
 PATIENCE = 600  # seconds for a run; nothing else waits for this command
 
@@ -174,7 +170,7 @@ def restore_run(tracking: Tracking, model: ModelOnDisk, run: Run | None, train: 
     points += [("along_training", *point) for point in (curve_points(scored, curve) if scored else ())]
     known = run.data.metrics if run else {}
     dataset = describe_dataset(config, train) if train else None
-    snapshots = read_tensors(model.folder / SNAPSHOTS)
+    snapshots = read_snapshots(model.folder)
     files = {file: (model.folder / file).read_bytes() for file in (CONFIG, GENERATOR)}
     with EventLog(tracking, f"restore-{name}") as event_log:
         event_log.join_run(name, model.sha256, config["checkpoint"], otherwise=None if run else config)
@@ -184,8 +180,8 @@ def restore_run(tracking: Tracking, model: ModelOnDisk, run: Run | None, train: 
             lacking = {key: value for key, value in values.items() if f"{group}/{key}" not in known}
             event_log.metrics(step, lacking, group)
         for seen, samples in zip(snapshots["images_seen"], snapshots["samples"], strict=True):
-            event_log.images("samples", int(seen), samples[:GRID].numpy())
-        event_log.model(files, config["image_shape"], model.sha256)
+            event_log.images("samples", int(seen), samples[:GRID])
+        event_log.model(files, model.sha256)
         if scored:
             record_best(event_log, name, scored, config["seeds"])
             event_log.scores(scored["checkpoint"]["images"], *compare(scored["scores"]))
@@ -197,9 +193,7 @@ def describe_dataset(config: dict[str, Any], train: Split) -> tuple[str, int, st
     """Folder, count of images and hash of what a model learned from; None where the images now are of another kind."""
     if (list(train.image_shape), list(train.classes)) != (config["image_shape"], config["classes"]):
         return None
-    gan: Any = resolve("gan", config["variant"]["gan"])
-    images = gan.training_images(torch.from_numpy(train.images))
-    return str(PROCESSED / "train"), len(images), data_digest(train)
+    return str(PROCESSED / "train"), config["training_images"], data_digest(train)
 
 
 def loss_points(model: ModelOnDisk) -> Iterator[tuple[int, dict[str, float]]]:

@@ -1,30 +1,27 @@
-"""Log a trained generator as an MLflow model: code and safetensors, no pickle."""
+"""Log a trained generator as an MLflow model: code and safetensors, no pickle. No torch: its import takes seconds."""
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import LoggedModelStatus, Run
 from mlflow.models import Model, ModelSignature, infer_signature
-from mlflow.pyfunc.model import PythonModelContext
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 
-from stages.contracts.generator import ImageShape
-from stages.serving import served_generator
-from stages.serving.requests import example_inputs
-from stages.serving.served_generator import ServedGenerator
-from stages.storage.files import sha256
-from stages.storage.paths import GENERATOR
+from stages.storage.files import read_json, sha256
+from stages.storage.paths import CONFIG, GENERATOR
 from stages.tracking.model_registry import find_models, has_files
 from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
 
+LOADER = "stages.serving.served_generator"
 NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
 # what of stages/ a served generator may import; a server takes a request for each file
@@ -35,39 +32,57 @@ CODE = (
     "serving/__init__.py",
     "serving/arguments.py",
     "serving/requests.py",
+    "serving/served_generator.py",
 )
 
 
-def log_model(client: MlflowClient, run: Run, folder: Path, image_shape: ImageShape) -> None:
+class PyFunc:
+    """MLflow's flavor `pyfunc`, which tries a model's example as it logs it, without that: it would import torch."""
+
+    @staticmethod
+    def save_model(validate_serving_input: bool, **arguments: Any) -> None:
+        """As `mlflow.pyfunc.save_model`."""
+        mlflow.pyfunc.save_model(**arguments)
+
+
+def log_model(client: MlflowClient, run: Run, folder: Path) -> None:
     """Log a model's folder to a run as its variant's, with signature, input example and names of classes."""
-    model, context = ServedGenerator(), PythonModelContext({"model": str(folder)}, {})
-    model.load_context(context)
-    inputs = example_inputs(model.generator, image_shape, model.classes)
-    example = pd.DataFrame(inputs) if isinstance(inputs, Mapping) else inputs
+    config = read_json(folder / CONFIG)
+    example = example_inputs(config)
     weights = sha256(folder / GENERATOR)
     broken = find_broken_model(client, run, weights)
     mlflow.set_experiment(experiment_id=run.info.experiment_id)  # MLflow makes the model in it
     with served_code() as code:
         Model.log(
             artifact_path=None,
-            flavor=mlflow.pyfunc,
+            flavor=PyFunc,
             name=run.data.tags[VARIANT_TAG],  # a model's name may have no dot and no colon, a run's has both
             run_id=None if broken else run.info.run_id,  # MLflow raises where a model is linked already
             model_id=broken,
-            python_model=served_generator.__file__,
-            artifacts=context.artifacts,
+            validate_serving_input=False,
+            loader_module=LOADER,
+            data_path=str(folder),
             code_paths=[str(code)],
-            signature=signature_of(example, model.predict(context, example)),
+            signature=signature_of(example, config["image_shape"]),
             input_example=example,
-            metadata={"classes": model.classes},
+            metadata={"classes": config["classes"]},
             tags={SERVED_TAG: weights},
             pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in NEEDED],
         )
 
 
-def signature_of(example: pd.DataFrame | np.ndarray, images: np.ndarray) -> ModelSignature:
+def example_inputs(config: Mapping[str, Any]) -> pd.DataFrame | np.ndarray:
+    """An example of what a served model takes: a table of seeds and labels (or, of a translator, uint8 sources)."""
+    if shape := config["source_shape"]:
+        return np.zeros((2, *shape), np.uint8)
+    is_by_class = config["label_meaning"] == "class"
+    names = config["classes"] if is_by_class else [str(code) for code in range(config["categories"])]
+    return pd.DataFrame({"seed": [0, 1]} | ({"label": [names[0], names[-1]]} if names else {}))
+
+
+def signature_of(example: pd.DataFrame | np.ndarray, image_shape: Sequence[int]) -> ModelSignature:
     """MLflow's description of inputs and outputs. Of a table's columns the seed alone is required."""
-    signature = infer_signature(example, images)
+    signature = infer_signature(example, np.zeros((len(example), *image_shape), np.uint8))
     if isinstance(example, pd.DataFrame):
         columns = signature.inputs.inputs
         signature.inputs = Schema([ColSpec(one.type, one.name, required=one.name == "seed") for one in columns])

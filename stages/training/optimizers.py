@@ -69,6 +69,12 @@ class Adam(StateTensors, torch.optim.Adam):
     step = _unwrapped(torch.optim.Adam.step)
 
 
+class AdamW(StateTensors, torch.optim.AdamW):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2), all weights in one call."""
+
+    step = _unwrapped(torch.optim.AdamW.step)
+
+
 class RMSprop(StateTensors, torch.optim.RMSprop):
     """RMSprop (Tieleman and Hinton, 2012)."""
 

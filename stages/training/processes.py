@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
@@ -93,6 +92,11 @@ def _add_up(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def _sum_of(parts: Sequence[Tensor]) -> Tensor:
+    """The sum over processes of several rows of numbers, one after another (numbers,)."""
+    return _memory.sum_of(parts) if _memory else _add_up(torch.cat(list(parts)))
+
+
 @contextmanager
 def _exchange() -> Iterator[None]:
     """Raises LostProcessError where the connection to another process is closed."""
@@ -149,14 +153,21 @@ def average(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> M
     """Average the gradients of weights, in place, and scalars over the processes: all in one exchange."""
     if count() == 1:
         return scalars
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    learning = [weight for weight in weights if weight.grad is not None]
+    gradients = [_without_gaps(weight, weight.grad) for weight in learning if weight.grad is not None]
     device = gradients[0].device
     numbers = [value.detach().to(device, torch.float32).reshape(1) for value in scalars.values()]
-    together = [*gradients, *numbers]
-    flat = _add_up(_flatten_dense_tensors(together)).div_(count())
-    averaged = _unflatten_dense_tensors(flat, together)
-    torch._foreach_copy_(gradients, averaged[: len(gradients)])
+    parts = [gradient.as_strided((gradient.numel(),), (1,)) for gradient in gradients] + numbers
+    averaged = _sum_of(parts).div_(count()).split([len(part) for part in parts])
+    for weight, gradient, part in zip(learning, gradients, averaged, strict=False):
+        weight.grad = part.as_strided(gradient.shape, gradient.stride())
     return {name: value.reshape(()) for name, value in zip(scalars, averaged[len(gradients) :], strict=True)}
+
+
+def _without_gaps(weight: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient, its numbers next to each other in memory, in whatever order."""
+    end = 1 + sum((size - 1) * stride for size, stride in zip(gradient.shape, gradient.stride(), strict=True))
+    return gradient if gradient.numel() == end else torch.empty_like(weight).copy_(gradient)
 
 
 def same_start(module: nn.Module) -> None:

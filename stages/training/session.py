@@ -12,6 +12,7 @@ from torch import Tensor
 from stages.config.errors import StageError
 from stages.config.params import Training
 from stages.contracts.generator import labels_like
+from stages.storage.images import GRID
 from stages.storage.paths import LOSSES, VARIANTS
 from stages.storage.pixels import to_uint8
 from stages.storage.weights import prefixed, unprefixed
@@ -19,8 +20,6 @@ from stages.training import processes
 from stages.training.checkpoints import Checkpoints
 from stages.training.trainer import Trainer
 from stages.training.trainer_state import load_trainer, trainer_to_tensors
-
-GRID = 64  # images in a grid of samples
 
 
 class DivergedError(StageError):

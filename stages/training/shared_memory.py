@@ -50,18 +50,43 @@ class SharedMemory:
 
         Raises LostProcessError where one has ended.
         """
-        if tensor.dtype not in self._typed:
-            self._typed[tensor.dtype] = [list(places.view(tensor.dtype)) for places in self.places]
         flat, most = tensor.view(-1), SIZE // tensor.element_size()
         for piece in flat.split(most) if len(flat) > most else [flat]:
-            self.taken += 1
-            first, second, *others = (place[: len(piece)] for place in self._typed[piece.dtype][self.taken % 2])
-            (first, second, *others)[self.rank].copy_(piece)
-            self.counters[self.rank][0] = self.taken
-            self._wait()
-            torch.add(first, second, out=piece)
-            for other in others:
-                piece.add_(other)
+            places = self._next_places(piece.dtype, len(piece))
+            places[self.rank].copy_(piece)
+            self._sum(places, piece)
+
+    def sum_of(self, parts: Sequence[Tensor]) -> Tensor:
+        """The sum over processes of several rows of numbers of one type, one after another (numbers,); raises as above.
+
+        They are written to the shared memory once, and not copied before.
+        """
+        length, dtype = sum(len(part) for part in parts), parts[0].dtype
+        if length * parts[0].element_size() > SIZE:
+            flat = torch.cat(list(parts))
+            self.add_up(flat)
+            return flat
+        places = self._next_places(dtype, length)
+        torch.cat(list(parts), out=places[self.rank])
+        summed = torch.empty(length, dtype=dtype)
+        self._sum(places, summed)
+        return summed
+
+    def _next_places(self, dtype: torch.dtype, length: int) -> list[Tensor]:
+        """Each process's place (length,) in the exchange that begins."""
+        self.taken += 1
+        if dtype not in self._typed:
+            self._typed[dtype] = [list(places.view(dtype)) for places in self.places]
+        return [place[:length] for place in self._typed[dtype][self.taken % 2]]
+
+    def _sum(self, places: Sequence[Tensor], out: Tensor) -> None:
+        """The sum of all places, once each process has written its own."""
+        self.counters[self.rank][0] = self.taken
+        self._wait()
+        first, second, *others = places
+        torch.add(first, second, out=out)
+        for other in others:
+            out.add_(other)
 
     def _wait(self) -> None:
         end = time.monotonic() + AWAKE

@@ -13,6 +13,7 @@ from stages.contracts.generator import ImageShape
 from stages.storage.files import write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.weights import weights_to_bytes
+from stages.train import describe_generator
 from tests.builders import SHAPE, build_gan, components
 
 CLASSES = ("zero", "one", "two", "<b>three</b>")
@@ -35,9 +36,10 @@ def lively_generator(name: str, shape: ImageShape = SHAPE, classes: int = len(CL
 
 def write_model(folder: Path, name: str, shape: ImageShape = SHAPE, classes: Sequence[str] = CLASSES) -> Any:
     """A model's folder, as training leaves it; the generator that is in it."""
-    parts = {role: component.model_dump() for role, component in components(name).items()}
-    write_json(folder / CONFIG, {"variant": parts, "image_shape": list(shape), "classes": list(classes)})
     generator = lively_generator(name, shape, len(classes))
+    parts = {role: component.model_dump() for role, component in components(name).items()}
+    config = {"variant": parts, "image_shape": list(shape), "classes": list(classes)}
+    write_json(folder / CONFIG, config | describe_generator(generator, shape))
     write_bytes(folder / GENERATOR, weights_to_bytes(generator))
     return generator
 

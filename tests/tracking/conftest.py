@@ -120,7 +120,13 @@ def events(tmp_path: Path) -> list[dict[str, Any]]:
 
 def model_files(folder: Path, seed: int = 0) -> dict[str, bytes]:
     """A small conditional generator's files, written to a folder too."""
-    config = {"variant": {"gan": GAN, "network": NETWORK}, "image_shape": [1, 5, 5], "classes": CLASSES}
+    config = {
+        "variant": {"gan": GAN, "network": NETWORK},
+        "image_shape": [1, 5, 5],
+        "classes": CLASSES,
+        "label_meaning": "class",
+        "source_shape": None,
+    }
     torch.manual_seed(seed)
     generator = resolve("network", NETWORK).generator((1, 5, 5), len(CLASSES))  # type: ignore[attr-defined]
     write_json(folder / CONFIG, config)
@@ -147,7 +153,7 @@ def log_training(tracking: Tracking, folder: Path) -> None:
         for step in (10, 20):
             event_log.metrics(step, {"generator_loss": step / 10})
             event_log.images("samples", step, sample_images(step))
-        event_log.model(model_files(folder), (1, 5, 5), HASH)
+        event_log.model(model_files(folder), HASH)
 
 
 def exporters() -> list[int]:

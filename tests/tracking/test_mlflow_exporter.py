@@ -77,7 +77,7 @@ def test_an_evaluation_joins_the_latest_run_of_its_model(tracking: Tracking, tmp
         log_training(tracking, tmp_path / "model")
     with EventLog(tracking, "z") as event_log:  # the same weights, trained to choose the best of along the way
         event_log.begin_run("z", {"checkpoint": "best"})
-        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
+        event_log.model(model_files(tmp_path / "model"), HASH)
     with EventLog(tracking, "evaluate") as event_log:
         event_log.join_run("x", HASH, "last")
         event_log.scores(20, {"fid": 1.5}, {})
@@ -95,12 +95,12 @@ def test_chosen_checkpoints_of_several_seeds_go_each_to_its_run(tracking: Tracki
     for seed, sha256 in enumerate(hashes):
         with EventLog(tracking, "x") as event_log:
             event_log.begin_run("x", {"seed": seed, "checkpoint": "best"})
-            event_log.model(model_files(tmp_path / "last", 9), (1, 5, 5), sha256)
+            event_log.model(model_files(tmp_path / "last", 9), sha256)
     for _ in range(2):  # scored twice
         with EventLog(tracking, "evaluate") as event_log:
             for seed, sha256 in enumerate(hashes):
                 event_log.join_run("x", sha256, "best")
-                event_log.model(model_files(tmp_path / str(seed), seed), (1, 5, 5), sha256)
+                event_log.model(model_files(tmp_path / str(seed), seed), sha256)
     rows = pd.DataFrame({"seed": [7], "label": [CLASSES[3]]})
     for seed, run in enumerate(runs(tmp_path)):
         assert run.data.tags[MODEL_TAG] == hashes[seed]
@@ -126,7 +126,7 @@ def test_an_export_that_is_broken_off_goes_on_in_its_run_and_doubles_nothing(
         for step in (10, 20):
             event_log.metrics(step, {"generator_loss": step / 10})
             event_log.images("samples", step, sample_images(step))
-        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
+        event_log.model(model_files(tmp_path / "model"), HASH)
     (log,) = event_logs(tmp_path)
     written = events(tmp_path)
     for count in range(1, len(written)):
@@ -171,7 +171,7 @@ def test_a_chosen_model_that_cannot_be_stored_changes_nothing_else_of_its_run(
         with EventLog(tracking, "evaluate") as event_log:
             event_log.join_run("x", HASH, "last")
             event_log.scores(20, {"fid": 1.5}, {})
-            event_log.model(model_files(tmp_path / "best", 1), (1, 5, 5), HASH)
+            event_log.model(model_files(tmp_path / "best", 1), HASH)
         said = capfd.readouterr().err
         assert (said.count("\n"), said.count("pictures and model are missing: ")) == (1, 1)
         assert exporter.sync() == 1

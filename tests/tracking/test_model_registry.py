@@ -23,7 +23,7 @@ OTHER = "b" * 64
 
 def scored(sha256: str, fid: float, starts_from: str = "latents") -> dict[str, Any]:
     """A model as in scores.json; its FID to validation images is a little lower."""
-    run = {"variant": {"images": 20}, "image_shape": [1, 5, 5], "seed": 0, "checkpoint": "last"}
+    run = {"variant": {"images": 20}, "seed": 0, "checkpoint": "last"}
     scores = {"fid": {"value": fid, "ci95": 0.25, "real": 1.5}, "validation_fid": {"value": fid - 1, "real": 1.0}}
     checkpoint = {"rule": "last", "images": 20}
     return {
@@ -37,7 +37,7 @@ def scored(sha256: str, fid: float, starts_from: str = "latents") -> dict[str, A
 def train(tracking: Tracking, folder: Path, name: str, sha256: str, seed: int) -> None:
     with EventLog(tracking, name) as event_log:
         event_log.begin_run(f"{name}", {"checkpoint": "last", "seed": seed})
-        event_log.model(model_files(folder / name, seed), (1, 5, 5), sha256)
+        event_log.model(model_files(folder / name, seed), sha256)
 
 
 def evaluate(tracking: Tracking, name: str, model: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def test_a_best_checkpoint_has_the_scores_and_the_last_one_none(tracking: Tracki
     train(tracking, tmp_path, "x", HASH, 0)
     with EventLog(tracking, "evaluate-x") as event_log:
         event_log.join_run("x", HASH, "last")
-        event_log.model(model_files(tmp_path / "best", 1), (1, 5, 5), HASH)
+        event_log.model(model_files(tmp_path / "best", 1), HASH)
         event_log.scores(20, {"fid": 3.0}, {})
     (run,) = runs(tmp_path)
     last, best = logged_models(tmp_path, run)

@@ -30,13 +30,7 @@ CURVE = [
 
 
 def model(sha256: str = HASH, rule: str = "last", seed: int = 0) -> Mapping[str, Any]:
-    run = {
-        "variant": {"images": 20},
-        "image_shape": [1, 5, 5],
-        "seed": seed,
-        "checkpoint": rule,
-        "starts_from": "latents",
-    }
+    run = {"variant": {"images": 20}, "seed": seed, "checkpoint": rule, "starts_from": "latents"}
     checkpoint = {"rule": rule, "images": 10 if rule == "best" else 20}
     return {"model_sha256": sha256, "run": run, "checkpoint": checkpoint, "scores": SCORES}
 
@@ -50,7 +44,7 @@ def test_models_without_a_run_get_one_with_their_scores_once(
 ) -> None:
     with EventLog(tracking, "x") as event_log:
         event_log.begin_run("x", {"checkpoint": "last"})
-        event_log.model(model_files(tmp_path / "model"), (1, 5, 5), HASH)
+        event_log.model(model_files(tmp_path / "model"), HASH)
     models = {"x": [model(), model("b" * 64, seed=1)], "y": [model("c" * 64)]}
     capfd.readouterr()
     record_report(tracking, models)
@@ -98,7 +92,7 @@ def test_the_chosen_checkpoint_of_a_seed_is_logged_too(alone: Tracking, tmp_path
     *_, metrics, logged, scores, _, _ = events(tmp_path)
     assert scores["event"] == "scores"  # of the model that was logged before
     assert metrics["values"] == {"along_training/checkpoint_images": 10}
-    assert (logged["event"], logged["sha256"], logged["image_shape"]) == ("model", HASH, [1, 5, 5])
+    assert (logged["event"], logged["sha256"]) == ("model", HASH)
     (log,) = event_logs(tmp_path)
     files = log / logged["folder"]
     assert (files / "config.json").read_bytes() == (folder / "config.json").read_bytes()

@@ -12,20 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mlflow.pyfunc.model import PythonModelContext
+from mlflow.models import infer_signature
 from safetensors.torch import save
 
 from stages.config.components import resolve
 from stages.config.params import Tracking, load
 from stages.sampling.loading import load_generator
-from stages.serving import served_generator
 from stages.serving.served_generator import ServedGenerator
 from stages.storage.files import read_json, write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking.event_log import EventLog
-from stages.tracking.served_model import NEEDED, served_code
+from stages.tracking.served_model import LOADER, NEEDED, example_inputs, served_code, signature_of
 from tests.conftest import ROOT, run
+from tests.serving.models import write_model
 from tests.tracking.conftest import (
     CLASSES,
     GAN,
@@ -38,21 +38,12 @@ from tests.tracking.conftest import (
     runs,
 )
 
-CONTEXT = PythonModelContext({}, {})  # which predictions do not look at
-
 
 def load_logged(tmp_path: Path) -> Any:
     """The one model of the one run."""
     (run,) = runs(tmp_path)
     (logged,) = logged_models(tmp_path, run)
     return mlflow.pyfunc.load_model(logged.model_uri)
-
-
-def serve(folder: Path) -> ServedGenerator:
-    """The model of a folder, as a server loads it."""
-    model = ServedGenerator()
-    model.load_context(PythonModelContext({"model": str(folder)}, {}))
-    return model
 
 
 def test_a_logged_model_draws_what_its_generator_draws(tracking: Tracking, tmp_path: Path) -> None:
@@ -80,11 +71,26 @@ def test_a_logged_model_draws_what_its_generator_draws(tracking: Tracking, tmp_p
     assert not list((tmp_path / "repository/mlartifacts").rglob("*.pkl"))
 
 
+def test_every_variant_takes_its_example_and_gives_what_its_signature_says(tmp_path: Path) -> None:
+    kinds = set()
+    for name in load(ROOT / "params.yaml").variants:
+        write_model(tmp_path / name, name, (1, 12, 12))
+        config = read_json(tmp_path / name / CONFIG)
+        example = example_inputs(config)
+        images = ServedGenerator(tmp_path / name).predict(example)
+        signature = signature_of(example, config["image_shape"])
+        assert signature.outputs == infer_signature(None, images).outputs, name
+        columns = tuple(example) if isinstance(example, pd.DataFrame) else example.shape
+        assert len(signature.inputs.inputs) == (len(columns) if isinstance(example, pd.DataFrame) else 1)
+        kinds.add(columns)
+    assert kinds == {("seed",), ("seed", "label"), (2, 1, 12, 12), (2, 1, 3, 3)}  # the last of srgan
+
+
 @pytest.mark.parametrize("label", ["3", "sneaker", "", "a label\nof two lines"])
 def test_a_bad_label_is_a_bad_request_that_names_the_classes(label: str, tmp_path: Path) -> None:
     model_files(tmp_path)
     with pytest.raises(mlflow.MlflowException) as caught:
-        serve(tmp_path).predict(CONTEXT, pd.DataFrame({"seed": [7], "label": [label]}))
+        ServedGenerator(tmp_path).predict(pd.DataFrame({"seed": [7], "label": [label]}))
     assert caught.value.get_http_status_code() == 400
     assert ", ".join(CLASSES) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -97,7 +103,7 @@ def test_a_model_without_labels_takes_seeds_alone(tmp_path: Path) -> None:
     write_bytes(tmp_path / GENERATOR, save(generator.state_dict()))
     write_json(tmp_path / CONFIG, read_json(tmp_path / CONFIG) | {"variant": {"gan": GAN, "network": network}})
     expected = to_uint8(generator.sample(torch.tensor([0]), seed=5)).numpy()
-    assert np.array_equal(serve(tmp_path).predict(CONTEXT, pd.DataFrame({"seed": [5]})), expected)
+    assert np.array_equal(ServedGenerator(tmp_path).predict(pd.DataFrame({"seed": [5]})), expected)
 
 
 def test_requirements_name_all_that_a_served_model_imports(tmp_path: Path) -> None:
@@ -121,9 +127,8 @@ def test_the_code_of_a_logged_model_is_enough_for_every_variant(tmp_path: Path) 
         write_json(tmp_path / name / CONFIG, config)
     with served_code() as code:
         shutil.copytree(code, tmp_path / "stages")
-    shutil.copy(served_generator.__file__, tmp_path / "model_code.py")  # as MLflow does
-    script = """
-import model_code
+    script = f"""
+import {LOADER}
 from pathlib import Path
 from stages.config.components import resolve
 import stages.sampling.loading as loading
@@ -147,14 +152,11 @@ def imports(file: Path) -> set[str]:
 
 
 def test_a_logged_translator_takes_images(tracking: Tracking, tmp_path: Path) -> None:
-    variant = load(ROOT / "params.yaml").variants["cyclegan"]
     folder = tmp_path / "model"
-    write_json(folder / CONFIG, {"variant": variant.model_dump(), "image_shape": [1, 12, 12], "classes": CLASSES})
-    translators = variant.gan.generator(variant.network, (1, 12, 12), len(CLASSES))
-    write_bytes(folder / GENERATOR, save(translators.state_dict()))
+    translators = write_model(folder, "cyclegan", (1, 12, 12))
     with EventLog(tracking, "cyclegan") as event_log:
         event_log.begin_run("cyclegan", {})
-        event_log.model(contents(folder), (1, 12, 12), HASH)
+        event_log.model(contents(folder), HASH)
     outlines = np.random.default_rng(0).integers(0, 256, (3, 1, 12, 12), np.uint8)
     images = load_logged(tmp_path).predict(outlines)
     with torch.no_grad():

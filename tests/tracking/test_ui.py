@@ -85,8 +85,8 @@ def fill(folder: Path) -> None:
                 event_log.metrics(step, {"generator_loss": fid / step, "discriminator_loss": step / 10})
                 event_log.images("samples", step, np.full((9, 1, 28, 28), SHADES[step], np.uint8))
             event_log.metrics(1, {"cpu_utilization_percentage": 99.0}, "system")
-            event_log.model(model_files(folder / "model", seed), (1, 5, 5), sha256)
-        run = {"variant": {"images": 20}, "image_shape": [1, 5, 5], "seed": seed, "checkpoint": "last"}
+            event_log.model(model_files(folder / "model", seed), sha256)
+        run = {"variant": {"images": 20}, "seed": seed, "checkpoint": "last"}
         scores = {"fid": {"value": fid, "ci95": 0.25, "real": 0.125}, "validation_fid": {"value": fid - 0.25}}
         checkpoint = {"rule": "last", "images": 20}
         about = {"model_sha256": sha256, "run": run | {"starts_from": "latents"}, "scores": scores}

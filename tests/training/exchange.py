@@ -17,12 +17,30 @@ from stages.training import processes, shared_memory
 
 LENGTHS = (1, 1000, shared_memory.SIZE // 4, shared_memory.SIZE // 2 + 3)
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64)
+ROWS = ((1, 5, 1000), (3, shared_memory.SIZE // 4))  # the second are more than a place holds
 EXCHANGES = 300
 
 
 def numbers(of: int, length: int, dtype: torch.dtype) -> torch.Tensor:
     """What the process of that rank has."""
     return (torch.arange(length) % 97 - 40 + of).to(dtype)
+
+
+def average(rank: int) -> dict[str, torch.Tensor]:
+    """Averages of a number and of gradients that lie in memory in all ways: in rows, channels last, with gaps."""
+    gradients = {
+        "rows": torch.arange(24.0).view(2, 3, 2, 2),
+        "channels last": torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last),
+        "transposed": torch.arange(6.0).view(2, 3).T,
+        "gaps": torch.arange(20.0).view(2, 10)[:, ::2],
+    }
+    weights = {name: torch.nn.Parameter(torch.zeros_like(gradient)) for name, gradient in gradients.items()}
+    for name, gradient in gradients.items():
+        weights[name].grad = gradient * (1 + rank)
+    unused = torch.nn.Parameter(torch.empty(3))
+    scalars = processes.average([*weights.values(), unused], {"loss": torch.tensor(float(rank))})
+    assert unused.grad is None
+    return {name: weight.grad for name, weight in weights.items() if weight.grad is not None} | dict(scalars)
 
 
 def main(folder: Path, ends_after: int | None = None) -> None:
@@ -42,7 +60,9 @@ def main(folder: Path, ends_after: int | None = None) -> None:
     torch.manual_seed(rank)
     drawn = processes._add_up(torch.randn(10000))
     transposed = processes.mean(torch.full((3, 2), float(rank)).T)
+    rows = [[numbers(rank, length, torch.float32) for length in lengths] for lengths in ROWS]
     found = {"in memory": processes._memory is not None, "kinds": kinds, "sums": sums}
+    found |= {"rows": [processes._sum_of(some) for some in rows], "averaged": average(rank)}
     found |= {"drawn": drawn, "transposed": transposed, "scalar": processes._add_up(torch.tensor(1.0))}
     torch.save(found, folder / f"{rank}.pt")
     processes.leave()

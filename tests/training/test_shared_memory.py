@@ -15,7 +15,7 @@ from stages.config.errors import LostProcessError
 from stages.training import shared_memory
 from tests.conftest import ROOT, clean_environment
 from tests.tools.faults import free_port
-from tests.training.exchange import DTYPES, EXCHANGES, LENGTHS, numbers
+from tests.training.exchange import DTYPES, EXCHANGES, LENGTHS, ROWS, numbers
 
 COUNT = 3
 
@@ -62,6 +62,26 @@ def test_they_add_up_numbers_of_any_kind_and_count(found: list[dict[str, Any]]) 
             expected = sum(numbers(rank, length, dtype) for rank in range(COUNT))
             for result in found:
                 assert torch.equal(result["kinds"][length, dtype], expected), (length, dtype)  # type: ignore[arg-type]
+
+
+def test_they_add_up_rows_one_after_another(found: list[dict[str, Any]]) -> None:
+    for place, lengths in enumerate(ROWS):
+        expected = [sum(numbers(rank, length, torch.float32) for rank in range(COUNT)) for length in lengths]
+        for result in found:
+            assert torch.equal(result["rows"][place], torch.cat(expected))  # type: ignore[arg-type]
+
+
+def test_gradients_are_averaged_however_they_lie_in_memory(found: list[dict[str, Any]]) -> None:
+    image, matrix = torch.arange(24.0).view(2, 3, 2, 2), torch.arange(6.0).view(2, 3)
+    factor = (1 + 2 + 3) / COUNT
+    for averaged in (result["averaged"] for result in found):
+        assert torch.allclose(averaged["rows"], image * factor)
+        assert torch.allclose(averaged["channels last"], image * factor)
+        assert averaged["channels last"].is_contiguous(memory_format=torch.channels_last)  # as the weight
+        assert torch.allclose(averaged["transposed"], matrix.T * factor)
+        assert averaged["transposed"].stride() == (1, 3)
+        assert torch.allclose(averaged["gaps"], torch.arange(20.0).view(2, 10)[:, ::2] * factor)
+        assert averaged["loss"] == 1.0
 
 
 def test_no_exchange_is_mixed_with_the_next(found: list[dict[str, Any]]) -> None:
