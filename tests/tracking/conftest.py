@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from stages.config.params import Tracking, load
 from stages.storage.files import write_bytes, write_json
 from stages.storage.paths import CONFIG, GENERATOR
 from stages.tracking import event_log as event_log_module
+from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
+from stages.tracking.exporter_process import FAILURE
 from stages.tracking.run_names import BUILD_TAG
+from stages.tracking.store import STORE_FILE, quiet
 from tests.conftest import ROOT
 from tests.tracking.history import PARAMS, commit, git, write
 
@@ -40,8 +44,16 @@ NETWORK: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it, which takes over a second: copied, it is another test's new store."""
+    database = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
+
+
 @pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Tracking:
     """Tracking into a store of the test's own; stages run from another folder, as in a temporary copy."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repository"))
     monkeypatch.setenv("DVC_STAGE", "train@x")
@@ -49,6 +61,7 @@ def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "repository").mkdir()
+    shutil.copy(empty_store, tmp_path / "repository")
     (tmp_path / "copy").mkdir()
     monkeypatch.chdir(tmp_path / "copy")
     return load(ROOT / "params.yaml", components=False).tracking
@@ -74,6 +87,20 @@ def alone(monkeypatch: pytest.MonkeyPatch, tracking: Tracking) -> Tracking:
     monkeypatch.setattr(event_log_module, "start_exporter", lambda folder: None)
     monkeypatch.setattr(event_log_module, "wait_for_exporter", lambda folder, process, seconds: "")
     return tracking
+
+
+@pytest.fixture
+def exported_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each log is exported by the process that wrote it, when it ends: a new one takes seconds to import MLflow."""
+
+    def export(log: Path, process: None, seconds: float) -> str:
+        with quiet():
+            exporter._follow(log, {})
+        return (log / FAILURE).read_text() if log.exists() else ""
+
+    monkeypatch.setattr(event_log_module, "start_exporter", lambda folder: None)
+    monkeypatch.setattr(event_log_module, "wait_for_exporter", export)
+    monkeypatch.setattr(STORE_FILE, "held", None)
 
 
 def store_uri(tmp_path: Path) -> str:

@@ -31,6 +31,8 @@ from tests.tracking.conftest import (
     sample_images,
 )
 
+pytestmark = pytest.mark.usefixtures("exported_here")
+
 
 def read_picture(file: Path) -> np.ndarray:
     with Image.open(file) as picture:

@@ -17,6 +17,8 @@ from stages.tracking.event_log import EventLog
 from stages.tracking.recorded_scores import record_report, record_scores
 from tests.tracking.conftest import CLASSES, HASH, client, event_logs, logged_models, model_files, runs, store_uri
 
+pytestmark = pytest.mark.usefixtures("exported_here")
+
 CURVE = [{"images": 20, "fid": 8.0, "inception_score": 2.0}]
 OTHER = "b" * 64
 

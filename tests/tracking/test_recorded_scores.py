@@ -14,6 +14,8 @@ from stages.tracking.event_log import EventLog
 from stages.tracking.recorded_scores import NOTICE, compare, record_report, record_scores
 from tests.tracking.conftest import HASH, client, event_logs, events, model_files, runs
 
+pytestmark = pytest.mark.usefixtures("exported_here")
+
 SCORES: dict[str, dict[str, Any]] = {
     "fid": {"value": 3.0, "ci95": 0.25, "real": 1.5},
     "kid": {"value": 0.5, "ci95": 0.5, "std": 0.125},

@@ -38,6 +38,8 @@ from tests.tracking.conftest import (
     runs,
 )
 
+pytestmark = pytest.mark.usefixtures("exported_here")
+
 
 def load_logged(tmp_path: Path) -> Any:
     """The one model of the one run."""

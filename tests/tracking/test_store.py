@@ -15,6 +15,8 @@ from stages.tracking.pages import ABOUT, VIEW
 from stages.tracking.store import create_experiment, open_store, settle_build
 from tests.tracking.conftest import client, every_run, runs, store_uri
 
+pytestmark = pytest.mark.usefixtures("exported_here")
+
 STAGES = 4
 CREATE = """
 import sys
