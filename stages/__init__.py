@@ -4,11 +4,14 @@ Importing it sets variables before any library that reads them is loaded: how li
 MLflow talks to its store.
 """
 
+import gc
 import os
 import time
 
 STARTED = time.time()  # what is written later was not what this process began with (config/inputs.py)
 
+# large libraries are imported in nine tenths of the time where Python looks less often for garbage
+gc.set_threshold(20_000, 10, 10)
 # NumPy's and SciPy's sums depend on their number of threads; torch's number is a parameter (training/device.py)
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # they give a computation fewer threads than torch asked for; oneDNN then waits for the others for ever

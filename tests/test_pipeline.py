@@ -80,6 +80,9 @@ FEWER = {  # to keep the time short: images and draws
     "classifier.images.smoke": 6400,
     "classifier.width": 4,
     "resume.every_seconds": 0.2,
+    "variants.cyclegan.images.smoke": 320,
+    "variants.progan.images.smoke": 800,
+    "variants.srgan.images.smoke": 320,
 }
 WIDEST = 160  # columns of DVC's tables
 # what notebooks, other languages and odd terminals set; later builds run without it, and must have the same bytes

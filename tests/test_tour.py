@@ -22,11 +22,12 @@ NOTEBOOK = ROOT / "docs/tour.ipynb"
 LARGEST = 1_500_000  # bytes of the notebook
 FEWER = {  # to keep the time short
     "budget": "smoke",
+    "fetch.sources": ["npm", "torchvision"],  # the second imports torch and its compiler
     "sample.count": 500,
     "evaluate.resamples": 2,
     "evaluate.kid_subsets": 2,
     "classifier.images.smoke": 6400,
-    "classifier.width": 8,
+    "classifier.width": 4,
     "downstream.images.smoke": 128,
     "evaluate.copies_samples": 50,
     "tracking.enabled": False,

@@ -45,7 +45,7 @@ class Inputs:
     def _changed_parameters(self, now: bytes) -> list[str]:
         """Those that dvc.yaml names for this stage, or the file where the stage depends on all of it."""
         try:
-            before, after, pipeline = (YAML(typ="safe", pure=True).load(text) for text in (self.params, now, DVC_FILE))
+            before, after, pipeline = (YAML(typ="safe").load(text) for text in (self.params, now, DVC_FILE))
         except (YAMLError, ValueError, RecursionError):  # it is being edited
             return [str(self.params_file)]
         stage = pipeline["stages"].get(self.stage, {})

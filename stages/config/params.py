@@ -287,7 +287,7 @@ def _read(path: Path) -> Any:
     # YAML 1.2, as DVC reads it: 1e-4 is a number there and a string in YAML 1.1
     try:
         with path.open(encoding="utf-8") as file:
-            return YAML(typ="safe", pure=True).load(file)
+            return YAML(typ="safe").load(file)
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: cannot be read: {error}") from None
     except (YAMLError, ValueError, RecursionError) as error:  # a date that is none, a number of many digits, depth

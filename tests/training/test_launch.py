@@ -21,6 +21,7 @@ def repository(tmp_path: Path) -> Path:
     clone = clone_repository(tmp_path / "reprogan")
     changes = {
         "budget": "smoke",
+        "tracking.enabled": False,
         "training.processes": 2,
         "resume.every_seconds": 0.1,
         "variants.mlp.batch_size": 64,

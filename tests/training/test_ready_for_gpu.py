@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from stages.evaluation.feature_network import FeatureNetwork
 from stages.storage.images import Split
 from stages.storage.pixels import to_float
 from stages.training.batches import Batches
+from stages.training.optimizers import AdamW
 from stages.training.trainer import Trainer
 from tests.builders import CLASSES, PARAMS, SHAPE, build_gan, build_trainer, hyperparameters
 
@@ -186,8 +188,8 @@ def test_a_classifier_learns_without_waiting(monkeypatch: pytest.MonkeyPatch) ->
     steps, images = 5, np.zeros((16, *SHAPE), np.uint8)
     watched: list[int] = []
     monkeypatch.setattr(classifier_training, "LOG_STEPS", 1)
-    adam_w = torch.optim.AdamW  # whose fused steps know no meta device
-    monkeypatch.setattr(torch.optim, "AdamW", lambda *given, **options: adam_w(*given, **options | {"fused": False}))
+    unfused = partial(AdamW, foreach=True)  # its fused steps know no meta device
+    monkeypatch.setattr(classifier_training, "AdamW", lambda *given, fused, **options: unfused(*given, **options))
     convolve = nn.Conv2d.forward
 
     def watch(layer: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
