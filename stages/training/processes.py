@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from typing_extensions import override
 from stages.config.errors import LostProcessError, StageError
 from stages.training import shared_memory
 
-LIKE = {torch.rand_like, torch.randn_like}
-OF_SHAPE = {torch.rand, torch.randn, torch.randint}
+LIKE = {"rand_like": torch.rand_like, "randn_like": torch.randn_like}
+OF_SHAPE: dict[str, Callable[..., Tensor]] = {"rand": torch.rand, "randn": torch.randn, "randint": torch.randint}
+SHARED: dict[str, Callable[..., Tensor]] = {**LIKE, **OF_SHAPE, "dropout": functional.dropout}
 # others draw in place, or what has no rows: nobody could say whose share that is
 UNSHARED = {
     *(torch.normal, torch.bernoulli, torch.multinomial, torch.poisson, torch.randint_like),
@@ -32,7 +34,7 @@ UNSHARED = {
     *(functional.dropout1d, functional.dropout2d, functional.dropout3d, functional.alpha_dropout),
     *(functional.rrelu, functional.gumbel_softmax, functional.feature_alpha_dropout),
 }
-DRAWS = {*LIKE, *OF_SHAPE, *UNSHARED, functional.dropout}
+WATCHED = 100  # losses
 _memory: shared_memory.SharedMemory | None = None  # of processes of one machine
 
 
@@ -140,7 +142,7 @@ def of_whole_batch(function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor
     """The share of a function of the whole batch, which draws the same random numbers in each process."""
     if count() == 1:
         return function(part)
-    with torch._C.DisableTorchFunction():  # not `SharedDraws`
+    with SharedDraws.paused():
         return share(function(whole(part)))
 
 
@@ -149,19 +151,24 @@ def mean(tensor: Tensor) -> Tensor:
     return _add_up(tensor.detach().clone(memory_format=torch.contiguous_format)) / count() if count() > 1 else tensor
 
 
-def average(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Average the gradients of weights, in place, and scalars over the processes: all in one exchange."""
+def backward(loss: Tensor) -> None:
+    """Compute this process's part of the gradients of the mean of all processes' losses; `add_up` adds the others'."""
+    loss.backward(torch.full_like(loss, 1 / count()) if count() > 1 else None)
+
+
+def add_up(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Give weights the sum of all processes' gradients, and return the means of scalars: all in one exchange."""
     if count() == 1:
         return scalars
     learning = [weight for weight in weights if weight.grad is not None]
     gradients = [_without_gaps(weight, weight.grad) for weight in learning if weight.grad is not None]
     device = gradients[0].device
-    numbers = [value.detach().to(device, torch.float32).reshape(1) for value in scalars.values()]
+    numbers = [value.detach().to(device, torch.float32).reshape(1) / count() for value in scalars.values()]
     parts = [gradient.as_strided((gradient.numel(),), (1,)) for gradient in gradients] + numbers
-    averaged = _sum_of(parts).div_(count()).split([len(part) for part in parts])
-    for weight, gradient, part in zip(learning, gradients, averaged, strict=False):
+    summed = _sum_of(parts).split([len(part) for part in parts])
+    for weight, gradient, part in zip(learning, gradients, summed, strict=False):
         weight.grad = part.as_strided(gradient.shape, gradient.stride())
-    return {name: value.reshape(()) for name, value in zip(scalars, averaged[len(gradients) :], strict=True)}
+    return {name: value.reshape(()) for name, value in zip(scalars, summed[len(gradients) :], strict=True)}
 
 
 def _without_gaps(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -187,33 +194,68 @@ def first_says(value: Any) -> Any:
     return said[0]
 
 
-class SharedDraws(TorchFunctionMode):
+class SharedDraws:
     """Within it, random numbers for this process's share of a batch are its share of those for the whole batch.
 
     A tensor of k times `rows` rows has k shares, one after another: of real images and of fakes, say. Raises
-    StageError for random functions that cannot be shared.
+    StageError for random functions that cannot be shared. Torch's own are replaced meanwhile: a TorchFunctionMode,
+    which sees every function called, takes a twentieth of a step. One watches the first losses alone.
     """
 
-    def __init__(self, rows: int) -> None:
-        super().__init__()
-        self.rows = rows  # of a share
+    losses = 0  # of this process so far
+    is_paused = False
 
-    @override
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func not in DRAWS:
-            return func(*args, **kwargs)
-        if func in UNSHARED:
-            allowed = ", ".join(sorted(one.__name__ for one in (*LIKE, *OF_SHAPE, functional.dropout)))
-            raise StageError(f"{func.__name__}: several processes cannot share what it draws; expected {allowed}")
-        if func is functional.dropout:
-            hidden = args[0]
-            kept = func(_repeat(torch.ones_like(hidden)), *args[1:], **(kwargs | {"inplace": False}))
-            return hidden * self._share(kept)
-        if func in LIKE:
-            return self._share(func(_repeat(args[0]), *args[1:], **kwargs))
-        *others, shape = args if func is torch.randint or not isinstance(args[0], int) else (args,)
-        return self._share(func(*others, (shape[0] * count(), *shape[1:]), **kwargs))
+    def __init__(self, rows: int) -> None:
+        self.rows = rows  # of a share
+        self.replaced: dict[str, Callable[..., Tensor]] = {
+            **{name: partial(self._like, function) for name, function in LIKE.items()},
+            **{name: partial(self._of_shape, function) for name, function in OF_SHAPE.items()},
+            "dropout": self._dropout,
+        }
+
+    def __enter__(self) -> None:
+        SharedDraws.losses += 1
+        self.watch = Watch() if SharedDraws.losses <= WATCHED else nullcontext()
+        self.watch.__enter__()
+        self._replace(self.replaced)
+
+    def __exit__(self, *error: Any) -> None:
+        self._replace(SHARED)
+        self.watch.__exit__(*error)
+
+    def _replace(self, functions: Mapping[str, Callable[..., Tensor]]) -> None:
+        for name, function in functions.items():
+            setattr(functional if name == "dropout" else torch, name, function)
+
+    @classmethod
+    @contextmanager
+    def paused(cls) -> Iterator[None]:
+        """Within it, random numbers are those of the whole batch."""
+        cls.is_paused = True
+        try:
+            with torch._C.DisableTorchFunction():
+                yield
+        finally:
+            cls.is_paused = False
+
+    def _like(self, function: Callable[..., Tensor], like: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self.is_paused:
+            return function(like, *args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            return self._share(function(_repeat(like), *args, **kwargs))
+
+    def _of_shape(self, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        if self.is_paused:
+            return function(*args, **kwargs)
+        *others, shape = args if function is OF_SHAPE["randint"] or not isinstance(args[0], int) else (args,)
+        with torch._C.DisableTorchFunction():
+            return self._share(function(*others, (shape[0] * count(), *shape[1:]), **kwargs))
+
+    def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: A002
+        if self.is_paused:
+            return SHARED["dropout"](input, p, training, inplace)
+        with torch._C.DisableTorchFunction():
+            return input * self._share(SHARED["dropout"](_repeat(torch.ones_like(input)), p, training))
 
     def _share(self, drawn: Tensor) -> Tensor:
         """Of k whole batches one after another, (k * processes * rows, …), this process's share of each."""
@@ -221,6 +263,20 @@ class SharedDraws(TorchFunctionMode):
             rows, wanted = len(drawn) // count(), self.rows
             raise StageError(f"random numbers for {rows} rows were asked for; a process has {wanted} of each batch")
         return drawn.unflatten(0, (-1, count(), self.rows))[:, rank()].flatten(0, 1)
+
+
+class Watch(TorchFunctionMode):
+    """Raises StageError where a random function is called that several processes do not share."""
+
+    @override
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in UNSHARED or func in SHARED.values():
+            shared = ", ".join(sorted(f"torch.{name}" for name in (*LIKE, *OF_SHAPE)))
+            raise StageError(
+                f"{func.__name__}: several processes cannot share what it draws; expected {shared}, by these names, or "
+                "functional.dropout"
+            )
+        return func(*args, **(kwargs or {}))
 
 
 def shared_draws(rows: int) -> AbstractContextManager[Any]:

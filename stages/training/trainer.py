@@ -141,8 +141,8 @@ class Trainer:
 
     def _descend(self, optimizer: StateTensors, losses: Losses) -> list[str]:
         optimizer.forget_gradients()
-        losses.loss.backward()
-        scalars = processes.average(optimizer.weights, losses.scalars)
+        processes.backward(losses.loss)
+        scalars = processes.add_up(optimizer.weights, losses.scalars)
         optimizer.step()
         return self._add(scalars)
 

@@ -26,8 +26,8 @@ def numbers(of: int, length: int, dtype: torch.dtype) -> torch.Tensor:
     return (torch.arange(length) % 97 - 40 + of).to(dtype)
 
 
-def average(rank: int) -> dict[str, torch.Tensor]:
-    """Averages of a number and of gradients that lie in memory in all ways: in rows, channels last, with gaps."""
+def together(rank: int) -> dict[str, torch.Tensor]:
+    """The mean of a number, and sums of gradients that lie in memory in all ways: in rows, channels last, with gaps."""
     gradients = {
         "rows": torch.arange(24.0).view(2, 3, 2, 2),
         "channels last": torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last),
@@ -38,7 +38,7 @@ def average(rank: int) -> dict[str, torch.Tensor]:
     for name, gradient in gradients.items():
         weights[name].grad = gradient * (1 + rank)
     unused = torch.nn.Parameter(torch.empty(3))
-    scalars = processes.average([*weights.values(), unused], {"loss": torch.tensor(float(rank))})
+    scalars = processes.add_up([*weights.values(), unused], {"loss": torch.tensor(float(rank))})
     assert unused.grad is None
     return {name: weight.grad for name, weight in weights.items() if weight.grad is not None} | dict(scalars)
 
@@ -62,7 +62,7 @@ def main(folder: Path, ends_after: int | None = None) -> None:
     transposed = processes.mean(torch.full((3, 2), float(rank)).T)
     rows = [[numbers(rank, length, torch.float32) for length in lengths] for lengths in ROWS]
     found = {"in memory": processes._memory is not None, "kinds": kinds, "sums": sums}
-    found |= {"rows": [processes._sum_of(some) for some in rows], "averaged": average(rank)}
+    found |= {"rows": [processes._sum_of(some) for some in rows], "together": together(rank)}
     found |= {"drawn": drawn, "transposed": transposed, "scalar": processes._add_up(torch.tensor(1.0))}
     torch.save(found, folder / f"{rank}.pt")
     processes.leave()

@@ -83,7 +83,29 @@ def test_draws_are_the_share_of_those_of_the_whole_batch(draw: Any) -> None:
 
 
 @pytest.mark.usefixtures("second_of_three")
-def test_draws_that_cannot_be_shared_are_refused() -> None:
-    for draw in (lambda: torch.bernoulli(torch.ones(4)), lambda: torch.ones(4).normal_(), lambda: torch.rand(5, 4)):
-        with processes.shared_draws(4), pytest.raises(StageError, match=r"share what it draws|for 5 rows"):
+def test_draws_that_cannot_be_shared_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.SharedDraws, "losses", 0)  # the first are watched
+    by_another_name = torch.randn
+    for draw, line in (
+        (lambda: torch.bernoulli(torch.ones(4)), "^bernoulli: several processes cannot share what it draws; expected"),
+        (lambda: torch.ones(4).normal_(), "^normal_: several processes cannot share"),
+        (lambda: by_another_name(4, 4), r"^randn: .*, torch\.randn, .*, by these names"),
+        (lambda: torch.rand(5, 4), "^random numbers for 5 rows were asked for; a process has 4"),
+    ):
+        with processes.shared_draws(4), pytest.raises(StageError, match=line):
             draw()
+
+
+@pytest.mark.usefixtures("second_of_three")
+def test_draws_of_the_whole_batch_are_not_shared_and_torch_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "whole", lambda part: torch.cat([part] * 3))
+    before = torch.randn, torch.rand_like, functional.dropout
+    torch.manual_seed(0)
+    expected = torch.randn(12, 5) + torch.rand_like(torch.ones(12, 5))
+    torch.manual_seed(0)
+    with processes.shared_draws(4):
+        found = processes.of_whole_batch(lambda whole: torch.randn(12, 5) + torch.rand_like(whole), torch.ones(4, 5))
+    assert torch.equal(found, expected[4:8])
+    with pytest.raises(ZeroDivisionError), processes.shared_draws(4):
+        raise ZeroDivisionError
+    assert (torch.randn, torch.rand_like, functional.dropout) == before

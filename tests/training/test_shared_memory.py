@@ -71,17 +71,17 @@ def test_they_add_up_rows_one_after_another(found: list[dict[str, Any]]) -> None
             assert torch.equal(result["rows"][place], torch.cat(expected))  # type: ignore[arg-type]
 
 
-def test_gradients_are_averaged_however_they_lie_in_memory(found: list[dict[str, Any]]) -> None:
+def test_gradients_are_added_up_however_they_lie_in_memory(found: list[dict[str, Any]]) -> None:
     image, matrix = torch.arange(24.0).view(2, 3, 2, 2), torch.arange(6.0).view(2, 3)
-    factor = (1 + 2 + 3) / COUNT
-    for averaged in (result["averaged"] for result in found):
-        assert torch.allclose(averaged["rows"], image * factor)
-        assert torch.allclose(averaged["channels last"], image * factor)
-        assert averaged["channels last"].is_contiguous(memory_format=torch.channels_last)  # as the weight
-        assert torch.allclose(averaged["transposed"], matrix.T * factor)
-        assert averaged["transposed"].stride() == (1, 3)
-        assert torch.allclose(averaged["gaps"], torch.arange(20.0).view(2, 10)[:, ::2] * factor)
-        assert averaged["loss"] == 1.0
+    factor = 1 + 2 + 3
+    for summed in (result["together"] for result in found):
+        assert torch.allclose(summed["rows"], image * factor)
+        assert torch.allclose(summed["channels last"], image * factor)
+        assert summed["channels last"].is_contiguous(memory_format=torch.channels_last)  # as the weight
+        assert torch.allclose(summed["transposed"], matrix.T * factor)
+        assert summed["transposed"].stride() == (1, 3)
+        assert torch.allclose(summed["gaps"], torch.arange(20.0).view(2, 10)[:, ::2] * factor)
+        assert summed["loss"] == 1.0
 
 
 def test_no_exchange_is_mixed_with_the_next(found: list[dict[str, Any]]) -> None:
