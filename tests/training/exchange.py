@@ -28,15 +28,16 @@ def numbers(of: int, length: int, dtype: torch.dtype) -> torch.Tensor:
 
 def together(rank: int) -> dict[str, torch.Tensor]:
     """The mean of a number, and sums of gradients that lie in memory in all ways: in rows, channels last, with gaps."""
+    images, matrix, wide = (torch.arange(count) * (1.0 + rank) for count in (24, 6, 20))
     gradients = {
-        "rows": torch.arange(24.0).view(2, 3, 2, 2),
-        "channels last": torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last),
-        "transposed": torch.arange(6.0).view(2, 3).T,
-        "gaps": torch.arange(20.0).view(2, 10)[:, ::2],
+        "rows": images.view(2, 3, 2, 2),
+        "channels last": images.view(2, 3, 2, 2).to(memory_format=torch.channels_last),
+        "transposed": matrix.view(2, 3).T,
+        "gaps": wide.view(2, 10)[:, ::2],
     }
     weights = {name: torch.nn.Parameter(torch.zeros_like(gradient)) for name, gradient in gradients.items()}
     for name, gradient in gradients.items():
-        weights[name].grad = gradient * (1 + rank)
+        weights[name].grad = gradient
     unused = torch.nn.Parameter(torch.empty(3))
     scalars = processes.add_up([*weights.values(), unused], {"loss": torch.tensor(float(rank))})
     assert unused.grad is None
