@@ -75,6 +75,7 @@ def test_what_cannot_be_written_is_reported_once(
 
 
 def test_tracking_switched_off_leaves_no_trace(tracking: Tracking, tmp_path: Path) -> None:
+    (tmp_path / "repository/mlflow.db").unlink()
     with EventLog(tracking.model_copy(update={"enabled": False}), "x") as event_log:
         event_log.begin_run("x", {})
         event_log.metrics(1, {"loss": 1.0})
