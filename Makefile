@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro repair test lint verify soak chaos experiments bench bench-gpu check-gpu bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve push pull lock clean
+.PHONY: repro repair test pytest lint verify soak chaos experiments bench bench-gpu check-gpu bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve push pull lock clean
 
 # JOBS=4 builds four variants at a time; by default as many as there are GPUs, or else cores (docs/speed.md)
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -21,8 +21,12 @@ repair:
 		grep -Eq '(md5: [0-9a-f]{32}; *size: [0-9]+|nfiles: [0-9]+);$$' || { git show HEAD:./dvc.lock >dvc.lock || \
 		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }
 
+# side by side: mypy takes a minute of one core
+test: $(BIN)/.installed
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
 # twice as many workers as cores of a small machine: tests also wait for servers
-test: lint
+pytest: $(BIN)/.installed
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/.installed

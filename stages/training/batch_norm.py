@@ -80,9 +80,8 @@ class SharedBatchNorm(_BatchNorm):
         """(batch, channels, …) to the same."""
         if not self.training:
             return super().forward(hidden)
-        with torch._C.DisableTorchFunction():  # not `SharedDraws`, which takes time
-            normalised, mean, variance = _Normalise.apply(hidden, self.weight, self.bias, self.eps)
-            self._remember(mean, variance, hidden.numel() // self.num_features * processes.count())
+        normalised, mean, variance = _Normalise.apply(hidden, self.weight, self.bias, self.eps)
+        self._remember(mean, variance, hidden.numel() // self.num_features * processes.count())
         return normalised
 
     @torch.no_grad()

@@ -160,19 +160,21 @@ def add_up(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Ma
     """Give weights the sum of all processes' gradients, and return the means of scalars: all in one exchange."""
     if count() == 1:
         return scalars
-    learning = [weight for weight in weights if weight.grad is not None]
-    gradients = [_without_gaps(weight, weight.grad) for weight in learning if weight.grad is not None]
-    device = gradients[0].device
-    numbers = [value.detach().to(device, torch.float32).reshape(1) / count() for value in scalars.values()]
-    parts = [gradient.as_strided((gradient.numel(),), (1,)) for gradient in gradients] + numbers
-    summed = _sum_of(parts).split([len(part) for part in parts])
-    for weight, gradient, part in zip(learning, gradients, summed, strict=False):
-        weight.grad = part.as_strided(gradient.shape, gradient.stride())
-    return {name: value.reshape(()) for name, value in zip(scalars, summed[len(gradients) :], strict=True)}
+    learning = [(weight, _without_gaps(weight, grad)) for weight in weights if (grad := weight.grad) is not None]
+    parts = [gradient.as_strided((gradient.numel(),), (1,)) for _, gradient in learning]
+    with torch.no_grad():
+        parts.append(torch.stack(list(scalars.values())).to(parts[0]).div_(count()))
+    summed, offset = _sum_of(parts), 0
+    for weight, gradient in learning:
+        weight.grad = summed.as_strided(gradient.shape, gradient.stride(), offset)
+        offset += gradient.numel()
+    return dict(zip(scalars, summed[offset:].unbind(), strict=True))
 
 
 def _without_gaps(weight: Tensor, gradient: Tensor) -> Tensor:
     """The gradient, its numbers next to each other in memory, in whatever order."""
+    if gradient.is_contiguous():
+        return gradient
     end = 1 + sum((size - 1) * stride for size, stride in zip(gradient.shape, gradient.stride(), strict=True))
     return gradient if gradient.numel() == end else torch.empty_like(weight).copy_(gradient)
 

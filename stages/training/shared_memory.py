@@ -23,7 +23,7 @@ from stages.config.errors import LostProcessError
 
 SIZE = 4 * 2**20  # bytes of one process's place: longer tensors go in pieces
 LINE = 64  # bytes that processors pass on at once: counters of different processes lie that far apart
-AWAKE = 0.05  # seconds of waiting in which a core does not sleep: waking it up takes longer than an exchange
+AWAKE = 0.002  # seconds of waiting in which a core does not sleep: waking it up takes longer than an exchange
 ASLEEP = 1  # milliseconds between two looks after that
 LINUX_ON_X86 = ("Linux", "x86_64")
 
@@ -43,7 +43,7 @@ class SharedMemory:
         self.counters = [view[start : start + 8].cast("q") for start in range(0, LINE * count, LINE)]
         places = np.frombuffer(memory, np.uint8, offset=LINE * count)
         self.places = torch.from_numpy(places).view(2, count, SIZE)
-        self._typed: dict[torch.dtype, list[list[Tensor]]] = {}  # the places, for numbers of a type
+        self._views: dict[tuple[torch.dtype, int], list[list[Tensor]]] = {}  # of the places, for so many numbers
 
     def add_up(self, tensor: Tensor) -> None:
         """The sum of a contiguous tensor over processes, in place, in the same order in each.
@@ -61,7 +61,7 @@ class SharedMemory:
 
         They are written to the shared memory once, and not copied before.
         """
-        length, dtype = sum(len(part) for part in parts), parts[0].dtype
+        length, dtype = sum(part.numel() for part in parts), parts[0].dtype
         if length * parts[0].element_size() > SIZE:
             flat = torch.cat(list(parts))
             self.add_up(flat)
@@ -75,9 +75,9 @@ class SharedMemory:
     def _next_places(self, dtype: torch.dtype, length: int) -> list[Tensor]:
         """Each process's place (length,) in the exchange that begins."""
         self.taken += 1
-        if dtype not in self._typed:
-            self._typed[dtype] = [list(places.view(dtype)) for places in self.places]
-        return [place[:length] for place in self._typed[dtype][self.taken % 2]]
+        if (dtype, length) not in self._views:
+            self._views[dtype, length] = [list(places.view(dtype)[:, :length]) for places in self.places]
+        return self._views[dtype, length][self.taken % 2]
 
     def _sum(self, places: Sequence[Tensor], out: Tensor) -> None:
         """The sum of all places, once each process has written its own."""
