@@ -121,7 +121,7 @@ def launches_by_kind(trainer: Trainer, steps: int) -> dict[Any, list[list[Any]]]
 def test_steps_of_a_kind_launch_the_same_with_the_same_numbers(name: str, changes: dict[str, Any]) -> None:
     trainer = meta_trainer(name, **changes)
     remembered = [id(buffer) for buffer in trainer.gan.buffers()]
-    found = launches_by_kind(trainer, steps=18)
+    found = launches_by_kind(trainer, steps=26)
     found.pop(None, None)
     # the first of a kind makes what a step then finds
     repeated = [kind for kind, (_, *others) in found.items() if len(others) > 1]
