@@ -1,8 +1,11 @@
 # make repro: the environment, then the whole pipeline. make test: the same environment, all checks.
+# make environment: .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: repro repair test pytest lint verify soak chaos experiments bench bench-gpu check-gpu bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve push pull lock clean
+.PHONY: environment repro repair test pytest lint verify soak chaos experiments bench bench-gpu check-gpu bench-time-to-fid bench-costs bench-stages bench-scores bench-jobs audit ui serve push pull lock clean
+
+environment: $(BIN)/.installed
 
 # JOBS=4 builds four variants at a time; by default as many as there are GPUs, or else cores (docs/speed.md)
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"

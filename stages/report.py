@@ -62,7 +62,7 @@ def main(params: Params) -> None:
     write_csv(SUMMARY, columns, rows + [{"variant": name, "seeds": 0} for name in without])
     for curves, scalars in ((CURVE, ["fid"]), (LOSSES, ["discriminator_loss", "generator_loss"])):
         write_curves(results, curves, scalars)
-    write_bytes(REPORT / "samples.png", draw_samples(rows, images))
+    write_bytes(REPORT / "samples.png", draw_samples(rows, images, real_images))
     write_bytes(REPORT / "scores.png", draw_scores(rows))
     write_bytes(REPORT / "variants.md", write_markdown(report).encode())
     write_bytes(REPORT / PAGE, write_html(report).encode())

@@ -181,9 +181,10 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
         ranking = list(csv.DictReader(file))
     page = (repository / "metrics/report/variants.md").read_text()
     assert all(f"| `{variant}` |" in page for variant in VARIANTS)
-    fids = [float(row["fid"]) for row in ranking]
+    fids = [float(row["fid"]) for row in ranking if row["rank"]]
     assert sorted(row["variant"] for row in ranking) == sorted(VARIANTS)
     assert fids == sorted(fids)
+    assert {row["variant"] for row in ranking[len(fids) :]} == set(TRANSLATORS)
 
 
 def scores_of(repository: Path, variant: str) -> dict[str, Any]:

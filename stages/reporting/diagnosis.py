@@ -9,6 +9,7 @@ from stages.scoring.score import REAL_QUANTILE
 
 BLIND_SHARE = 0.25  # of an image: with a smaller receptive field a discriminator cannot judge the whole
 COLLAPSED = 0.25  # of real images' recall, below which modes are missing
+MALFORMED = 0.5  # of real images' precision, below which samples look like no real image
 REPEATED = 10  # times real images' share of duplicates or copies, above which samples repeat
 VANISHED = 0.01  # of the generator's largest gradient norm
 OSCILLATIONS = 2  # rises of FID by a quarter
@@ -38,6 +39,12 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
         yield "it learns labels, and the data have one class: every accuracy is 100 %."
     if evidence := find_collapse(scores, model["sample_count"]):
         yield f"mode collapse: {', '.join(evidence)}."
+    elif is_malformed(scores):
+        precision = scores["precision"]
+        yield (
+            f"most of its samples look like no real image: precision {precision['value']:.2f} (real images "
+            f"{precision['real']:.2f})."
+        )
     copies = max(scores[f"copies_{space}"]["value"] for space in ("pixels", "features"))
     if copies > REPEATED * REAL_QUANTILE:
         yield f"{copies:.1%} of its samples are likely copies of training images. Expect {REAL_QUANTILE:.0%}."
@@ -50,11 +57,17 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"it oscillates: FID rose by a quarter or more {training['fid_rises']} times during training."
 
 
+def is_malformed(scores: Records) -> bool:
+    """Whether few samples look like real images: then recall is low, and classes mean nothing, whatever is covered."""
+    return bool(scores["precision"]["value"] < MALFORMED * scores["precision"]["real"])
+
+
 def find_collapse(scores: Records, samples: int) -> list[str]:
-    """The evidence that a generator covers only part of the data; empty where it covers all of it."""
+    """The evidence that a generator covers only part of the data; empty where it covers all of it, or nothing."""
     recall, duplicates, lost = scores["recall"], scores["duplicates"], scores["classes_lost"]["value"]
     repeats = duplicates["value"] > REPEATED * duplicates["real"]
-    if recall["value"] >= COLLAPSED * recall["real"] and not repeats and not lost:
+    misses = recall["value"] < COLLAPSED * recall["real"] or lost
+    if not repeats and (not misses or is_malformed(scores)):
         return []  # whatever coverage is: malformed samples lower it, too
     evidence = [
         f"{name} {scores[name]['value']:{spec}} (real images {scores[name]['real']:{spec}})"

@@ -19,6 +19,10 @@ is the real baseline: as many training images (all, if they are fewer), or for t
 A rank is one more than the number of variants whose FID interval lies entirely below. Variants that start from test
 images have none (-).
 
+They were trained in the budget `{budget}`, on different numbers of images, which cost some of them ten times as much as
+others. So the ranking is one of these trainings, not of the methods. A fairer comparison gives
+[each variant ten minutes of one core](../../docs/results/long.md).
+
 Arrows show which direction is better. [Scores](../../docs/scores.md) explains each one. FID and KID use the features of
 this pipeline's classifier: do not compare them with numbers from other features.
 
@@ -26,6 +30,7 @@ this pipeline's classifier: do not compare them with numbers from other features
 compare trained models. With several seeds scores are means, and the interval is a Student-t interval that also covers
 training noise: use it to compare variants.
 """
+SIZES = ("parameters G / D", "training images seen")
 CELL = (
     '<a href="../variants/{pictures}"><img src="../variants/{pictures}/samples.png" width="240"></a><br>'
     '<a href="../variants/{name}/closest.png">next to training images</a>'
@@ -39,10 +44,10 @@ def write_markdown(report: Report) -> str:
     listed = [score for score in scores.values() if score not in shown]
     titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {_ideal(score)}'}" for score in shown]
     lines = [
-        INTRODUCTION.format(count=report.sample_count()),
-        _row("rank", "variant", "summary", "paper", "parameters G / D", *titles, "more scores", "samples"),
-        f"|--:|---|---|---|--:|{'--:|' * len(shown)}---|---|",
-        _row("", "real images", "", "", "", *_score_cells(real, shown, listed, real), ""),
+        INTRODUCTION.format(count=report.sample_count(), budget=report.params.budget),
+        _row("rank", "variant", "summary", "paper", *SIZES, *titles, "more scores", "samples"),
+        f"|--:|---|---|---|--:|--:|{'--:|' * len(shown)}---|---|",
+        _row("", "real images", "", "", "", "", *_score_cells(real, shown, listed, real), ""),
     ]
     for row in report.rows:
         result = results[name := row["variant"]]
@@ -50,7 +55,7 @@ def write_markdown(report: Report) -> str:
         cell = CELL.format(name=name, pictures=result.folder(Path(name, PICTURES)))
         lines.append(_row(str(row["rank"] or "-"), *_text_cells(name, result), *cells, cell))
     for name, variant in report.without.items():
-        empty = [""] * (len(shown) + 2)
+        empty = [""] * (len(SIZES) + len(shown) + 1)
         lines.append(_row("", f"`{name}`", *_texts(variant), *empty, "no scores, see below"))
     faults = [f"`{name}`: {failure}" for name, reasons in report.failures.items() for failure in reasons]
     faults += [f"`{name}`: {fault}" for name, result in results.items() for fault in describe_faults(result.models)]
@@ -69,9 +74,10 @@ def declarations_to_markdown(scores: Mapping[str, Score]) -> str:
 
 
 def _text_cells(name: str, result: Result) -> tuple[str, ...]:
-    sizes, seeds = result.models[0]["run"]["parameters"], len(result.models)
+    run, seeds = result.models[0]["run"], len(result.models)
+    sizes, images = run["parameters"], run["variant"]["images"]
     title = f"`{name}`" + (f"<br>mean of {seeds} seeds" if seeds > 1 else "")
-    return title, *_texts(result.variant), f"{sizes['generator']:,} / {sizes['discriminator']:,}"
+    return title, *_texts(result.variant), f"{sizes['generator']:,} / {sizes['discriminator']:,}", f"{images:,}"
 
 
 def _texts(variant: Variant) -> tuple[str, str]:

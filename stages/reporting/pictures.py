@@ -18,13 +18,21 @@ SAMPLES_A_ROW = 20
 matplotlib.rcdefaults()  # the same pictures whatever the user's matplotlibrc says
 
 
-def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray]) -> bytes:
-    """PNG: a strip a row of the summary, from uint8 images (count, 1 or 3, height, width) by the variant's name."""
-    figure = Figure(figsize=(10, 0.72 * len(rows)), layout="constrained")
-    for axis, row in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True):
-        strip = np.concatenate(list(images[row["variant"]][:SAMPLES_A_ROW]), axis=2).transpose(1, 2, 0)
+def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray], real_images: np.ndarray) -> bytes:
+    """PNG: a strip of real images, then one a row of the summary, from uint8 images by the variant's name.
+
+    Images are (count, 1 or 3, height, width).
+    """
+    strips = [("real test images", real_images)]
+    for row in rows:
+        rank = f"rank {row['rank']}: " if row["rank"] else ""
+        beside = "" if row["rank"] else " (from the test images above: no rank)"
+        strips.append((f"{rank}{row['variant']}, FID {row['fid']:.2f}{beside}", images[row["variant"]]))
+    figure = Figure(figsize=(10, 0.72 * len(strips)), layout="constrained")
+    for axis, (title, shown) in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
+        strip = np.concatenate(list(shown[:SAMPLES_A_ROW]), axis=2).transpose(1, 2, 0)
         axis.imshow(strip.squeeze(), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(f"{row['variant']}: FID {row['fid']:.2f}", fontsize=8, loc="left", pad=2)
+        axis.set_title(title, fontsize=8, loc="left", pad=2)
         axis.axis("off")
     return _png(figure)
 

@@ -1,4 +1,4 @@
-"""The summary: a row of numbers a variant, sorted by FID."""
+"""The summary: a row of numbers a variant, sorted by FID, translators last."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,8 +58,8 @@ class Report:
 def summarize(results: Mapping[str, Result], scores: Iterable[str]) -> tuple[list[str], list[Row]]:
     """Columns and rows of all numbers: the lowest FID comes first, columns are in the order of the declared scores.
 
-    The rank is one more than the number of variants whose FID interval lies entirely below. Translators have none:
-    they start from test images, so their FID compares with no other's.
+    The rank is one more than the number of variants whose FID interval lies entirely below. Translators have none, and
+    come last: they start from test images, so their FID compares with no other's.
     """
     rows: list[Row] = [
         {"variant": name, "rank": None, "seeds": len(result.models)}
@@ -72,10 +72,10 @@ def summarize(results: Mapping[str, Result], scores: Iterable[str]) -> tuple[lis
         | {f"{network}_parameters": count for network, count in result.models[0]["run"]["parameters"].items()}
         for name, result in results.items()
     ]
-    rows.sort(key=lambda row: (row["fid"], row["variant"]))
     ranked = [row for row in rows if results[row["variant"]].models[0]["run"]["starts_from"] == "latents"]
     for row in ranked:
         row["rank"] = 1 + sum(other["fid"] + other["fid_ci95"] < row["fid"] - row["fid_ci95"] for other in ranked)
+    rows.sort(key=lambda row: (row["rank"] is None, row["fid"], row["variant"]))
     of_scores = [f"{name}{ending}" for name in scores for ending in ENDINGS]
     columns = ["variant", "rank", *of_scores, "generator_parameters", "discriminator_parameters", "seeds"]
     return [column for column in columns if any(column in row for row in rows)], rows

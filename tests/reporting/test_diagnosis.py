@@ -38,6 +38,16 @@ def test_mode_collapse_is_named_with_its_evidence(scores: dict[str, float], evid
     assert list(find_faults(model(shares, coverage=0.05))) == []  # malformed, not missing
 
 
+def test_malformed_samples_are_no_mode_collapse_unless_they_repeat() -> None:
+    malformed = {"precision": 0.31, "recall": 0.02, "classes_lost": 5}
+    (fault,) = find_faults(model(**malformed))
+    assert fault == "most of its samples look like no real image: precision 0.31 (real images 0.94)."
+    (fault,) = find_faults(model(**malformed | {"precision": 0.5}))  # 0.47 is half of 0.94
+    assert fault.startswith("mode collapse: ")
+    (fault,) = find_faults(model(**malformed | {"duplicates": 0.5}))
+    assert fault.startswith("mode collapse: ")
+
+
 def test_classes_that_are_too_many_to_list_are_counted() -> None:
     collapsed = model(classes_lost=990)
     del collapsed["scores"]["class_share"]

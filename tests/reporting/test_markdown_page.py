@@ -32,26 +32,26 @@ def page(models: dict[str, Any], real: Records) -> list[str]:
 
 
 def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> None:
-    # FID falls along params.yaml, so the last variant leads; a translator comes where its FID is, and has no rank
-    by_fid = list(reversed(VARIANTS))
+    # FID falls along params.yaml, so the last variant leads; a translator has no rank, and comes last
+    by_fid = sorted(reversed(VARIANTS), key=lambda name: name == "srgan")
     models = {name: model(sharpness=0.5, fid=1 + by_fid.index(name)) for name in VARIANTS}
     models["srgan"]["run"]["starts_from"] = "images"
     models["cgan"]["scores"]["label_accuracy"] = record(0.9876, 0.002, real=0.99)
     real = {"fid": record(0.2, 0.05), "precision": record(0.94, 0.004), "duplicates": record(0.02)}
     lines = page(models, real)
     titles = "FID ↓ | sharpness → 25.0% | precision ↑"
-    head = lines.index(f"| rank | variant | summary | paper | parameters G / D | {titles} | more scores | samples |")
-    assert lines[head + 1] == "|--:|---|---|---|--:|--:|--:|--:|---|---|"
-    assert lines[head + 2] == "|  | real images |  |  |  | 0.20 ± 0.05 |  | 0.940 ± 0.004 | duplicates 2% |  |"
+    head = lines.index(f"| rank | variant | summary | paper | parameters G / D | training images seen | {titles} | more scores | samples |")
+    assert lines[head + 1] == "|--:|---|---|---|--:|--:|--:|--:|--:|---|---|"
+    assert lines[head + 2] == "|  | real images |  |  |  |  | 0.20 ± 0.05 |  | 0.940 ± 0.004 | duplicates 2% |  |"
     rows = lines[head + 3 :]
     assert [row.split("`")[1] for row in rows] == by_fid
     ranked = [name for name in by_fid if name != "srgan"]
     for position, (name, row) in enumerate(zip(by_fid, rows, strict=True), 1):
         variant = VARIANTS[name]
-        assert row.count(" | ") == 9, "a cell holds a separator"
+        assert row.count(" | ") == 10, "a cell holds a separator"
         assert row.startswith(f"| {'-' if name == 'srgan' else ranked.index(name) + 1} | `{name}` |")
         assert (
-            f"| {variant.summary} | {variant.paper} | 1,234,567 / 4 | {position}.00 ± 0.06 | 50.0% | 0.910 ± 0.010 |"
+            f"| {variant.summary} | {variant.paper} | 1,234,567 / 4 | 640 | {position}.00 ± 0.06 | 50.0% | 0.910 ± 0.010 |"
             in row
         )
         assert f'src="../variants/{name}/pictures/samples.png"' in row
@@ -61,6 +61,7 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
         assert "class_share" not in row
     assert "What stands out" not in "\n".join(lines)
     assert "Scores compare 30 samples" in "\n".join(lines)
+    assert "in the budget `quick`" in "\n".join(lines)
 
 
 def test_faults_and_the_number_of_seeds_are_shown() -> None:

@@ -21,13 +21,13 @@ def test_the_lowest_fid_comes_first_and_only_separate_intervals_differ_in_rank()
     assert [row["rank"] for row in rows] == [1, 2, 2, 3, 2, 6]
 
 
-def test_a_translator_has_no_rank_and_lowers_nobody_elses() -> None:
+def test_a_translator_has_no_rank_comes_last_and_lowers_nobody_elses() -> None:
     translator = with_fid(0.5, 0.1)
     translator["run"]["starts_from"] = "test_images"
     models = {"t": translator} | {name: with_fid(*fid) for name, fid in FIDS.items()}
     _, rows = summarize({name: result(None, of_one) for name, of_one in models.items()}, ["fid"])
-    assert [row["variant"] for row in rows] == ["t", "b", "a", "c", "d", "e", "f"]
-    assert [row["rank"] for row in rows] == [None, 1, 2, 2, 3, 2, 6]
+    assert [row["variant"] for row in rows] == ["b", "a", "c", "d", "e", "f", "t"]
+    assert [row["rank"] for row in rows] == [1, 2, 2, 3, 2, 6, None]
 
 
 def test_equal_fids_are_in_order_of_names() -> None:

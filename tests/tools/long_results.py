@@ -11,13 +11,14 @@ import csv
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from stages.config.params import PARAMS_FILE, load
 from stages.reporting.summary import ENDINGS
@@ -41,7 +42,15 @@ COLUMNS = {  # of the summary: title and format
     "inception_score": ("inception score ↑", ".2f"),
     "smallest_class_share": ("smallest class", ".1%"),
 }
-COLORS = [f"C{index}" for index in range(10) if index != 7]  # without grey
+COLORS = {
+    "labels or codes": "tab:red",
+    "fully connected": "tab:blue",
+    "convolutional": "tab:green",
+    "starts from real images": "0.6",
+}
+TAUGHT_CLASSES = ("acgan", "cgan", "infogan")
+LOWEST, HIGHEST = 0.2, 12.0  # FIDs of the plot: `conv_patch` lies above
+LINE_HEIGHT = 1.042  # of a name, as a ratio of FIDs
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -135,32 +144,47 @@ def _fid(row: Mapping[str, str], side: int) -> float:
 
 
 def draw_curves(curves: Rows, summary: Rows, target: Path) -> None:
-    """PNG: FID to validation images by minutes of a core, both logarithmic; names in the order of the ends.
+    """PNG: FID to validation images by minutes of a core, both logarithmic; a color a kind of variant.
 
-    Grey are variants without a rank, which start from real images. Every curve ends after ten minutes, whatever
-    params.yaml says today.
+    Every curve ends after ten minutes, whatever params.yaml says today.
     """
     matplotlib.rcdefaults()
-    figure = Figure(figsize=(10, 9), layout="constrained")
+    figure = Figure(figsize=(10, 8), layout="constrained")
     axis = figure.subplots()
-    ends, ranked = [], {row["variant"] for row in summary if row["rank"]}
-    for index, name in enumerate(dict.fromkeys(row["variant"] for row in curves)):
+    ends, ranked = {}, {row["variant"] for row in summary if row["rank"]}
+    for name in dict.fromkeys(row["variant"] for row in curves):
         rows = [row for row in curves if row["variant"] == name]
         minutes = [int(row["images"]) / int(rows[-1]["images"]) * MINUTES for row in rows]
         fids = [float(row["fid"]) for row in rows]
-        style = ("-", "--", ":")[index // len(COLORS) % 3]
-        color = COLORS[index % len(COLORS)] if name in ranked else "0.75"
-        (line,) = axis.plot(minutes, fids, style, color=color, label=f"{name} {fids[-1]:.2f}")
-        ends.append((fids[-1], line))
-    handles = [line for _, line in sorted(ends, key=lambda end: -end[0])]
-    axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title="after ten minutes")
+        axis.plot(minutes, fids, color=COLORS[kind_of(name, ranked)], alpha=0.8)
+        ends[name] = fids[-1]
+    place = LOWEST
+    for name, fid in sorted(ends.items(), key=lambda end: end[1]):
+        place = max(fid, place * LINE_HEIGHT)  # names that would overlap move up
+        if place < HIGHEST:
+            axis.text(MINUTES * 1.02, place, f"{name} {fid:.2f}", color=COLORS[kind_of(name, ranked)], va="center")
+    real = float(summary[0]["validation_fid_real"])
+    axis.axhline(real, color="black", linestyle="--")
+    axis.text(MINUTES / 21, real * 1.02, f"real images {real:.2f}", va="bottom")
+    axis.legend([Line2D([], [], color=color) for color in COLORS.values()], COLORS, frameon=False)
     axis.set(xscale="log", yscale="log", xlabel="minutes of one core", ylabel="FID to validation images")
     axis.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    axis.set_yticks([0.2, 0.5, 1, 2, 5, 10])
     axis.set_xlim(MINUTES / 22, MINUTES)
+    axis.set_ylim(LOWEST, HIGHEST)
     axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     figure.savefig(target, dpi=110, metadata={"Software": None})
+
+
+def kind_of(name: str, ranked: Collection[str]) -> str:
+    """Which color a variant has."""
+    if name not in ranked:
+        return "starts from real images"
+    if name in TAUGHT_CLASSES:
+        return "labels or codes"
+    return "fully connected" if name.startswith("mlp") else "convolutional"
 
 
 def _cells(row: Mapping[str, str], ending: str = "") -> str:
