@@ -1,4 +1,4 @@
-"""Build all variants, one job a core: `dvc repro` of each, then of the report. The bytes are those of one job."""
+"""Build all variants in parallel: `dvc repro` of each, then of the report. The bytes are those of one job."""
 
 import argparse
 import os
@@ -24,16 +24,16 @@ from stages.datasets.dataset import find_dataset
 from stages.storage import paths
 from stages.storage.files import read_json
 
-SINGLE = "--single-item"  # not the stages that these depend on
+SINGLE = "--single-item"  # without the stages that these depend on
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 CHATTER = re.compile(
     r"\s*(>|Updating lock|Use `dvc push`|To (track|enable)|git add|dvc config|Stage .* didn't change|$"
     r"|Pulling data for|Unable to pull data for|WARNING: Some of the cache files|(name: .*, )?md5: \w+(\.dir)?$"
     r"|Data and pipelines are up to date|WARNING: Process .* in RWLock-file .* had been killed)"
 )
-UTF_8 = {"PYTHONIOENCODING": "utf-8"}  # of what is read here, whatever the user's terminal takes
-OF_NO_VARIANT = {"check", "report"}  # what they write is no input of a variant's stages, or always the same
-OF_ALL = {"fetch", "preprocess", "reference"}  # where one of them fails, nothing else is built
+UTF_8 = {"PYTHONIOENCODING": "utf-8"}  # for output that is read here, whatever the terminal's encoding
+OF_NO_VARIANT = {"check", "report"}  # no variant's stage reads what they write, or it never changes
+OF_ALL = {"fetch", "preprocess", "reference"}  # if one of them fails, nothing else is built
 printing = threading.Lock()
 
 
@@ -41,14 +41,14 @@ class Built(NamedTuple):
     """How `dvc repro` ended."""
 
     succeeded: bool
-    ran: bool = False  # any stage; DVC may also have brought its outputs from the cache
+    ran: bool = False  # whether any stage ran; DVC may also have taken all outputs from the cache
 
 
 def main() -> None:
-    """Build; the exit code is 1 where a variant could not be built, and the last line says which."""
+    """Build; the exit code is 1 if a variant could not be built, and the last line names it."""
     replace_what_cannot_be_shown()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, help="variants at a time; by default one a GPU, or else one a core")
+    parser.add_argument("--jobs", type=int, help="variants built at once (default: one per GPU, else one per core)")
     jobs, began = parser.parse_args().jobs, time.monotonic()
     if jobs is not None and jobs < 1:
         parser.error(f"--jobs: {jobs} is not allowed: expected at least 1")
@@ -62,7 +62,7 @@ def main() -> None:
         jobs = jobs or len(devices) or max(1, cpu_count() // (params.threads * params.processes))
         failed = build(list(params.variants), jobs, devices, is_stale=is_stale)
     is_tracked = params.tracking.enabled and not OF_ALL & set(failed)
-    if is_tracked:  # DVC runs no stage whose outputs are there, and nothing would record those
+    if is_tracked:  # DVC runs no stage whose outputs exist already, so nothing else records those
         subprocess.run([sys.executable, "-m", "stages.tracking.restore"], check=False)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time: {minutes} min {seconds} s")
@@ -74,9 +74,9 @@ def main() -> None:
 
 
 def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool = False) -> list[str]:
-    """All stages; what could not be built: a stage that all need, variants, or the report.
+    """Build all stages; return what could not be built: a stage that all need, variants, or the report.
 
-    `is_stale`: whether the raw data are not the source's any more, which DVC cannot see of a folder of images.
+    `is_stale`: whether the raw data differ from their source. DVC cannot see this for a folder of images.
     """
     if is_stale and not repro(SINGLE, "--force", "check", "fetch").succeeded:
         return ["fetch"]
@@ -90,7 +90,7 @@ def build(variants: list[str], jobs: int, devices: list[str], *, is_stale: bool 
         return ["reference"]
     if not failed:
         return [] if repro().succeeded else find_diverged(variants) or ["report"]
-    for name in failed:  # what an earlier build left is not theirs: the report ranks the others, and says so
+    for name in failed:  # scores of an earlier build are not theirs; the report ranks the others
         (paths.VARIANTS / name / paths.SCORES).unlink(missing_ok=True)
         (paths.METRICS / f"{name}.json").unlink(missing_ok=True)
     repro(SINGLE, "report")
@@ -107,7 +107,7 @@ def refuse_without_git() -> None:
 
 
 def find_devices(params: Params) -> list[str]:
-    """The GPUs of each job, as CUDA_VISIBLE_DEVICES names them: one a process."""
+    """The GPUs of each job, as CUDA_VISIBLE_DEVICES names them: one per process."""
     if params.device == "cpu" or not shutil.which("nvidia-smi"):
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout.splitlines()
@@ -120,26 +120,26 @@ def find_devices(params: Params) -> list[str]:
 
 
 def find_diverged(variants: Iterable[str]) -> list[str]:
-    """The variants of which no training came to its end: the report says so, and its stage ends with an error."""
+    """The variants whose trainings all diverged: the report says so, and its stage ends with an error."""
     files = {name: paths.VARIANTS / name / paths.SCORES for name in variants}
     return [name for name, file in files.items() if file.exists() and not read_json(file)["models"]]
 
 
 def find_changed() -> set[str] | None:
-    """The stages that DVC would run, without those that only they would change; None where it cannot tell."""
+    """The stages that DVC would run, without those that only their new outputs would change; None if it cannot tell."""
     dry = subprocess.run([*DVC, "--dry"], env=os.environ | UTF_8, capture_output=True, encoding="utf-8", check=False)
     return None if dry.returncode else set(re.findall(r"^Running stage '(.*)'", dry.stdout, re.MULTILINE))
 
 
 def build_variants(names: list[str], jobs: int, devices: list[str], changed: set[str] | None) -> tuple[bool, list[str]]:
-    """Train, sample and score each variant: whether there is a reference, and the variants that could not be built.
+    """Train, sample and score each variant; return whether there is a reference, and which variants failed.
 
-    The classifier and the reference are the first job: variants train meanwhile. DVC takes seconds to look at a
-    variant: it is asked for those that have `changed`, or for all where what they share has.
+    The classifier and the reference are the first job; variants train meanwhile. DVC takes seconds to check a variant,
+    so it checks only those that have `changed`, or all if something that they share has changed.
     """
     is_shared = changed is None or any("@" not in stage for stage in changed - OF_NO_VARIANT)
     stale = [name for name in names if is_shared or any(stage.endswith(f"@{name}") for stage in changed or ())]
-    free: SimpleQueue[str] = SimpleQueue()  # of devices: a job takes one, and puts it back
+    free: SimpleQueue[str] = SimpleQueue()  # devices: a job takes one, and puts it back
     for index in range(jobs):
         free.put(devices[index % len(devices)] if devices else "")
 

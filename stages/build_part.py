@@ -1,6 +1,7 @@
 """Build one part of the pipeline in a clone on any machine, and push it: what a task of `stages.fan_out` runs.
 
-The part is named by its last stage: reference (and all before it), evaluate@<variant> (and its other two), or report.
+The part is named by its last stage: reference (with all before it), evaluate@<variant> (with train and sample), or
+report.
 """
 
 import argparse
@@ -21,12 +22,12 @@ UNTRACKED = "tracking.enabled=false"
 
 
 def main() -> None:
-    """Build and push; the exit code is 1 where a stage failed, or a training diverged."""
+    """Build and push; the exit code is 1 if a stage failed, or a training diverged."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", help="reference, evaluate@<variant> or report")
-    parser.add_argument("-S", dest="overrides", action="append", default=[], help="key=value of params.yaml")
-    parser.add_argument("--cache", type=Path, help="DVC's cache, which clones on this machine share")
-    parser.add_argument("--watched", action="store_true", help="end, with all processes of the group, when stdin ends")
+    parser.add_argument("-S", dest="overrides", action="append", default=[], help="set a key of params.yaml: key=value")
+    parser.add_argument("--cache", type=Path, help="DVC cache that clones on this machine share")
+    parser.add_argument("--watched", action="store_true", help="kill the whole process group when stdin ends")
     options = parser.parse_args()
     if options.watched:
         threading.Thread(target=end_with_stdin, daemon=True).start()
@@ -48,11 +49,11 @@ def main() -> None:
 
 
 def build_variant(name: str) -> None:
-    """Train, sample and score; raises StageError where that fails, or where no training came to its end."""
+    """Train, sample and score; raises StageError if that fails, or if all trainings diverged."""
     pull(PREPARED[1:])
     train, *others = (f"{stage}@{name}" for stage in OF_VARIANT)
     build(SINGLE, "--pull", train)
-    push([train])  # hours of work, maybe
+    push([train])  # may be hours of work
     build(SINGLE, "--pull", *others)
     push(others)
     scores = read_json(VARIANTS / name / SCORES)
@@ -80,8 +81,8 @@ def is_tracked_elsewhere() -> bool:
 
 
 def end_with_stdin() -> None:
-    """Wait until stdin ends, then kill this process and all of its group: whoever wants the result is gone."""
-    while os.read(0, 1):  # no object of Python's: its lock would be held when Python ends
+    """Wait until stdin ends, then kill this process and its group: the process that wants the result is gone."""
+    while os.read(0, 1):  # not sys.stdin: its lock would be held when Python ends
         pass
     os.killpg(0, signal.SIGKILL)
 

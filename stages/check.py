@@ -1,7 +1,7 @@
-"""Check params.yaml, that each file it names is there, and that outputs replace nobody's files: -> data/checked.txt.
+"""Check params.yaml, that the files it names exist, and that outputs replace no other files: -> data/checked.txt.
 
-DVC ends at a dependency that is missing before the stage runs, with a line that says neither where it is named nor what
-is allowed. So this stage comes first.
+If a dependency is missing, DVC ends before the stage runs, with a line that says neither where it is named nor what is
+allowed. So this stage comes first.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,20 +19,20 @@ from stages.storage.files import write_bytes
 
 CONTENT = "params.yaml is in order, and the files of all data sets and components that it names are there.\n"
 
-OUTPUTS = {  # names; arrays and pictures have others besides
+OUTPUT_NAMES = {  # arrays and pictures may have other names, too
     *(paths.CONFIG, paths.WEIGHTS, paths.GENERATOR, paths.DISCRIMINATOR, paths.SNAPSHOTS, paths.ANIMATION),
     *(paths.CLASSES, paths.CHECKPOINT, paths.REAL_SCORES.name),
 }
 
 
 def main(params: Params) -> None:
-    """Write the same in any case, so that no other stage runs again.
+    """Check, and always write the same file, so that no other stage runs again.
 
     Raises ParameterError with a line for each name that no file has, StageError for files that DVC would remove.
-    Components are not imported, which takes seconds: whoever uses one finds out whether it is broken.
+    Components are not imported, which takes seconds: a broken one is reported when it is used.
     """
     named = {(role, part.name) for variant in params.variants.values() for role, part in variant.components().items()}
-    looks: list[Callable[[], object]] = []  # which raise
+    looks: list[Callable[[], object]] = []  # each raises ParameterError
     if params.dataset not in module_names("datasets"):
         looks.append(partial(find_dataset, params.dataset))
     if any(name not in module_names(FOLDERS[role]) for role, name in named):
@@ -57,7 +57,7 @@ def refuse_unknown_files(variants: Iterable[str]) -> None:
     found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and not is_output(path)]
     if found:
         listed = ", ".join(first_ten(found))
-        raise StageError(f"DVC would remove files that are no outputs; move them elsewhere: {listed}")
+        raise StageError(f"DVC would remove files that are not outputs; move them elsewhere: {listed}")
 
 
 def is_output(path: Path) -> bool:
@@ -66,7 +66,7 @@ def is_output(path: Path) -> bool:
         return path.suffix in (".png", paths.TEMPORARY) and path.stem.lstrip(".").split(".")[0].isdecimal()
     is_picture = path.is_relative_to(paths.METRICS)
     suffixes = (".png" if is_picture else ".npy", paths.TEMPORARY)
-    return path.suffix in suffixes or (path.name in OUTPUTS and not is_picture)
+    return path.suffix in suffixes or (path.name in OUTPUT_NAMES and not is_picture)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main(params: Params) -> None:
         event_log.dataset("data/processed/train", len(train.images), data_digest(train))
         shape = network_shape(train, options)
         network = FeatureNetwork(**shape)
-        progress = Progress("classifier", math.ceil(images / options.batch_size) * options.batch_size)
+        progress = Progress("classifier", images)
 
         def watch(seen: int, loss: float) -> None:
             if not math.isfinite(loss):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from stages.config.command import run_stage
 from stages.config.params import Params
@@ -17,7 +16,7 @@ from stages.evaluation.samples import check_features, read_given, read_samples
 from stages.scoring.score import compute_scores, find_scores
 from stages.scoring.seeds import average_scores
 from stages.storage import paths
-from stages.storage.files import read_array, read_json, rounded, sha256, write_bytes, write_csv, write_json
+from stages.storage.files import read_array, read_json, read_rows, rounded, sha256, write_bytes, write_csv, write_json
 from stages.storage.images import grid_png
 from stages.storage.paths import METRICS, VARIANTS, seed_folder
 from stages.storage.weights import read_tensors
@@ -42,10 +41,11 @@ def main(params: Params, name: str) -> None:
     processes.join(device)
     seeds = read_json(paths.MODELS / name / paths.CONFIG)["seeds"]
     configs = {seed: read_json(seed_folder(paths.MODELS / name, seeds, seed) / paths.CONFIG) for seed in seeds}
+    evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
     if processes.is_first():
-        score(params, name, configs, device)
+        score_variant(params, name, configs, evaluator)
     else:  # the first process scores what all see
-        see_samples(name, configs, Evaluator(params, read_json(paths.REAL_SCORES), device))
+        see_samples(name, configs, evaluator)
 
 
 def see_samples(
@@ -57,16 +57,15 @@ def see_samples(
         if "diverged" not in config:
             samples = seed_folder(paths.SAMPLES / name, list(configs), seed)
             pixels = read_samples(samples / paths.IMAGES, tuple(config["image_shape"]))
-            seen[seed] = evaluator.see_together(pixels)
+            seen[seed] = evaluator.features_and_logits_together(pixels)
     return seen
 
 
-def score(params: Params, name: str, configs: Mapping[int, Any], device: torch.device) -> None:
+def score_variant(params: Params, name: str, configs: Mapping[int, Any], evaluator: Evaluator) -> None:
     """Write all scores of a variant, from each seed's config.json."""
     seeds = list(configs)
     diverged = [config["diverged"] for config in configs.values() if "diverged" in config]
     with EventLog(params.tracking, f"evaluate-{name}") as event_log:
-        evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
         seen = see_samples(name, configs, evaluator)
         processes.leave()  # a classifier that learns from samples must see whole batches
         scored = [score_seed(name, seed, seeds, evaluator, *of_seed) for seed, of_seed in seen.items()]
@@ -141,8 +140,7 @@ def score_snapshots(model: Path, samples: Path, evaluator: Evaluator) -> Iterato
 
 def diagnose(losses: Path, seed: int, fids: Sequence[float]) -> dict[str, float]:
     """What the curves of a seed say about its training."""
-    curves = np.atleast_1d(np.genfromtxt(losses, delimiter=",", names=True))
-    gradients = curves["generator_gradient"][curves["seed"] == seed]
+    gradients = np.array([row["generator_gradient"] for row in read_rows(losses) if row["seed"] == seed])
     return {"gradient_left": gradient_left(gradients), "fid_rises": rises(fids)}
 
 

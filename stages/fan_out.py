@@ -1,6 +1,6 @@
-"""Build variants on many machines, a core or a GPU each: with Ray, or with SLURM. Results go to DVC's remote.
+"""Build variants on many machines, with Ray or SLURM, each on one core or GPU. Results go to DVC's remote.
 
-Afterwards `dvc repro --pull` runs nothing here. The working tree is left alone.
+Afterwards `dvc repro --pull` fetches them and runs nothing. The working tree does not change.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from stages.storage.files import one_line
 
 CONNECT_SECONDS = 10
 RETRIES = 5  # of a task whose machine or process died
-PASSED_ON = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_")  # begin variables that MLflow's and DVC's clients look at
+PASSED_ON = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_")  # prefixes of variables that MLflow's and DVC's clients read
 SLURM_SCRIPT = "docs/examples/slurm.sh"
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 
 
 def main() -> None:
-    """Fan out; the exit code is 1 where a part was not built, and the last line says which."""
+    """Fan out; the exit code is 1 if a part was not built, and the last line names it."""
     options = parser().parse_args()
     with errors_as_lines():
         check(options)
@@ -56,21 +56,25 @@ def main() -> None:
     print(
         f"fan_out: {len(tasks)} tasks on {sum(node['Alive'] for node in ray.nodes())} nodes, {minutes} min {seconds} s"
     )
-    print("\n".join(f"fan_out: to have them here: {command}" for command in ways_home(experiments, options.variants)))
+    print(
+        "\n".join(f"fan_out: to fetch the results: {command}" for command in ways_home(experiments, options.variants))
+    )
     exit_with_failed(outcomes)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("variants", nargs="*", metavar="variant", help="by default all, and the report")
-    values = "of params.yaml, as in `dvc exp run -S`; of several values (key=1,2) each is an experiment"
+    made.add_argument("variants", nargs="*", metavar="variant", help="default: all, and the report")
+    values = "change a parameter, as in `dvc exp run -S`; with several values (key=1,2) each is one experiment"
     made.add_argument("-S", dest="overrides", action="append", default=[], metavar="key=value", help=values)
-    made.add_argument("--address", help="of the Ray cluster; by default RAY_ADDRESS, or one that runs here")
-    gpus = "of a process, 0.5 say; by default 1 where the cluster has any and `device` allows it, or else 0"
+    made.add_argument("--address", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)")
+    gpus = "GPUs per process, for example 0.5 (default: 1 if the cluster has GPUs and `device` allows them, else 0)"
     made.add_argument("--gpus", type=float, help=gpus)
-    made.add_argument("--scratch", default="~/.cache/reprogan", help="a folder on each machine (default: %(default)s)")
-    made.add_argument("--plan", type=Path, metavar="FOLDER", help="run nothing: write what SLURM's jobs need")
+    made.add_argument(
+        "--scratch", default="~/.cache/reprogan", help="work folder on each machine (default: %(default)s)"
+    )
+    made.add_argument("--plan", type=Path, metavar="FOLDER", help="run nothing: write what SLURM jobs need")
     return made
 
 
@@ -78,13 +82,13 @@ def check(options: argparse.Namespace) -> None:
     """Raise ParameterError for options that are not allowed."""
     gpus = options.gpus or 0
     if not 0 <= gpus < math.inf or (options.plan and gpus != int(gpus)):
-        raise ParameterError(f"--gpus: {gpus:g} is not allowed: expected 0, 1, 2, … or, with Ray, a share of one")
+        raise ParameterError(f"--gpus: {gpus:g} is not allowed: expected 0, 1, 2, … or, with Ray, a fraction")
     if not options.scratch.startswith(("/", "~")):  # each machine has its own home folder
         raise ParameterError(f"--scratch: {options.scratch!r} is not allowed: expected an absolute path, or ~/…")
 
 
 def check_shares(gpus: float, tasks: Sequence[Task]) -> None:
-    """Raise ParameterError where a task would take more than one GPU, and a part of another: Ray gives none of that."""
+    """Raise ParameterError if a task needs more than one GPU but not a whole number of them: Ray cannot place it."""
     processes = max(task["processes"] for task in tasks)
     if (needed := processes * gpus) > 1 and needed != int(needed):
         raise ParameterError(
@@ -101,7 +105,7 @@ def connect(address: str | None) -> Any:
         raise StageError("Ray is not installed: pip install '.[cluster]'") from None
     address = address or os.environ.get("RAY_ADDRESS")
     if address and (place := re.fullmatch(r"([\w.-]+):(\d+)", address)):
-        try:  # Ray itself would wait for ever
+        try:  # Ray itself would wait forever
             socket.create_connection((place[1], int(place[2])), CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             raise StageError(f"no Ray cluster answers at {address}: {error}") from None
@@ -114,13 +118,13 @@ def connect(address: str | None) -> Any:
 
 
 def find_gpus(ray: Any, experiments: Sequence[Experiment]) -> float:
-    """GPUs of a task, unless their number was given: one where stages would use it."""
+    """GPUs per process, if --gpus is not given: 1 if stages would use one, else 0."""
     devices = {experiment.params.device for experiment in experiments}
     return float("cuda" in devices or ("auto" in devices and ray.cluster_resources().get("GPU", 0) > 0))
 
 
 def run_tasks(ray: Any, archive: bytes, tasks: Sequence[Task], scratch: str, gpus: float) -> list[Outcome]:
-    """What became of each task. Ray starts it when those that it needs have ended, and again if its machine dies."""
+    """Run tasks; return their outcomes. Ray starts a task after those that it needs, and again if its machine dies."""
     variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     shipped = ray.put(archive)
     run = ray.remote(worker.run_task)
@@ -134,14 +138,14 @@ def run_tasks(ray: Any, archive: bytes, tasks: Sequence[Task], scratch: str, gpu
     for task, result in zip(tasks, results, strict=True):
         try:
             outcomes.append(ray.get(result))
-        except ray.exceptions.RayError as error:  # it died each time, or what it needs did
+        except ray.exceptions.RayError as error:  # the task died each time, or one that it needs did
             reason = str(error).strip().splitlines()[-1]
             outcomes.append(Outcome(name=task["name"], state=FAILED, reason=reason, lock={}))
     return outcomes
 
 
 def submission(plan: Path, tasks: Sequence[Task], gpus: float | None) -> str:
-    """Commands that submit a plan to SLURM: an array of what all variants need, one of variants, one of reports."""
+    """Commands that submit a plan to SLURM as job arrays: what all variants need, then variants, then reports."""
     cores = max(task["processes"] * task["threads"] for task in tasks)
     cards = max(task["processes"] for task in tasks) * (gpus or 0)
     shared = f"sbatch --parsable --cpus-per-task={cores}" + (f" --gres=gpu:{cards:g}" if cards else "")
@@ -157,7 +161,7 @@ def submission(plan: Path, tasks: Sequence[Task], gpus: float | None) -> str:
 
 
 def ways_home(experiments: Sequence[Experiment], variants: Sequence[str]) -> Iterator[str]:
-    """The command that brings the results of each experiment here, and runs nothing."""
+    """For each experiment the command that fetches its results, and runs nothing."""
     for experiment in experiments:
         changes = [part for change in experiment.overrides for part in ("-S", change)]
         run = ["exp", "run", *(["--temp"] if len(experiments) > 1 else [])] if changes else ["repro"]
@@ -165,7 +169,7 @@ def ways_home(experiments: Sequence[Experiment], variants: Sequence[str]) -> Ite
 
 
 def exit_with_failed(outcomes: Sequence[Outcome]) -> None:
-    """Exit with 1 where a part failed, and name it."""
+    """Exit with 1 if a part failed, and name it."""
     failed = [outcome for outcome in outcomes if outcome["state"] == FAILED]
     for outcome in failed:
         print(f"fan_out: {outcome['name']}: {outcome['reason']}", file=sys.stderr)

@@ -14,9 +14,9 @@ from stages.storage.paths import FETCHED
 
 
 def main(params: Params) -> None:
-    """Write each file that the data set gives, whole or not at all; what another data set left there goes.
+    """Write each file that the data set gives, whole or not at all; remove what another data set left there.
 
-    DVC does not clear data/fetched (`persist` in dvc.yaml): files there that are of no data set stay, and the stage
+    DVC does not clear data/fetched (`persist` in dvc.yaml): files there that belong to no data set stay, and the stage
     raises StageError.
     """
     written = set()
@@ -27,7 +27,7 @@ def main(params: Params) -> None:
 
 
 def remove_earlier_outputs(paths: list[Path]) -> None:
-    """Remove files that DVC's cache has; raise StageError where it lacks one, which then is the user's."""
+    """Remove files that DVC's cache has; raise StageError if it lacks one: such a file is the user's."""
     if not paths:
         return
     command = [sys.executable, "-m", "dvc", "cache", "dir"]

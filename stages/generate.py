@@ -1,7 +1,7 @@
 """Draw from a trained model, without DVC: a picture, an animation or an array, or the generator as an ONNX file.
 
 Reads models/VARIANT (config.json, generator.safetensors); a translator also reads data/processed/test.
-Writes the files of --out and --onnx, whole or not at all. Of these at least one is needed.
+Writes the files of --out and --onnx, whole or not at all. At least one of the two is required.
 """
 
 from __future__ import annotations
@@ -34,21 +34,23 @@ def parser() -> Parser:
     """The arguments, as text: `main` checks them."""
     made = Parser("generate", __doc__ or "", EPILOG)
     made.add_argument("model", metavar="VARIANT", help="a variant in models/, or the folder of a model")
-    made.add_argument("--out", metavar="FILE", type=Path, help=f"what to draw: {', '.join(SUFFIXES)} by the name's end")
+    made.add_argument(
+        "--out", metavar="FILE", type=Path, help=f"image file; its suffix is the format: {', '.join(SUFFIXES)}"
+    )
     made.add_argument(
         "--onnx", metavar="FILE", type=Path, help="the generator as an ONNX file, for batches of any size"
     )
     made.add_argument("--count", default="16", help=f"images, 1 to {MOST_IMAGES} (default: 16)")
-    made.add_argument("--seed", default="0", help="of the first image, 0 to 2**32 - 1 (default: 0)")
-    made.add_argument("--label", help="name of a class, or number of a code; default: each in turn")
+    made.add_argument("--seed", default="0", help="seed of the first image, 0 to 2**32 - 1 (default: 0)")
+    made.add_argument("--label", help="name of a class, or number of a code (default: each in turn)")
     made.add_argument("--truncation", default="1", help="0 to 1: lower is cleaner and less diverse (default: 1)")
     made.add_argument(
         "--interpolate",
         metavar="STEPS",
         help="steps from each image to the next seed's, at least 2: the columns of a .png, the frames of a .gif (there "
-        f"and back; default of a .gif: {FRAMES}), the second axis of a .npy",
+        f"and back; default for a .gif: {FRAMES}), the second axis of a .npy",
     )
-    made.add_argument("--columns", help="of the grid (default: a square)")
+    made.add_argument("--columns", help="columns of the grid (default: a square)")
     return made
 
 
@@ -80,9 +82,9 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def check_outputs(arguments: argparse.Namespace) -> tuple[int, int]:
-    """Steps of an interpolation and columns of a grid, 0 where none are asked for.
+    """Steps of an interpolation and columns of a grid, 0 if they are not given.
 
-    Raises ParameterError for outputs that cannot be written, and where the options do not fit them.
+    Raises ParameterError for outputs that cannot be written, and for options that do not fit them.
     """
     out, onnx = arguments.out, arguments.onnx
     if not out and not onnx:
@@ -108,7 +110,7 @@ def check_outputs(arguments: argparse.Namespace) -> tuple[int, int]:
 
 
 def drawn_to_bytes(model: Any, request: Any, steps: int, suffix: str, columns: int) -> bytes:
-    """What is drawn of a model as the bytes of a .png, .gif or .npy file: uint8 images."""
+    """uint8 images drawn from a model, as the bytes of a .png, .gif or .npy file."""
     from stages.serving.drawing import draw, interpolate
     from stages.storage.images import SCALE, grid_png, grids_to_gif
 

@@ -11,7 +11,7 @@ from stages.storage.paths import FETCHED
 
 
 def main(params: Params) -> None:
-    """Split what is for training in train and validation, at random but the same for a seed; keep test apart."""
+    """Split the images for training into train and validation, at random by preprocess.seed; keep test apart."""
     if not any(FETCHED.glob("*")):
         raise StageError(f"{FETCHED}: is missing or empty: run dvc repro fetch")
     random = np.random.default_rng(params.preprocess.seed)

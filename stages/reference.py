@@ -23,9 +23,9 @@ def main(params: Params) -> None:
     evaluator = Evaluator(params, {}, device)
     train, validation, test = evaluator.train, read_split("validation"), evaluator.test
     check_count(evaluator)
-    train_features, train_logits = evaluator.see(train.images)
-    validation_features, validation_logits = evaluator.see(validation.images)
-    test_features, test_logits = evaluator.see(test.images)
+    train_features, train_logits = evaluator.features_and_logits(train.images)
+    validation_features, validation_logits = evaluator.features_and_logits(validation.images)
+    test_features, test_logits = evaluator.features_and_logits(test.images)
     write_array(TRAIN_FEATURES, train_features)
     write_array(VALIDATION_FEATURES, validation_features)
     write_manifold("test", test_features, evaluator.neighbours)

@@ -42,7 +42,7 @@ SHOWN = 100  # images of each variant: no more are read
 def main(params: Params) -> None:
     """Rank the variants of params.yaml by FID.
 
-    Raises StageError where files of a removed variant are left, and when all is written, where a variant has no scores.
+    Raises StageError if files of a removed variant are left, and, after all is written, if a variant has no scores.
     """
     # slow imports: a refused params.yaml does not wait for them
     from stages.reporting.html_page import write_html
@@ -79,7 +79,7 @@ def main(params: Params) -> None:
 
 
 def read_results(params: Params) -> tuple[dict[str, Result], dict[str, Sequence[str]]]:
-    """Results by variant, and what failed by variant; raises StageError where there is no result at all."""
+    """Results by variant, and failures by variant; raises StageError if there is no result at all."""
     evaluated = {name: read_evaluation(name) for name in params.variants}
     failures = {name: found["failures"] for name, found in evaluated.items() if found["failures"]}
     results = {
@@ -129,14 +129,14 @@ def read_evaluation(name: str) -> Mapping[str, Any]:
 
 
 def refuse_leftovers(variants: set[str]) -> None:
-    """Raise StageError for what is left of removed variants: they would count in this stage's dependencies."""
+    """Raise StageError for files of removed variants: they would count among this stage's dependencies."""
     folders = (SAMPLES, TRAINING, VARIANTS)
     found = sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir())
     if leftovers := [path for path in found if path.name not in variants]:
         names = sorted({path.name for path in leftovers})
         besides = [path for name in names for path in (MODELS / name, METRICS / f"{name}.json") if path.exists()]
         listed = shlex.join(map(str, leftovers + besides))
-        raise StageError(f"what belongs to no variant of params.yaml is in the way: rm -r {listed}")
+        raise StageError(f"remove files of variants that params.yaml does not have: rm -r {listed}")
 
 
 if __name__ == "__main__":

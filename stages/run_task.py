@@ -1,4 +1,4 @@
-"""Run one task of a plan that `stages.fan_out --plan` wrote. Without a number, say what became of all of them."""
+"""Run one task of a plan that `stages.fan_out --plan` wrote. Without a number, print the state of each task."""
 
 import argparse
 import sys
@@ -10,10 +10,10 @@ from stages.config.errors import errors_as_lines
 
 
 def main() -> None:
-    """Run, or look; the exit code is 1 where a task is not done, and the last line says which."""
+    """Run a task, or print all states; the exit code is 1 if a task is not done, and the last line names it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", type=Path, help="its folder")
-    parser.add_argument("number", type=int, nargs="?", help="of the task: SLURM_ARRAY_TASK_ID")
+    parser.add_argument("plan", type=Path, help="folder of the plan")
+    parser.add_argument("number", type=int, nargs="?", help="number of the task: SLURM_ARRAY_TASK_ID")
     options = parser.parse_args()
     with errors_as_lines():
         if options.number is not None:

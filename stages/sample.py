@@ -46,10 +46,10 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
     """Samples and pictures of one model; of several processes each draws some of the samples."""
     options, test = params.sample, read_split("test")
     best = choose_checkpoint(model, samples, params.training.checkpoint, device) if processes.is_first() else None
-    generator = load_generator(model, device, processes.first_says(best))
+    generator = load_generator(model, device, processes.broadcast_object(best))
     trained = torch.from_numpy(read_split("train").labels)
     labels = labels_like(generator, trained, count_samples(options.count, len(trained))).to(device)
-    own = processes.rows_of_this(len(labels), TOGETHER)
+    own = processes.own_rows(len(labels), TOGETHER)
     parts = [
         generator.draw(
             labels[start : min(start + TOGETHER, own.stop)],
@@ -60,7 +60,7 @@ def draw(params: Params, model: Path, samples: Path, pictures: Path, device: tor
         )
         for start in range(own.start, max(own.stop, own.start + 1), TOGETHER)
     ]
-    arrays = {name: processes.collect(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    arrays = {name: processes.gather(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     if not processes.is_first():
         return
     for name, array in arrays.items():

@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> None:
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"serving {model.name} at {address} (Ctrl-C ends it)", flush=True)
-    everywhere = ipaddress.ip_address(host).is_unspecified  # by whatever name this machine has
+    everywhere = ipaddress.ip_address(host).is_unspecified  # requests may use any name of this machine
     app = create_app(model, ["*"] if everywhere else [arguments.host, host, f"[{host}]"])
     settings = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=MOST_CONNECTIONS)
     server = uvicorn.Server(settings)
@@ -67,13 +67,13 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; raises StageError where the address is taken, or none of this machine's."""
+    """A listening socket; raises StageError if the address is in use, or is not this machine's."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:
         number = (isinstance(error, OSError) and error.errno) or 0
-        reason = os.strerror(number) if number > 0 else str(error)  # without the address, which is said already
+        reason = os.strerror(number) if number > 0 else str(error)  # without the address, which the line has already
         raise StageError(f"cannot listen on {host} port {port}: {reason}; see --host and --port") from None
 
 

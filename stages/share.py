@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from stages.config.errors import StageError, errors_as_lines, first_ten
 from stages.storage.files import one_line
 
-CONFIG = Path(".dvc/config")  # in git; config.local is not
+DVC_CONFIG = Path(".dvc/config")  # in git; config.local is not
 SECRET = re.compile(
     r"^\s*(access_key_id|secret_access_key|session_token|account_key|sas_token|connection_string|client_secret"
     r"|gdrive_client_secret|oss_key_secret|password|token|credentialpath)\s*=",
@@ -26,7 +26,7 @@ CHATTER = re.compile(
 
 
 def main() -> None:
-    """Push or pull; the exit code is 1 where something is missing in the end."""
+    """Push or pull; the exit code is 1 if something is missing at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("direction", choices=("push", "pull"))
     direction = parser.parse_args().direction
@@ -38,16 +38,16 @@ def main() -> None:
 
 
 def refuse_secrets() -> None:
-    """Raise StageError where the part of DVC's configuration that git has holds credentials."""
-    if CONFIG.exists() and (found := SECRET.findall(CONFIG.read_text(encoding="utf-8"))):
-        raise StageError(f"{CONFIG} is in git, and has {', '.join(found)}: use `dvc remote modify --local`")
+    """Raise StageError if the DVC configuration in git has credentials."""
+    if DVC_CONFIG.exists() and (found := SECRET.findall(DVC_CONFIG.read_text(encoding="utf-8"))):
+        raise StageError(f"{DVC_CONFIG} is in git, and has {', '.join(found)}: use `dvc remote modify --local`")
 
 
 def transfer(direction: str) -> str:
-    """Transfer data and run-cache; what DVC says at its end, "68 files pushed" say.
+    """Transfer data and run-cache; return what DVC prints at its end, such as "68 files pushed".
 
-    Raises StageError at the first file that fails: all others would, one line and some seconds each. What was
-    transferred until then stays, and DVC does not transfer it again.
+    Raises StageError at the first file that fails: all others would fail, too, with a line and some seconds each. What
+    was transferred until then stays, and DVC does not transfer it again.
     """
     said = []
     command = [sys.executable, "-m", "dvc", direction, "--run-cache"]
@@ -65,11 +65,11 @@ def transfer(direction: str) -> str:
 
 
 def transfer_runs(direction: str) -> None:
-    """Transfer all outputs of the run-cache. DVC leaves out what git stores, and then no training can be restored.
+    """Transfer all outputs of the run-cache; raises StageError if the remote fails.
 
-    Raises StageError where the remote fails.
+    DVC leaves out the outputs that git stores. Without them no training can be restored.
     """
-    from dvc.repo import Repo  # imported here, so that a mistake is told at once
+    from dvc.repo import Repo  # imported here, so that mistakes are reported at once
     from dvc_data.hashfile.hash_info import HashInfo
 
     try:

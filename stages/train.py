@@ -160,7 +160,12 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
     images = place(variant.gan.training_images(torch.from_numpy(train.images)), device)
     batch_size = largest_batch(variant, len(images))
     labels = torch.from_numpy(train.labels)[: len(images)].to(device)
-    hyperparameters = Hyperparameters(
+    return Trainer(gan, Batches(images, labels, batch_size), hyperparameters(params, variant))
+
+
+def hyperparameters(params: Params, variant: Variant) -> Hyperparameters:
+    """What the trainer is told: the variant's own settings, and those of all."""
+    return Hyperparameters(
         optimizers=variant.optimizers,
         critic_steps=variant.critic_steps,
         learning_rate_decay_from=params.training.learning_rate_decay_from,
@@ -173,7 +178,6 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
         augment=params.training.augment,
         cuda_graphs=params.cuda_graphs,
     )
-    return Trainer(gan, Batches(images, labels, batch_size), hyperparameters)
 
 
 def largest_batch(variant: Variant, images: int) -> int:
@@ -181,11 +185,12 @@ def largest_batch(variant: Variant, images: int) -> int:
 
     Raises StageError where none does.
     """
-    for share in range(min(variant.batch_size, images) // processes.count(), 0, -1):
+    count = processes.world_size()
+    for share in range(min(variant.batch_size, images) // count, 0, -1):
         with contextlib.suppress(ValueError):
             variant.gan.check_batch_size(share)
-            return share * processes.count()
-    raise StageError(f"{images} training images: too few for a batch of this variant, in {processes.count()} processes")
+            return share * count
+    raise StageError(f"{images} training images: too few for a batch of this variant, in {count} processes")
 
 
 def describe(
@@ -198,7 +203,7 @@ def describe(
     return {
         "variant": components | about | {"images": getattr(variant.images, params.budget)},
         "training": params.training.model_dump(exclude={"seeds", "checkpoint", "processes"}),
-        "processes": processes.count(),
+        "processes": processes.world_size(),
         "seeds": list(params.training.seeds),
         "seed": seed,
         "budget": params.budget,

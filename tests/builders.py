@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stages import train
 from stages.config.components import resolve
 from stages.config.params import load
 from stages.contracts.gan import GAN
@@ -52,21 +53,7 @@ def build_gan(
 
 def hyperparameters(name: str, **changes: Any) -> Hyperparameters:
     """A variant's, with other values."""
-    variant, training = PARAMS.variants[name], PARAMS.training
-    own = Hyperparameters(
-        optimizers=variant.optimizers,
-        critic_steps=variant.critic_steps,
-        learning_rate_decay_from=training.learning_rate_decay_from,
-        ema_halflife_images=variant.ema_halflife_images,
-        ema_rampup=training.ema_rampup,
-        precision=training.precision,
-        reuse_fakes=training.reuse_fakes,
-        noise_std=training.noise_std,
-        noise_until=training.noise_until,
-        augment=training.augment,
-        cuda_graphs=PARAMS.cuda_graphs,
-    )
-    return dataclasses.replace(own, **changes)
+    return dataclasses.replace(train.hyperparameters(PARAMS, PARAMS.variants[name]), **changes)
 
 
 def build_trainer(

@@ -34,7 +34,7 @@ def test_a_refusal_is_one_line_and_leaves_everything_alone(repository: Path) -> 
     mine.write_text("mine")
     ended = run("python", "-m", "stages.build", cwd=repository, check=False, PYTHONPATH=str(ROOT))
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"error: DVC would remove files that are no outputs; move them elsewhere: {mine}\n"
+    assert ended.stderr == f"error: DVC would remove files that are not outputs; move them elsewhere: {mine}\n"
     assert mine.read_text() == "mine"
 
 
@@ -86,7 +86,7 @@ def test_a_folder_of_outputs_that_is_a_link_is_refused(repository: Path, folder:
 
 
 def test_no_output_has_a_parent_that_may_be_a_link() -> None:
-    """DVC takes an output that is a link, but none that is beyond one."""
+    """DVC accepts an output that is a link, but not an output in a folder that is a link."""
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
     stages = [stage.get("do", stage) for stage in stages]
     named = [out for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
@@ -119,7 +119,7 @@ def test_cards_are_counted_as_cuda_names_them(tmp_path: Path, monkeypatch: pytes
 
 
 def test_variants_that_diverged_are_what_failed(repository: Path) -> None:
-    """Not the report, which says so: with several seeds one that came to its end is enough."""
+    """The report did not fail: it names them. With several seeds, one finished training is enough."""
     for name, models in {"mlp": [], "dcgan": [{"seed": 0}]}.items():
         write_json(Path(f"metrics/variants/{name}/scores.json"), {"models": models, "failures": [f"{name} diverged"]})
     assert find_diverged(["conv", "dcgan", "mlp"]) == ["mlp"]

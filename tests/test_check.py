@@ -1,4 +1,4 @@
-"""What params.yaml names and nobody has is told with what is allowed, and files of one's own are never in DVC's way."""
+"""An unknown name in params.yaml is reported with those allowed, and DVC never removes a user's own files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def test_files_of_the_users_own_are_not_removed_by_the_first_repro(clone: Path) 
     set_parameter(clone, "sample.seed", 3)
     refused = run("dvc", "repro", cwd=clone, check=False)
     assert (
-        "error: DVC would remove files that are no outputs; move them elsewhere: models/mlp/notes.txt" in refused.stderr
+        "error: DVC would remove files that are not outputs; move them elsewhere: models/mlp/notes.txt"
+        in refused.stderr
     )
     assert mine.read_text() == "mine"
     mine.unlink()
@@ -145,7 +146,7 @@ def test_files_of_the_users_own_are_never_in_dvcs_way(folder: Path, outputs: str
     mine.write_text("mine")
     with pytest.raises(StageError) as refused:
         check.refuse_unknown_files(["mlp"])
-    assert str(refused.value) == f"DVC would remove files that are no outputs; move them elsewhere: {mine}"
+    assert str(refused.value) == f"DVC would remove files that are not outputs; move them elsewhere: {mine}"
 
 
 def test_outputs_are_in_nobodys_way(folder: Path) -> None:

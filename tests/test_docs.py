@@ -242,6 +242,29 @@ def test_the_page_of_failures_has_the_scores_and_the_length_of_the_committed_var
     assert re.findall(r"Its FID is ([\d.]+) instead of", text) == [f"{rows['mlp']['fid']:.1f}"]
     (blind,) = re.findall(r"FID is (\d+) and `recall` is ([\d.]+), but\n`precision` is ([\d.]+):", text)
     assert blind == tuple(format(rows["conv_patch"][key], shape) for key, shape in FORMATS.items())
+    (quoted,) = re.findall(r"```text\n(`conv_patch`.*?)```", text, re.DOTALL)
+    lines = " ".join(quoted.split()).split(" `conv_patch`: ")
+    table = (ROOT / "metrics/report/variants.md").read_text()
+    assert len(lines) == 2
+    assert all(f"{line.removeprefix('`conv_patch`: ')}\n" in table for line in lines)
+
+
+def test_the_readme_has_the_scores_after_ten_minutes() -> None:
+    names, values = re.findall(r"\| (real images \|.*)\n\|--.*\n\| (.*)", README.read_text())[0]
+    with (ROOT / "docs/results/long/summary.csv").open() as file:
+        rows = {f"`{row['variant']}`": row for row in csv.DictReader(file)}
+    _, *variants = names.strip(" |").split(" | ")
+    fids = [float(rows["`dcgan`"]["fid_real"]), *(float(rows[variant]["fid"]) for variant in variants)]
+    assert len(fids) > 5
+    assert values.strip(" |").split(" | ") == [f"{fid:.2f}" for fid in fids]
+
+
+def test_the_length_of_quick_trainings_is_told_alike() -> None:
+    """From seconds of the long budget's ten minutes."""
+    lengths = [variant["images"]["quick"] / variant["images"]["long"] * 600 for variant in PARAMS["variants"].values()]
+    assert (round(min(lengths)), round(max(lengths) / 60, 1)) == (11, 2.6)
+    for page in ("README.md", "docs/results.md", "docs/results/long.md", "docs/compare.md"):
+        assert re.search(r"eleven\s+seconds\s+to\s+two\s+and\s+a\s+half\s+minutes", (ROOT / page).read_text()), page
 
 
 def test_the_real_baselines_that_are_named_are_the_committed_ones() -> None:

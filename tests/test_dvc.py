@@ -1,4 +1,4 @@
-"""dvc.yaml is complete, and dvc.lock true of the code beside it.
+"""dvc.yaml is complete, and dvc.lock fits the code that is committed with it.
 
 Imports are followed here, for all variants; test_pipeline.py watches what stages really read, and which parameters.
 """
@@ -109,7 +109,7 @@ def test_all_imported_code_is_declared(name: str) -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_all_declared_code_is_imported(template: str) -> None:
-    """Each file, also in a folder, by a stage of the template: of a `foreach`, by one variant's at least."""
+    """Each file, also in a folder, is used by a stage of the template: in a `foreach`, by at least one variant's."""
     stages = [stage for name, stage in STAGES.items() if name.split("@")[0] == template]
     imports = set().union(*(closure(modules_of(stage)) for stage in stages))
     code = [item for stage in stages for item in declared_code(stage).items()]

@@ -114,7 +114,7 @@ def test_an_animation_goes_there_and_back(models: dict[str, Any], command: Gener
         animation.seek(number)
         frames.append(np.asarray(animation.convert("L")).astype(int))
     assert len(frames) == 2 * 6 - 2
-    assert animation.info["loop"] == 0  # for ever
+    assert animation.info["loop"] == 0  # forever
     assert all(np.array_equal(frames[k], frames[10 - k]) for k in range(1, 5))
     ends = alone(models["mlp"], [0, 1, 2], [0] * 3)
     for frame, (left, right) in ((frames[0], ends[:2]), (frames[5], ends[1:])):

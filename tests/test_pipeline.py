@@ -188,7 +188,7 @@ def test_everything_is_built_from_nothing(repository: Path, first_build: str) ->
 
 
 def scores_of(repository: Path, variant: str) -> dict[str, Any]:
-    """The records of a variant's scores, of its first seed."""
+    """The records of a variant's scores, for its first seed."""
     return json.loads((repository / f"metrics/variants/{variant}/scores.json").read_text())["models"][0]["scores"]
 
 
@@ -229,7 +229,7 @@ def test_each_stage_reads_what_it_declares_and_declares_what_it_reads(
 def test_a_changed_value_runs_the_stages_that_read_it(
     repository: Path, first_build: str, traces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each value of params.yaml changed, by DVC's own comparison with dvc.lock."""
+    """Change each value of params.yaml; DVC's own comparison with dvc.lock says which stages it affects."""
     stages, found = list(Repo(repository).index.stages), read_traces(traces)
     params = YAML(typ="safe").load(repository / "params.yaml")
     effects = {}
@@ -488,7 +488,7 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
     assert rows["seeds"]["training.seeds"] == "[2, 3]"
     fids = {name: float(row["metrics/mlp.json:fid"]) for name, row in rows.items()}
 
-    # in the one store, a run a seed, artifacts and all, with the temporary copy gone
+    # all are in one store, one run per seed with its artifacts, although the temporary copy is gone
     runs = [run for run in mlflow_runs(repository) if "dvc.exp_name" in run.data.tags]
     found = {(run.data.tags["dvc.exp_name"], run.data.params["seed"]): run.data.metrics["scores/fid"] for run in runs}
     assert len(set(found.values())) == len(runs) == 4

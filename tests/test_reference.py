@@ -1,4 +1,4 @@
-"""The real baseline: real images in the samples' place, scored as samples are, and what the data are too few for."""
+"""The real baseline: real images scored like samples, and scores for which there are too few images."""
 
 from __future__ import annotations
 
@@ -145,11 +145,11 @@ def test_counts_beyond_the_data_mean_all_of_it(params: Params) -> None:
     reference.main(more)
     values = {name: record["value"] for name, record in read_json(REAL_SCORES)["scores"].items()}
     assert {"fid", "inception_score", "recall", "small_set_accuracy"} <= values.keys()
-    assert values["inception_score"] == pytest.approx(1)  # a split an image
+    assert values["inception_score"] == pytest.approx(1)  # one image per split
 
 
 def test_the_fewest_images_that_a_data_set_may_have_are_scored(params: Params) -> None:
-    """Six of each of two classes, split in three; no line to endlessly many goes through so few."""
+    """Six of each of two classes, split in three; FID cannot be extrapolated from so few."""
     for name in COUNTS:
         split = read_split(name)
         write_split(name, Split(split.images[:4], np.array([0, 1, 0, 1]), CLASSES))

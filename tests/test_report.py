@@ -52,7 +52,7 @@ assert "torch" not in sys.modules
 
 
 def build(folder: Path, params: Any, fids: dict[str, list[float]], sharpness: float) -> None:
-    """The code, and what evaluate and sample write of variants with a model a FID; sharpness is a score of theirs."""
+    """The code, and what evaluate and sample write for variants with one model per FID; sharpness is a score."""
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "stages/scoring/sharpness.py").write_text(SCORE_FILE)
     params["tracking"]["enabled"] = False
@@ -258,4 +258,4 @@ def test_what_removed_variants_left_is_refused(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(StageError, match="rm -r ") as refused:
         refuse_leftovers({"a"})
     listed = "data/samples/b metrics/training/d metrics/variants/c metrics/b.json models/c"
-    assert str(refused.value).endswith(f" is in the way: rm -r {listed}")
+    assert str(refused.value).endswith(f" does not have: rm -r {listed}")

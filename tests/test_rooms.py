@@ -1,4 +1,4 @@
-"""The rooms of stages/: imports run one way, and everything stays short."""
+"""The folders of stages/: imports run one way, and everything stays short."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def room_of(path: Path) -> str:
 
 
 def imported_rooms(path: Path) -> Iterator[str]:
-    """The rooms that a file imports from, anywhere in it."""
+    """The folders that a file imports from, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -27,7 +27,7 @@ ALWAYS = {"images", "checkpoint", "snapshot_features", "snapshot_logits"}
 
 @pytest.fixture
 def params(small_params: Params) -> Params:
-    """The small data set's parameters, with a classifier of random weights beside it."""
+    """The small data set's parameters, and a classifier with random weights."""
     torch.manual_seed(0)
     shape = {"channels": 3, "height": 12, "width": 12, "base": 2, "features": 4, "classes": 4}
     write_bytes(CLASSIFIER / WEIGHTS, weights_to_bytes(FeatureNetwork(**shape)))

@@ -28,7 +28,7 @@ SEEDS = [3, 5]
 
 
 class Pixels(torch.nn.Module):
-    """Stands in Inception's place: eight means of pixels."""
+    """Replaces Inception: eight means of pixels."""
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
         return (images.float().mean(dim=1).flatten(1)[:, ::18].contiguous(),)
@@ -108,7 +108,7 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
         assert model["checkpoint"] == {"images": int(best["images"]), "rule": "best"}
     assert "mean of 2 seeds" in Path("metrics/report/variants.md").read_text()
 
-    # of each seed two rows of seven samples over their training images, a pixel apart
+    # per seed, two rows of seven samples over their training images, a pixel apart
     width, height = Image.open("metrics/variants/cgan/closest.png").size
     assert (width - SCALE, height - SCALE) == (7 * 13 * SCALE, 2 * 4 * 13 * SCALE)
 

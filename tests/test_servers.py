@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = FEW_IMAGES | {
     "tracking.wait_seconds": 120,
 }
 SHADES = {"dark": 60, "light": 190}  # of images, by class
-IMAGES = 50  # a class
+IMAGES = 50  # per class
 CLIENTS = 20
 RESTORE = (sys.executable, "-m", "stages.tracking.restore")
 SYNC = (sys.executable, "-m", "stages.tracking.exporter", "sync")
@@ -157,7 +157,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, servers: Servers, people: di
 
 
 def draw_images(folder: Path) -> None:
-    """Noise of two shades, a class each."""
+    """Noise of two shades, one per class."""
     random = np.random.default_rng(0)
     for name, shade in SHADES.items():
         (folder / name).mkdir(parents=True)
@@ -320,7 +320,7 @@ def test_a_training_goes_on_with_a_wrong_password_and_is_recorded_later(
 def test_twenty_machines_at_once_lose_nothing(
     servers: Servers, people: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
-    """Not even at first, when all make the experiment and the build's run."""
+    """Not even at first, when all create the experiment and the build's run at once."""
     script = tmp_path / "clients.py"
     script.write_text(CLIENT)
     run("git", "init", "--quiet", cwd=tmp_path)

@@ -90,5 +90,5 @@ def test_credentials_in_git_are_refused(key: str, tmp_path: Path, monkeypatch: p
 
 def test_this_repository_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert share.CONFIG.exists()
+    assert share.DVC_CONFIG.exists()
     share.refuse_secrets()

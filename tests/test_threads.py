@@ -19,7 +19,7 @@ VARIABLES: dict[str, dict[str, str]] = {
     "limit": {"OMP_THREAD_LIMIT": "1"},
     "passive": {"OMP_WAIT_POLICY": "passive", "OMP_PROC_BIND": "true"},
 }
-LIMITING = ("dynamic", "limit")  # with several threads, oneDNN once waited for ever under these
+LIMITING = ("dynamic", "limit")  # with several threads, oneDNN once deadlocked under these
 
 COUNT = """
 from stages.config.params import load

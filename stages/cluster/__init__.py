@@ -1,1 +1,1 @@
-"""Builds on many machines: what a task is, what it needs of this repository, and how its results come home."""
+"""Builds on many machines: what a task is, what it needs from this repository, and how its results come home."""

@@ -28,31 +28,31 @@ CODE = "stages/"
 
 
 class Experiment(NamedTuple):
-    """Changes of params.yaml, and what comes of them."""
+    """Changes of params.yaml, and what they result in."""
 
     overrides: list[str]
-    label: str  # where it differs from other experiments, for people
+    label: str  # how it differs from other experiments, for people
     params: Params
     params_file: str
     inputs: dict[str, Any]  # what stages depend on, by stage
 
 
 class Plan:
-    """Tasks in an order in which they can run. Experiments share those in which nothing differs."""
+    """Tasks in an order in which they can run. Experiments share tasks with the same inputs."""
 
     def __init__(self) -> None:
         self.tasks: list[Task] = []
         self._numbers: dict[str, int] = {}  # of tasks, by their folder
 
     def add(self, experiment: Experiment, stages: Sequence[str], needs: Sequence[int], depends_on: Any) -> int:
-        """The number of a task that ends with the last of some stages: of a new one, or of one that does the same."""
+        """The number of the task that builds the last of these stages: a new one, or an equal one that exists."""
         stage = stages[-1]
         before = [self.tasks[number]["folder"] for number in needs]
         content = json.dumps([before, depends_on], sort_keys=True, default=str)
         folder = f"{hashlib.sha256(content.encode()).hexdigest()[:16]}-{stage.replace('@', '-')}"
         name, params = stage.removeprefix("evaluate@"), experiment.params
         if folder in self._numbers:
-            self.tasks[self._numbers[folder]]["name"] = name  # of no experiment alone
+            self.tasks[self._numbers[folder]]["name"] = name  # several experiments share it
         else:
             self._numbers[folder] = len(self.tasks)
             task = Task(
@@ -70,7 +70,7 @@ class Plan:
 
 
 def make_plan(clone: Path, variants: Sequence[str], overrides: Sequence[str]) -> tuple[list[Task], list[Experiment]]:
-    """All tasks, first those that others need, and the experiments. Without `variants` all are meant, and the report.
+    """All tasks, those that others need first, and the experiments. Without `variants`: all variants, and the report.
 
     Raises ParameterError for parameters, or variants, that are not allowed.
     """
@@ -133,7 +133,7 @@ def change_parameters(file: Path, overrides: list[str]) -> None:
 
 
 def read_inputs(clone: Path) -> dict[str, Any]:
-    """By stage: its command, its files and what is in its code, and the values of its parameters."""
+    """By stage: its command, its files with hashes of code, and the values of its parameters."""
     parameters = parse_yaml((clone / PARAMS_FILE).read_text(), PARAMS_FILE)
     found, hashes = {}, dict[str, str]()
     with Repo(str(clone)) as repo:

@@ -1,4 +1,4 @@
-"""A plan in a folder that all machines see: the clone, the tasks, and what became of each. SLURM's jobs meet there."""
+"""A plan in a folder that all machines see, for SLURM's jobs: the clone, the tasks, and their outcomes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ PLAN = "plan.json"
 
 
 def write_plan(folder: Path, archive: bytes, tasks: Sequence[Task], scratch: str) -> None:
-    """Write a plan; raises ParameterError where one is there already."""
+    """Write a plan; raises ParameterError if the folder has one already."""
     if (folder / PLAN).exists():
         raise ParameterError(f"{folder} has a plan already: choose another folder, or remove this one")
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,10 +28,10 @@ def read_tasks(folder: Path) -> list[Task]:
 
 
 def run_planned(folder: Path, number: int) -> Outcome:
-    """Run a task and write down what became of it; raises ParameterError for a number that no task has."""
+    """Run a task and write its outcome; raises ParameterError for a number that no task has."""
     tasks = read_tasks(folder)
     if not 0 <= number < len(tasks):
-        raise ParameterError(f"{number} is the number of no task; expected 0 to {len(tasks) - 1}")
+        raise ParameterError(f"no task has the number {number}; expected 0 to {len(tasks) - 1}")
     earlier = [read_outcome(folder, tasks, needed) for needed in tasks[number]["needs"]]
     scratch: str = read_json(folder / PLAN)["scratch"]
     outcome = run_task((folder / ARCHIVE).read_bytes(), tasks[number], scratch, {}, *earlier)
@@ -40,7 +40,7 @@ def run_planned(folder: Path, number: int) -> Outcome:
 
 
 def read_outcome(folder: Path, tasks: Sequence[Task], number: int) -> Outcome:
-    """What became of a task."""
+    """The outcome of a task."""
     file = outcome_file(folder, number)
     if not file.exists():
         return Outcome(name=tasks[number]["name"], state=NOT_BEGUN, reason="it has not ended", lock={})

@@ -1,4 +1,4 @@
-"""Results on their way between machines: in DVC's remote are outputs and the run-cache, which DVC restores from."""
+"""Move results between machines: DVC's remote has outputs, and the run-cache from which DVC restores stages."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from stages.config.errors import StageError
 
 
 def share_cache(folder: Path) -> None:
-    """Let this clone keep files in a cache that clones on this machine share, and link to it where that is possible."""
+    """Let this clone use a cache that clones on this machine share, with links into it if possible."""
     with dvc_errors(), Config(".dvc", validate=False).edit("local") as config:
         config["cache"] = {"dir": str(folder), "type": "reflink,hardlink,copy"}
 
 
 def pull(names: Sequence[str]) -> None:
-    """Bring all outputs of stages as dvc.lock names them, also those that git keeps; raises StageError."""
+    """Fetch all outputs of stages as in dvc.lock, also those that git stores; raises StageError."""
     with dvc_errors(), Repo() as repo, repo.lock:
         stages = [restorable(stage) for name in names for stage in repo.stage.collect(name)]
         repo.cloud.pull(files_of(stages))
@@ -33,12 +33,12 @@ def pull(names: Sequence[str]) -> None:
 def push(names: Sequence[str]) -> None:
     """Send what stages made to the remote: files first, then the run-cache's entries; raises StageError.
 
-    `dvc push --run-cache` leaves out the outputs that git keeps (`cache: false`). DVC restores no stage without them.
+    `dvc push --run-cache` leaves out the outputs that git stores (`cache: false`). DVC restores no stage without them.
     """
     with dvc_errors(), Repo() as repo, repo.lock:
         stages = [stage for name in names for stage in repo.stage.collect(name)]
         for stage in stages:
-            repo.stage_cache.save(stage)  # the outputs that git keeps are not in DVC's cache if they are from elsewhere
+            repo.stage_cache.save(stage)  # outputs that git stores may not be in DVC's cache
         files = files_of([restorable(stage) for stage in stages])
         if failed := repo.cloud.push(files).failed:
             raise StageError(f"DVC's remote did not take {len(failed)} of {len(files)} files")
@@ -59,7 +59,7 @@ def files_of(stages: Sequence[Any]) -> set[Any]:
 
 
 def find_entry(stage: Any) -> tuple[str, str] | None:
-    """Folder and name of a stage's entry in the run-cache; None where DVC keeps none of it."""
+    """Folder and name of a stage's entry in the run-cache; None if DVC makes none for it."""
     if not _can_hash(stage):
         return None
     return _get_stage_hash(stage), _get_cache_hash(to_single_stage_lockfile(stage))

@@ -24,7 +24,7 @@ DIFF = (
 def snapshot(repository: Path) -> Iterator[Path]:
     """A clone of the last commit with the changes to files that git knows, and with the default remote's settings.
 
-    Raises StageError where nothing could be cloned, or the clone would not be what is here.
+    Raises StageError if it cannot be cloned, or if the clone would differ from this repository.
     """
     refuse_unknown_code(repository)
     name, settings = default_remote(repository)
@@ -54,7 +54,7 @@ def refuse_unknown_code(repository: Path) -> None:
     unknown = run("git", "ls-files", "--others", "-z", "--", *code, cwd=repository)  # ignored ones, too
     if files := unknown.decode().split("\0")[:-1]:
         raise StageError(
-            f"git does not know {', '.join(first_ten(files))}: other machines would lack that; git add --force"
+            f"git does not know {', '.join(first_ten(files))}: other machines would not get it; git add --force"
         )
 
 

@@ -1,4 +1,4 @@
-"""One task of a fan-out, on whatever machine it is given to: a clone, a process that builds in it, what became of it.
+"""One task of a fan-out, on the machine that got it: a clone, a process that builds in it, and the outcome.
 
 Ray sends this file to machines that do not have this repository: it must import nothing but Python's own library.
 """
@@ -29,12 +29,12 @@ class Task(TypedDict):
     stages: list[str]  # whose entries it needs in dvc.lock
     needs: list[int]  # numbers of the tasks before it
     folder: str  # in the scratch folder; another one for other code or parameters
-    processes: int  # that it uses at a time
+    processes: int  # most that run at once
     threads: int  # of each of them
 
 
 class Outcome(TypedDict):
-    """What became of a task."""
+    """The outcome of a task."""
 
     name: str
     state: str
@@ -43,9 +43,9 @@ class Outcome(TypedDict):
 
 
 def run_task(archive: bytes, task: Task, scratch: str, variables: dict[str, str], *earlier: Outcome) -> Outcome:
-    """Build and push one part. A clone that an attempt before this one left is used again: its training resumes.
+    """Build and push one part. A clone that an earlier attempt left is used again, so its training resumes.
 
-    `variables` come on top of this machine's. Of what it needs, `earlier` says what became.
+    `variables` are added to this machine's. `earlier` has the outcomes of the tasks that this one needs.
     """
     if missing := [outcome["name"] for outcome in earlier if outcome["state"] != DONE]:
         return Outcome(name=task["name"], state=NOT_BEGUN, reason=f"it needs {', '.join(missing)}", lock={})
@@ -56,7 +56,7 @@ def run_task(archive: bytes, task: Task, scratch: str, variables: dict[str, str]
     folder = place / task["folder"]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # its config may hold credentials
     with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # an attempt that was given up may be alive
+        fcntl.flock(lock, fcntl.LOCK_EX)  # an attempt that was given up may still be running
         unpack(archive, folder)
         before = read_lock(folder)
         known = before | {stage: entry for outcome in earlier for stage, entry in outcome["lock"].items()}
@@ -70,7 +70,7 @@ def run_task(archive: bytes, task: Task, scratch: str, variables: dict[str, str]
 
 
 def unpack(archive: bytes, folder: Path) -> None:
-    """Write the clone, over one that is there: what git knows is new, and outputs and checkpoints stay."""
+    """Write the clone, over an existing one: files in git are replaced, outputs and checkpoints stay."""
     shutil.rmtree(folder / ".git", ignore_errors=True)  # git's objects cannot be overwritten
     with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
         packed.extractall(folder, filter="data")
@@ -92,15 +92,15 @@ def write_lock(folder: Path, entries: dict[str, str]) -> None:
 
 
 def build(task: Task, folder: Path, cache: Path, variables: dict[str, str], lock: int) -> tuple[int, str]:
-    """Build in a clone and print what it says: exit status and last line.
+    """Build in a clone and print its output; return exit status and last line.
 
-    The process leads a group of its own, and ends with it as soon as its stdin ends: when this process is gone.
+    The process leads a group of its own. It ends with the group as soon as its stdin ends: when this process is gone.
     """
     command = [sys.executable, "-m", "stages.build_part", task["stage"], "--watched", "--cache", str(cache)]
     command += [part for override in task["overrides"] for part in ("-S", override)]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # stages run `python`
-        "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "tmp" / "site"),  # it goes with the clone
+        "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "tmp" / "site"),  # removed with the clone
         **variables,
     }
     last_line = ""

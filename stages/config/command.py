@@ -19,8 +19,8 @@ OUTPUTS = (  # folders that have outputs in them; an output itself may be a link
 def run_stage(main: Callable[..., None], description: str | None, *arguments: str, components: bool = True) -> None:
     """Call `main(params, *arguments)`; a StageError becomes one line per mistake and its exit code.
 
-    So does code or a parameter that changed meanwhile. Without `components` those of the variants are not looked at,
-    and torch is not imported.
+    So does a change of code or parameters during the run. Without `components` the variants' components are not
+    checked, and torch is not imported.
     """
     replace_what_cannot_be_shown()
     stage, module = Path(sys.argv[0]).stem, sys.modules["__main__"].__spec__
@@ -38,14 +38,14 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
 
 
 def replace_what_cannot_be_shown() -> None:
-    """Let a terminal or a log that cannot show ± show something else."""
+    """Let a terminal or a log that cannot show a character, such as ±, show a replacement."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def variant_names() -> list[str]:
-    """Names for `--help`, which works with a params.yaml that is broken, too; otherwise nobody waits for them."""
+    """Names for `--help`, which also works with a broken params.yaml; without `--help` none, which saves time."""
     if not {"-h", "--help"} & set(sys.argv):
         return []
     try:
@@ -55,7 +55,7 @@ def variant_names() -> list[str]:
 
 
 def refuse_links() -> None:
-    """Raise StageError where a folder of outputs is a link: DVC ends at the first output outside the repository."""
+    """Raise StageError if a folder of outputs is a link: DVC ends at the first output outside the repository."""
     for folder in OUTPUTS:
         if Path(folder).is_symlink():
             raise StageError(

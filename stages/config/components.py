@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from stages.config.errors import StageError
 from stages.config.registry import BrokenFileError, UnknownNameError, find_class
 
-NAME = r"^[\w-]+$"  # no path; that no file has it is said with those that are allowed
+NAME = r"^[\w-]+$"  # not a path; an unknown name is refused later, with a list of those that are allowed
 FOLDERS = {"gan": "gans", "network": "networks", "objective": "objectives", "regularizer": "regularizers"}
 
 
@@ -27,7 +27,7 @@ class Component(Strict):
 
 
 class ComponentOptions(Strict):
-    """A component before its file is looked at: its name, and options that its file defines."""
+    """A component before its file is read: its name, and options that its file defines."""
 
     model_config = ConfigDict(extra="allow")
     name: Annotated[str, Field(pattern=NAME)]
@@ -35,7 +35,7 @@ class ComponentOptions(Strict):
 
 @dataclass(frozen=True)
 class BrokenComponent:
-    """Takes the place of a component whose file cannot be imported: only variants that use it are affected."""
+    """Stands in for a component whose file cannot be imported: only variants that use it are affected."""
 
     reason: str
 

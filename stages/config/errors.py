@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 LISTED = 10  # items of a list in an error
-TOLD = (
-    "REPROGAN_TOLD"  # a folder that processes share: the first to find something wrong leaves a file there, and prints
-)
+# names a folder that processes share: the first one with an error leaves a file there, and prints the error
+TOLD = "REPROGAN_TOLD"
 
 
 class StageError(Exception):
@@ -26,16 +25,16 @@ class ParameterError(StageError):
 
 
 class LostProcessError(SystemExit):
-    """Another process of this training has ended; whoever started both tells why."""
+    """Another process of this training has ended; the process that started both prints why."""
 
-    exit_code = 75  # as sysexits.h counts a failure that another try may mend
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: another try may succeed
 
     def __init__(self) -> None:
         super().__init__(self.exit_code)
 
 
 def exit_with(error: StageError) -> NoReturn:
-    """Print an error, a line a mistake, and end the process with its exit code."""
+    """Print an error, one line per mistake, and end the process with its exit code."""
     if _is_first_to_tell():
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
@@ -54,7 +53,7 @@ def _is_first_to_tell() -> bool:
 
 @contextlib.contextmanager
 def errors_as_lines() -> Iterator[None]:
-    """Within it, Ctrl-C, and an error that a user can fix, end the process with lines of text and an exit code."""
+    """Within it, Ctrl-C and errors that a user can fix end the process with lines of text and an exit code."""
     try:
         yield
     except StageError as error:
@@ -63,10 +62,10 @@ def errors_as_lines() -> Iterator[None]:
         exit_with(StageError(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)  # as shells count it
+        sys.exit(130)  # 128 + SIGINT, as in shells
 
 
 def first_ten(items: Sequence[object]) -> list[str]:
-    """Items to list in an error: of more than ten the first ten, and how many more there are."""
+    """Items to list in an error: the first ten, and how many more there are."""
     more = [f"and {len(items) - LISTED} more"] if len(items) > LISTED else []
     return [*map(str, items[:LISTED]), *more]

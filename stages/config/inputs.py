@@ -1,4 +1,4 @@
-"""What a stage was started with: a change of its code or its parameters while it runs is seen.
+"""The code and parameters that a stage started with, to detect changes while it runs.
 
 DVC hashes dependencies after a command, so it would record the new version as the one that the outputs come from
 (treeverse/dvc#11058).
@@ -7,7 +7,6 @@ DVC hashes dependencies after a command, so it would record the new version as t
 import hashlib
 import sys
 import time
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,12 @@ class Inputs:
         self.params_file, self.stage, self.arguments = params_file, stage, arguments
         self.params = params_file.read_bytes() if params_file.exists() else b""
         now = time.time()
-        self.code = {  # a file that was written since the process began may have been imported before
+        self.code = {  # a file that was written since the process began may have been imported before that
             path: "unknown" if STARTED <= path.stat().st_mtime <= now else _digest(path) for path in CODE.rglob("*.py")
         }
 
     def raise_if_changed(self) -> None:
-        """Raise StageError, a line a change, where code that was imported or a declared parameter is another now."""
+        """Raise StageError, one line per change, if imported code or a declared parameter has changed."""
         lines = [str(path.relative_to(CODE.parent)) for path in _imported() if _digest(path) != self.code.get(path)]
         if (now := self.params_file.read_bytes()) != self.params:
             lines += self._changed_parameters(now)
@@ -43,7 +42,7 @@ class Inputs:
             raise StageError("\n".join(f"{line} {again}" for line in lines))
 
     def _changed_parameters(self, now: bytes) -> list[str]:
-        """Those that dvc.yaml names for this stage, or the file where the stage depends on all of it."""
+        """Those that dvc.yaml declares for this stage, or the file if the stage depends on all of it."""
         try:
             before, after, pipeline = (YAML(typ="safe").load(text) for text in (self.params, now, DVC_FILE))
         except (YAMLError, ValueError, RecursionError):  # it is being edited
@@ -52,8 +51,8 @@ class Inputs:
         stage = stage.get("do", stage)
         if str(self.params_file) in stage.get("deps", []):
             return [str(self.params_file)]
-        marks = {"${key}": " ".join(self.arguments), "${budget}": before["budget"]}
-        keys = [reduce(lambda key, mark: key.replace(*mark), marks.items(), key) for key in stage.get("params", [])]
+        variant, budget = " ".join(self.arguments), before["budget"]
+        keys = [key.replace("${key}", variant).replace("${budget}", budget) for key in stage.get("params", [])]
         return [f"{self.params_file}: {key}" for key in keys if value_at(before, key) != value_at(after, key)]
 
 

@@ -1,7 +1,7 @@
 """Parameters: params.yaml, read once and checked whole before any work starts.
 
-No model here has a default and none converts a value (but whole numbers to floats): what a stage gets is what
-the file says, or an error.
+No model here has defaults, and none converts values (except whole numbers to floats): a stage gets what the file
+says, or an error.
 """
 
 import re
@@ -104,12 +104,12 @@ Augmentations = Annotated[
 class Training(Strict):
     """What all variants share in training."""
 
-    seeds: Seeds  # a model each; scores are means over them
+    seeds: Seeds  # one model per seed; scores are means over them
     processes: Annotated[int, Field(ge=1, le=1024)]  # that train one model together
     precision: Literal["float32", "bfloat16"]
     ema_rampup: Annotated[float, Field(gt=0, le=1)] | None  # the half-life is at most this share of images seen
     learning_rate_decay_from: Rate  # share of training after which both rates fall linearly to zero; 1: never
-    reuse_fakes: bool  # of the discriminator's last step, in the generator's
+    reuse_fakes: bool  # the generator's step takes the fakes of the last discriminator step
     noise_std: NonNegative  # of instance noise at the start, added to all that the discriminator sees
     noise_until: Rate  # share of training after which no instance noise is left
     augment: Augmentations  # of what the discriminator sees
@@ -189,7 +189,7 @@ class Evaluate(Strict):
 
 
 class Resume(Strict):
-    """How often a training writes down where it could go on."""
+    """How often a training writes a checkpoint to resume from."""
 
     every_seconds: Annotated[float, Field(gt=0)]
 
@@ -217,7 +217,7 @@ class Params(Strict):
     dataset: Annotated[str, Field(pattern=NAME)]  # a file of stages/datasets/
     budget: Literal["smoke", "quick", "long", "full"]
     device: Literal["auto", "cpu", "cuda"]
-    cuda_graphs: bool  # what a training step launches on a GPU in one launch
+    cuda_graphs: bool  # on a GPU: record each kind of training step as a CUDA graph, and replay it
     threads: Annotated[int, Field(ge=1, le=1024)]
     fetch: Fetch
     preprocess: Preprocess
@@ -232,7 +232,7 @@ class Params(Strict):
 
     @property
     def processes(self) -> int:
-        """How many a variant's stages start at most: that many cores, or GPUs, they take."""
+        """Most processes that a stage of a variant starts; each takes `threads` cores, or one GPU."""
         return max(self.training.processes, self.sample.processes)
 
     @model_validator(mode="after")
@@ -290,7 +290,7 @@ def _read(path: Path) -> Any:
             return YAML(typ="safe").load(file)
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: cannot be read: {error}") from None
-    except (YAMLError, ValueError, RecursionError) as error:  # a date that is none, a number of many digits, depth
+    except (YAMLError, ValueError, RecursionError) as error:  # an invalid date, a number with too many digits, too deep
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             if line.startswith("<<<<<<< "):
                 raise ParameterError(
@@ -310,7 +310,7 @@ def validate(model: type[Model], data: Any, where: str, *, resolve: bool = False
 
 
 def _line(mistake: Any, model: type[BaseModel], data: Any, where: str) -> str:
-    """One line from one of pydantic's complaints: where, which value, what is allowed."""
+    """One line for one of pydantic's errors: where, which value, what is allowed."""
     location = _steps_in_file(mistake["loc"], data)
     # inside a file the keys follow a colon; inside a key they follow a dot
     joint = "." if ": " in where else ": "
@@ -340,7 +340,7 @@ def _line(mistake: Any, model: type[BaseModel], data: Any, where: str) -> str:
 
 
 def _steps_in_file(location: tuple[int | str, ...], data: Any) -> list[str]:
-    """Pydantic's location without the marks that stand for no key: a union's tag, "[key]"."""
+    """Pydantic's location without the parts that are not keys: a union's tag, "[key]"."""
     steps = []
     for index, step in enumerate(location):
         is_there = step in data if isinstance(data, dict) else isinstance(data, list)

@@ -23,7 +23,7 @@ class BrokenFileError(Exception):
 def find_class(folder: str, name: str, contract: type[Contract]) -> type[Contract]:
     """The one subclass of `contract` that stages/<folder>/<name>.py defines.
 
-    Raises UnknownNameError where there is no such file or class, BrokenFileError where there is no telling.
+    Raises UnknownNameError if there is no such file or class, BrokenFileError if it is broken or ambiguous.
     """
     found = _classes(folder, name, contract) if name in module_names(folder) else []
     if not found:
@@ -44,7 +44,7 @@ def _only_outside_the_copy(folder: str, name: str) -> str:
 
 
 def choices(folder: str, contract: type[Any]) -> list[str]:
-    """Names of the files of a folder that define a subclass of `contract`; broken ones are passed over."""
+    """Names of the files of a folder that define a subclass of `contract`; broken ones are skipped."""
     found = []
     for name in module_names(folder):
         with contextlib.suppress(BrokenFileError):
@@ -76,5 +76,5 @@ def allowed(name: object, names: Iterable[str]) -> str:
 
 
 def _letters(name: str) -> str:
-    """A name without what people vary: MNIST for mnist, image-folder for image_folder."""
+    """A name in one spelling, for comparison: mnist for MNIST, image_folder for image-folder."""
     return name.lower().replace("-", "_")

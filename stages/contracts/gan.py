@@ -89,7 +89,7 @@ class GAN(nn.Module):
         """Called before every step with the share of training done, in [0, 1): to grow, say."""
 
     def step_kind(self, steps: int) -> Hashable:
-        """Steps of one kind are the same work for a GPU; None: the host gives numbers that no other step has."""
+        """Key of the CUDA graph that can replay this step; None if none can, because the host passes in new numbers."""
         due = (self.regularizer.is_due(self.discriminator_step + step) for step in range(steps))
         return None if self.noise_std else tuple(due)
 
@@ -132,7 +132,7 @@ class GAN(nn.Module):
             fakes = self.generate(labels)
         self._last_fakes = fakes if self.reuse_fakes else None
         discriminate = partial(self.discriminate, labels=labels)
-        losses, real_outputs, fake_outputs = compare(self, discriminate, self.transform_real(real), fakes.images)
+        losses, real_outputs, fake_outputs = penalised_loss(self, discriminate, self.transform_real(real), fakes.images)
         self.discriminator_step += 1
         auxiliary = self.discriminator_auxiliary_losses(real_outputs, fake_outputs, fakes, labels)
         return Losses(sum(auxiliary.values(), losses.loss), losses.scalars | auxiliary)
@@ -151,7 +151,7 @@ class GAN(nn.Module):
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
         """Outputs for perturbed images, float32 under autocast too; batches of images in a row have the same labels."""
-        labels = torch.cat([labels] * (len(images) // len(labels)))
+        labels = labels.repeat(len(images) // len(labels))
         return self.discriminator(self.perturb(images.float()), labels).float()
 
     def perturb(self, images: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ def logits_of(outputs: Tensor) -> Tensor:
     return outputs[:, :1]
 
 
-def compare(
+def penalised_loss(
     gan: GAN, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor
 ) -> tuple[Losses, Tensor, Tensor]:
     """Adversarial loss and penalty of one discriminator, and its outputs for real and fake images."""

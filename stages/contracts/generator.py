@@ -74,7 +74,7 @@ class Generator(nn.Module):
         depends on its number and the seed alone: several processes may each draw some. The test split is for
         generators that start from images.
         """
-        asked = labels if len(labels) else labels.new_zeros(1)  # of none the shape is that of one
+        asked = labels if len(labels) else labels.new_zeros(1)  # an array of no images must have the shape of others
         seeds = range(seed * MOST_SAMPLES + first, seed * MOST_SAMPLES + first + len(asked))
         images = self.sample_rows(seeds, asked, truncation=truncation)[: len(labels)]
         arrays = {"images": to_pixels(images)}

@@ -27,7 +27,7 @@ class Dataset(ABC):
         """Read data/fetched: all that is for training, and the test split; raises StageError for a malformed file."""
 
     def has_changed(self, options: Fetch) -> bool:
-        """Whether `fetch` would give something else than data/fetched has, though no parameter changed: no, here."""
+        """Whether `fetch` would now give other files than data/fetched has, with the same parameters; by default no."""
         return False
 
     def hold_out_validation(self, whole: Split, count: int, random: np.random.Generator) -> tuple[Split, Split]:
@@ -35,7 +35,7 @@ class Dataset(ABC):
         return hold_out(whole, count, "validation", random)
 
     def finish(self, split: Split, random: np.random.Generator) -> Split:
-        """What is written of a split. Called for train, validation and test, in this order, each on its own."""
+        """The split as it is written. Called once each for train, validation and test, in this order."""
         return split
 
 

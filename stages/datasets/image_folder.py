@@ -17,7 +17,7 @@ from stages.storage.files import one_line, scratch_array
 from stages.storage.images import Split
 from stages.storage.paths import FETCHED, repository
 
-LITTER = {  # of file managers, archives and network drives, in lower case; hidden files are passed over, too
+LITTER = {  # of file managers, archives and network drives, in lower case; hidden files are skipped, too
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
     *("__macosx", "@eadir", "$recycle.bin", "system volume information"),
 }
@@ -68,7 +68,7 @@ class ImageFolder(Dataset):
         """All that is for training, and the test split; raises StageError, in one line, as fetch would have."""
         paths, problems = _survey(FETCHED, FETCHED)
         images = scratch_array((len(paths), options.channels, options.image_size, options.image_size), np.uint8)
-        with warnings.catch_warnings(action="ignore"):  # Pillow's, of a large picture that is cropped
+        with warnings.catch_warnings(action="ignore"):  # Pillow's, about a large picture that is cropped
             for index, path in enumerate(paths):
                 images[index] = _to_array(_read(path, path), options)
         if problems := [*problems, *_too_few(FETCHED, FETCHED, set(paths))]:
@@ -80,7 +80,7 @@ class ImageFolder(Dataset):
 
     @override
     def has_changed(self, options: Fetch) -> bool:
-        """Whether the folder has other images than data/fetched; one that is gone, or has none, has not changed."""
+        """Whether the folder has other images than data/fetched; a missing or empty folder counts as unchanged."""
         try:
             root = _local_folder(Path(options.folder))
             images, _ = _survey(root, root)
@@ -187,7 +187,7 @@ def _read(path: Path, shown: Path) -> Image.Image:
     """The picture as a viewer shows it on white, L or RGB; raises StageError, in one line that names `shown`."""
     mode = ""
     try:
-        # of a path, Pillow maps a plain TIFF that is turned by a right angle with its sides swapped
+        # given a path, Pillow maps a plain TIFF that is turned by a right angle with its sides swapped
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file, Image.open(file) as picture:
             mode = f" (mode {picture.mode})"
             return _as_seen(picture)

@@ -1,4 +1,4 @@
-"""Stacked MNIST: three digits an image, so a thousand modes that can be counted (Metz et al., 2017, section 3.3.1)."""
+"""Stacked MNIST: three digits per image, so 1,000 modes that can be counted (Metz et al., 2017, section 3.3.1)."""
 
 import numpy as np
 from typing_extensions import override
@@ -8,11 +8,11 @@ from stages.storage.images import Split
 
 
 class StackedMNIST(idx.IDXFiles, dataset.Dataset):
-    """As many images as MNIST, of its files; the class is the number that the digits in the three channels make."""
+    """As many images as MNIST, from its files; the class is the number that the digits in the three channels make."""
 
     torchvision_class = "MNIST"
     classes = tuple("0123456789")
-    files = (  # as in mnist.py: fetch depends on the file of its own data set alone
+    files = (  # as in mnist.py: fetch depends only on the file of its own data set
         ("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
         ("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
         ("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),

@@ -74,18 +74,19 @@ class Evaluator:
             small_set=self.train.take(self.real_order[: self.downstream.real_images]),
             copies_thresholds=self.real.get("copies_thresholds", {}),
             baseline=self.real.get("scores", {}),
-            learn=lambda split: learn_and_test(split, self.test, config, images, self.device),
+            train_and_test=lambda split: learn_and_test(split, self.test, config, images, self.device),
         )
 
-    def see(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def features_and_logits(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features (count, dims) and logits (count, classes) of uint8 images, by the classifier."""
         return images_to_features(self.classifier, images, self.device)
 
-    def see_together(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `see`; of several processes each looks at some of the images, and the first has all that they saw."""
-        own = images[processes.rows_of_this(len(images), batch_size(images))]
-        features, logits = self.see(own if len(own) else images[:1])  # of none the shape is that of one
-        return processes.collect(features[: len(own)]), processes.collect(logits[: len(own)])
+    def features_and_logits_together(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `features_and_logits`; with several processes each takes some of the images, and the first gets all."""
+        own = images[processes.own_rows(len(images), batch_size(images))]
+        some = own if len(own) else images[:1]  # an array of no images must have the shape of others
+        features, logits = self.features_and_logits(some)
+        return processes.gather(features[: len(own)]), processes.gather(logits[: len(own)])
 
     def score_snapshot(self, features: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """FID against validation images and inception score of a snapshot's features and logits (images, …)."""

@@ -12,7 +12,7 @@ from stages.evaluation.evaluator import Evaluator
 from stages.scoring.image_set import ImageSet
 from stages.storage import paths
 from stages.storage.files import read_array
-from stages.storage.pixels import to_float, to_outlines, to_uint8
+from stages.storage.pixels import to_uint8_outlines
 
 
 def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
@@ -51,7 +51,7 @@ def read_given(folder: Path, run: Mapping[str, Any], images: np.ndarray, evaluat
 def read_pairs(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[str, np.ndarray]:
     """The test images that a translator's samples were made from, and the classes that the classifier sees in them."""
     digits = evaluator.test.images[: len(images)]
-    return {"digits": digits, "digit_classes": evaluator.see(digits)[1].argmax(axis=1)}
+    return {"digits": digits, "digit_classes": evaluator.features_and_logits(digits)[1].argmax(axis=1)}
 
 
 def read_cycles(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[str, np.ndarray]:
@@ -61,13 +61,13 @@ def read_cycles(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[
         read_samples(folder / f"{name}.npy", images.shape[1:])
         for name in ("outlines", "cycled_images", "cycled_outlines")
     )
-    outlines = images_to_outlines(digits)
+    outlines, train_outlines = (to_uint8_outlines(torch.from_numpy(each)).numpy() for each in (digits, train_digits))
     return {
         "outlines": outlines,
-        "outline_features": evaluator.see(outlines)[0],
-        "train_outline_features": evaluator.see(images_to_outlines(train_digits))[0],
+        "outline_features": evaluator.features_and_logits(outlines)[0],
+        "train_outline_features": evaluator.features_and_logits(train_outlines)[0],
         "made_outlines": made,
-        "made_outline_features": evaluator.see(made)[0],
+        "made_outline_features": evaluator.features_and_logits(made)[0],
         "cycled_digits": cycled_digits,
         "cycled_outlines": cycled_outlines,
     }
@@ -76,7 +76,7 @@ def read_cycles(folder: Path, images: np.ndarray, evaluator: Evaluator) -> dict[
 def read_bicubic(folder: Path, images: np.ndarray, evaluator: Evaluator) -> ImageSet:
     """Bicubic enlargements of the sources that a translator's samples were made from."""
     enlarged = read_samples(folder / "bicubic.npy", images.shape[1:])
-    return ImageSet(pixels=enlarged, features=evaluator.see(enlarged)[0])
+    return ImageSet(pixels=enlarged, features=evaluator.features_and_logits(enlarged)[0])
 
 
 # what a generator may offer to scores, besides samples
@@ -85,12 +85,6 @@ READERS: Mapping[str, Callable[[Path, np.ndarray, Evaluator], Any]] = {
     "cycles": read_cycles,
     "bicubic": read_bicubic,
 }
-
-
-def images_to_outlines(images: np.ndarray) -> np.ndarray:
-    """Outlines of uint8 images (count, channels, height, width), as uint8."""
-    batches = torch.from_numpy(images).split(1000)
-    return np.concatenate([to_uint8(to_outlines(to_float(batch))).numpy() for batch in batches])
 
 
 def check_features(folder: Path, features: np.ndarray) -> None:

@@ -39,7 +39,7 @@ class BEGAN(GAN):
         """Among the scalars is the measure of convergence, L(x) + |γ L(x) - L(G(z))| (section 3.4.1)."""
         losses = super().discriminator_loss(real, labels)
         logits = torch.stack([losses.scalars["real_logits"], losses.scalars["fake_logits"]]).detach()
-        self.errors.copy_(processes.mean(-logits))
+        self.errors.copy_(processes.all_reduce_mean(-logits))
         real_error, fake_error = self.errors.clone()
         convergence = real_error + (self.options.diversity * real_error - fake_error).abs()
         return Losses(losses.loss, losses.scalars | {"k": self.k.clone(), "convergence": convergence})

@@ -11,9 +11,9 @@ from torch.nn.functional import l1_loss
 from typing_extensions import override
 
 from stages.config.types import NonNegative, Size
-from stages.contracts.gan import GAN, GANOptions, Losses, compare
+from stages.contracts.gan import GAN, GANOptions, Losses, penalised_loss
 from stages.contracts.generator import ImageShape
-from stages.storage.pixels import to_float, to_outlines, to_uint8
+from stages.storage.pixels import to_float, to_uint8_outlines
 from stages.training import processes
 
 
@@ -54,8 +54,8 @@ class CycleGAN(GAN):
         self.translations = translations if self.reuse_fakes else None
         fake_digits = processes.of_whole_batch(self.digits_pool.exchange, translations.digits.detach())
         fake_outlines = processes.of_whole_batch(self.outlines_pool.exchange, translations.outlines.detach())
-        of_digits, *_ = compare(self, self._digits_logits, digits, fake_digits)
-        of_outlines, *_ = compare(self, self._outlines_logits, outlines, fake_outlines)
+        of_digits, *_ = penalised_loss(self, self._digits_logits, digits, fake_digits)
+        of_outlines, *_ = penalised_loss(self, self._outlines_logits, outlines, fake_outlines)
         self.discriminator_step += 1
         scalars = {name: (value + of_outlines.scalars[name]) / 2 for name, value in of_digits.scalars.items()}
         return Losses(of_digits.loss + of_outlines.loss, scalars)
@@ -78,11 +78,11 @@ class CycleGAN(GAN):
 
     def translate(self, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
         """Each domain translated to the other, and for the identity loss to itself, in one pass a translator."""
-        to_digits, to_outlines = [outlines], [digits]
+        for_digits, for_outlines = [outlines], [digits]
         if with_identity and self.options.identity_weight:
-            to_digits, to_outlines = [outlines, digits], [digits, outlines]
-        made_digits = self.generator.translate(torch.cat(to_digits), "digits").split(len(outlines))
-        made_outlines = self.generator.translate(torch.cat(to_outlines), "outlines").split(len(digits))
+            for_digits, for_outlines = [outlines, digits], [digits, outlines]
+        made_digits = self.generator.translate(torch.cat(for_digits), "digits").split(len(outlines))
+        made_outlines = self.generator.translate(torch.cat(for_outlines), "outlines").split(len(digits))
         return Translations(made_digits[0], made_outlines[0], made_digits[-1], made_outlines[-1])
 
     @override
@@ -153,5 +153,4 @@ class CycleGANOptions(GANOptions):
     def training_images(self, images: Tensor) -> Tensor:
         """Digits of one half of the images with outlines of the other half: no image is in both domains."""
         half = len(images) // 2
-        outlines = [to_uint8(to_outlines(to_float(batch))) for batch in images[half : 2 * half].split(1000)]
-        return torch.stack([images[:half], torch.cat(outlines)], dim=1)
+        return torch.stack([images[:half], to_uint8_outlines(images[half : 2 * half])], dim=1)

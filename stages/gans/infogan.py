@@ -35,6 +35,7 @@ class CodedGenerator(Generator):
         self.latent_size = inner.latent_size
         self.categories = categories
         self.continuous = continuous
+        self.noise_size = inner.latent_size - categories - continuous
 
     @override
     def latent(self, labels: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ class CodedGenerator(Generator):
         category = labels % self.categories
         if self.training:
             category = torch.randint(self.categories, (count,), device=device)
-        noise = torch.randn(count, self.latent_size - self.categories - self.continuous, device=device)
+        noise = torch.randn(count, self.noise_size, device=device)
         codes = torch.rand(count, self.continuous, device=device) * 2 - 1
         return torch.cat([noise, one_hot(category, self.categories).float(), codes], dim=1)
 
@@ -54,14 +55,13 @@ class CodedGenerator(Generator):
     @override
     def generate(self, latent: Tensor, labels: Tensor, truncation: float) -> Tensor:
         """Noise alone is truncated."""
-        noise, codes = latent.tensor_split([self.latent_size - self.categories - self.continuous], dim=1)
+        noise, codes = latent.tensor_split([self.noise_size], dim=1)
         return self(torch.cat([noise * truncation, codes], dim=1), labels)
 
     @override
     def mix_latents(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
         """Noise alone is mixed: all keep the codes of the start."""
-        sizes = [self.latent_size - self.categories - self.continuous]
-        (noise, codes), (other, _) = start.tensor_split(sizes, dim=1), end.tensor_split(sizes, dim=1)
+        (noise, codes), (other, _) = (latent.tensor_split([self.noise_size], dim=1) for latent in (start, end))
         return torch.cat([super().mix_latents(noise, other, share), codes], dim=1)
 
     @override
@@ -80,7 +80,7 @@ class CodedGenerator(Generator):
 
     def _sweep(self, latent: Tensor, values: Tensor, first: int, truncation: float) -> Picture:
         """Images of latents (rows, size) with the code from position `first` set to each of values (columns, width)."""
-        start = self.latent_size - self.categories - self.continuous + first
+        start = self.noise_size + first
         rows, columns = len(latent), len(values)
         latent = latent.repeat_interleave(columns, dim=0)
         latent[:, start : start + values.shape[1]] = values.repeat(rows, 1)

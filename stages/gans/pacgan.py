@@ -22,7 +22,7 @@ class PacGAN(GAN):
     @override
     def build_buffers(self, image_shape: ImageShape) -> None:
         # as many packs of real and fake images as images: several processes could not tell whose random numbers to draw
-        self.per_sample = self.per_sample and processes.count() == 1
+        self.per_sample = self.per_sample and processes.world_size() == 1
 
     @override
     def transform_real(self, real: Tensor) -> Tensor:

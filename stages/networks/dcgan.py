@@ -37,8 +37,9 @@ class DCGANGenerator(Generator):
         normalised = options.generator_norm == "batch"
         self.start = nn.Linear(options.latent_size + self.classes, math.prod(self.start_shape), bias=not normalised)
         layers = _activated(depths[-1], normalised)
-        for depth, shallower, larger in zip(depths[:0:-1], depths[-2::-1], sizes[-2:0:-1], strict=True):
-            layers += [doubling(depth, shallower, larger, bias=not normalised), *_activated(shallower, normalised)]
+        for level in reversed(range(len(depths) - 1)):
+            layers += [doubling(depths[level + 1], depths[level], sizes[level + 1], bias=not normalised)]
+            layers += _activated(depths[level], normalised)
         self.layers = nn.Sequential(*layers, doubling(depths[0], channels, sizes[0], bias=True), nn.Tanh())
         self.apply(initialise_normal if normalised else initialise_he)
 

@@ -50,7 +50,7 @@ class ProGANGenerator(Growing, Generator):
         depths = options.channels
         super().__init__(len(depths))
         self.latent_size = options.latent_size
-        self.sizes = halved(image_shape, len(depths))
+        self.sizes = resolutions(image_shape, len(depths))
         self.start_shape = (depths[0], *self.sizes[0])
         self.start = EqualizedLinear(options.latent_size, math.prod(self.start_shape))
         self.first = EqualizedConv(depths[0], depths[0], 3)
@@ -94,7 +94,7 @@ class ProGANDiscriminator(Growing):
             for deep, shallow in itertools.pairwise(depths)
         )
         self.last = EqualizedConv(depths[0] + 1, depths[0], 3)
-        self.head = EqualizedLinear(depths[0] * math.prod(halved(image_shape, len(depths))[0]), outputs, gain=1)
+        self.head = EqualizedLinear(depths[0] * math.prod(resolutions(image_shape, len(depths))[0]), outputs, gain=1)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images at the resolution grown to, to (batch, outputs); labels are not looked at."""
@@ -150,11 +150,11 @@ def _active(hidden: Tensor) -> Tensor:
 
 def _with_deviation(hidden: Tensor) -> Tensor:
     """One more channel, of the batch's standard deviation averaged over channels and pixels."""
-    deviation = (processes.whole(hidden).var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
+    deviation = (processes.all_gather(hidden).var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
     return torch.cat([hidden, deviation.expand(len(hidden), 1, *hidden.shape[2:])], dim=1)
 
 
-def halved(image_shape: ImageShape, count: int) -> list[tuple[int, int]]:
+def resolutions(image_shape: ImageShape, count: int) -> list[tuple[int, int]]:
     """Height and width at each of `count` resolutions, the last one the image's: 7, 14, 28 or 9, 17, 33."""
     _, height, width = image_shape
     return [(-(-height // 2**step), -(-width // 2**step)) for step in reversed(range(count))]

@@ -60,7 +60,7 @@ class StyleGANGenerator(Generator):
         styles = self.styles(latent)
         if self.training:
             with torch.no_grad():
-                self.mean_style.lerp_(processes.mean(styles.mean(dim=0).float()), 0.01)
+                self.mean_style.lerp_(processes.all_reduce_mean(styles.mean(dim=0).float()), 0.01)
         styles = self.every_layer(styles)
         return self.synthesise(self.mix_at_random(styles) if self.training else styles)
 
@@ -87,7 +87,7 @@ class StyleGANGenerator(Generator):
         count, layers = styles.shape[:2]
         crossover = torch.randint(1, layers, (count,), device=styles.device)
         is_mixed = torch.rand(count, device=styles.device) < self.style_mixing
-        everyone = processes.whole(styles)
+        everyone = processes.all_gather(styles)
         others = processes.share(everyone[torch.randperm(len(everyone), device=styles.device)])
         return self.mix(styles, others, torch.where(is_mixed, crossover, layers))
 

@@ -18,7 +18,7 @@ class DRAGAN(LazyRegularizer):
     def value(self, outputs: DiscriminatorOutputs) -> Tensor:
         """Mean over images; each has noise of its own, and its own gradient norm."""
         real = outputs.real.detach()
-        around = real + self.noise_scale * processes.whole(real).std() * torch.rand_like(real)
+        around = real + self.noise_scale * processes.all_gather(real).std() * torch.rand_like(real)
         around.requires_grad_()
         gradient = input_gradient(outputs.discriminate(around), around)
         return (gradient.norm(2, dim=1) - 1).square().mean()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
@@ -19,7 +18,7 @@ from stages.reporting.markdown_page import ARROWS, format_score
 from stages.reporting.plots import curves_chart, losses_chart, scores_chart
 from stages.reporting.summary import Records, Report, Row
 from stages.scoring.score import Score
-from stages.storage.files import read_rows
+from stages.storage.files import flatten, read_rows
 from stages.storage.images import SCALE, grid
 from stages.storage.paths import CLOSEST, CURVE, LOSSES, PICTURES, TRAINING, VARIANTS
 
@@ -142,12 +141,6 @@ def most_similar(name: str, runs: Mapping[str, Mapping[str, Any]]) -> tuple[str,
         return "", []
     closest = min(differing, key=lambda other: (len(differing[other]), other))
     return closest, differing[closest]
-
-
-def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings to one, with dotted names."""
-    (flat,) = pd.json_normalize(dict(values)).to_dict("records")
-    return {str(key): value for key, value in flat.items()}
 
 
 def differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

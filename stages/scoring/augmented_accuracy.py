@@ -15,7 +15,7 @@ from stages.storage.images import Split
 )
 def augmented_accuracy(images: ImageSet, context: Context) -> Estimate:
     """Accuracy on test images of a classifier that learned from a small real set and samples."""
-    return Estimate(context.learn(join_evenly(context.small_set, images.training_set)))
+    return Estimate(context.train_and_test(join_evenly(context.small_set, images.training_set)))
 
 
 def join_evenly(one: Split, other: Split) -> Split:

@@ -1,7 +1,5 @@
 """Classes that a generator hardly makes."""
 
-import math
-
 from stages.scoring.score import Context, Estimate, ImageSet, score
 
 LOST_SHARE = 0.3  # of the share that a class has among real images
@@ -23,8 +21,6 @@ def is_lost(share: float, real: float, samples: int) -> bool:
 
     By chance the count follows a Poisson distribution.
     """
-    if share >= LOST_SHARE * real:
-        return False
-    due = real * samples
-    logs = (count * math.log(due) - due - math.lgamma(count + 1) for count in range(round(share * samples) + 1))
-    return math.fsum(map(math.exp, logs)) < CHANCE
+    from scipy.special import pdtr  # a slow import, for few classes
+
+    return share < LOST_SHARE * real and bool(pdtr(round(share * samples), real * samples) < CHANCE)

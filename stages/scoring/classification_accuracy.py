@@ -6,4 +6,4 @@ from stages.scoring.score import Context, Estimate, ImageSet, score
 @score("downstream accuracy, samples", better="higher", format=".1%", needs=("training_set",), position=150)
 def classification_accuracy(images: ImageSet, context: Context) -> Estimate:
     """Accuracy on test images of a classifier that learned from samples alone."""
-    return Estimate(context.learn(images.training_set))
+    return Estimate(context.train_and_test(images.training_set))

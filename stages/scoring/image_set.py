@@ -58,4 +58,4 @@ class Context:
     small_set: Split  # some training images, for classifiers that learn from samples, too
     copies_thresholds: Mapping[str, float]  # in pixels and features: ratios that 1 % of test images stay below
     baseline: Mapping[str, Any]  # records of real images' scores; empty while they are computed
-    learn: Callable[[Split], float]  # accuracy on test images of a new classifier that learns from a set
+    train_and_test: Callable[[Split], float]  # accuracy on test images of a new classifier that learns from a set

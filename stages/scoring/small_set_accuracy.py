@@ -7,4 +7,4 @@ from stages.scoring.score import Context, Estimate, ImageSet, score
 def small_set_accuracy(images: ImageSet, context: Context) -> Estimate:
     """Accuracy on test images of a classifier that learned from the small real set alone."""
     known = context.baseline.get("small_set_accuracy")  # the same for all samples
-    return Estimate(known["value"] if known else context.learn(context.small_set))
+    return Estimate(known["value"] if known else context.train_and_test(context.small_set))

@@ -33,7 +33,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 def create_app(model: TrainedModel, hosts: Sequence[str] = ()) -> FastAPI:
     """`/` for people, `/digits` (PNG) and `/about` for the page, `/invocations`, `/ping` and `/health` of MLflow.
 
-    Requests must name this machine's loopback or one of `hosts`: a foreign page's name may lead here (DNS rebinding).
+    Requests must name this machine's loopback or one of `hosts`: a foreign site's name may resolve to this machine (DNS
+    rebinding).
     """
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *hosts])
@@ -41,7 +42,7 @@ def create_app(model: TrainedModel, hosts: Sequence[str] = ()) -> FastAPI:
     lock = asyncio.Lock()  # one drawing at a time: each uses all threads of torch
 
     async def drawn(work: Callable[..., bytes], *values: Any) -> bytes:
-        async with lock:  # those that wait take no thread
+        async with lock:  # requests that wait take no thread
             return await run_in_threadpool(work, *values)
 
     @app.get("/")
@@ -71,12 +72,12 @@ def create_app(model: TrainedModel, hosts: Sequence[str] = ()) -> FastAPI:
 
 
 async def ping() -> Response:
-    """Status 200, as MLflow's servers say that they are there."""
+    """Status 200, as MLflow's servers answer while they run."""
     return Response("\n", media_type=JSON)
 
 
 def query_to_png(model: TrainedModel, query: dict[str, str]) -> bytes:
-    """A picture of the images that an address asks for; raises ParameterError for what is not allowed."""
+    """The images that a query asks for, as a PNG; raises ParameterError for what is not allowed."""
     if unknown := sorted(set(query) - set(ARGUMENTS)):
         raise ParameterError(f"unknown argument {unknown[0]!r:.40}; expected some of: {', '.join(ARGUMENTS)}")
     count = whole_number("count", query.get("count", "16"), 1, min(MOST_PICTURED, model.most_rows))
@@ -87,7 +88,7 @@ def query_to_png(model: TrainedModel, query: dict[str, str]) -> bytes:
 
 
 def read_content_type(request: Request) -> str:
-    """JSON or CSV; raises HTTPException 415 for others, which a foreign page may send without being asked."""
+    """JSON or CSV; raises HTTPException 415 for others, which foreign pages may send without a preflight."""
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type not in (JSON, CSV):
         raise HTTPException(415, f"content type {content_type!r:.40} is not allowed; expected {JSON} or {CSV}")

@@ -21,10 +21,10 @@ from stages.storage.pixels import to_float, to_uint8
 
 @dataclass(frozen=True)
 class DrawRequest:
-    """What to draw: image i comes from the seed `seed` + i, as a served row of that seed and label does.
+    """What to draw: image i comes from the seed `seed` + i, like a served row with that seed and label.
 
-    The last seed, and of an interpolation the next one, is at most LAST_SEED. Without a label, image i has the label i,
-    counted round. A truncation in [0, 1] draws latents towards their mean.
+    The last seed (for an interpolation, the one after it) is at most LAST_SEED. Without a label, image i has the label
+    i modulo the number of labels. A truncation in [0, 1] moves latents towards their mean.
     """
 
     count: int

@@ -46,7 +46,7 @@ def answer(model: TrainedModel, body: bytes, content_type: str) -> bytes:
 def parse(body: bytes, content_type: str) -> Any:
     """The inputs of a request's body, as MLflow parses them: a DataFrame, or arrays by name or alone.
 
-    The labels of a CSV stay text: MLflow would make 7 of 007, and a missing value of NA.
+    The labels of a CSV stay text: MLflow would turn 007 into 7, and NA into a missing value.
     """
     try:
         if content_type == CSV:
@@ -66,7 +66,7 @@ def parse(body: bytes, content_type: str) -> Any:
 
 
 def check_rows(model: TrainedModel, inputs: Any) -> None:
-    """Raise ValueError where the images of so many rows would take too much memory."""
+    """Raise ValueError if the images of so many rows would take too much memory."""
     if isinstance(model.generator, Translator):
         rows = np.size(inputs) // math.prod(model.generator.source_shape(model.image_shape))
     else:

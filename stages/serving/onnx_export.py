@@ -145,7 +145,7 @@ def cleaned(proto: Any) -> bytes:
 
 
 def largest_difference(content: bytes, exported: Exported) -> float:
-    """Between the images of an ONNX file in ONNX Runtime and those of torch."""
+    """The largest difference between the images of an ONNX file in ONNX Runtime and those of torch."""
     import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -156,7 +156,7 @@ def largest_difference(content: bytes, exported: Exported) -> float:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without what the exporter says of its own inner workings."""
+    """Within it, the exporter's messages about its internals are not shown."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -25,7 +25,7 @@ def serve(generator: Generator, inputs: Any, classes: Sequence[str]) -> Tensor:
     """
     if isinstance(generator, Translator):
         return translate(generator, torch.from_numpy(read_images(inputs)))
-    seeds, labels = read_rows(inputs, generator.label_names(classes))
+    seeds, labels = read_seeds_and_labels(inputs, generator.label_names(classes))
     return generator.sample_rows(seeds, labels)
 
 
@@ -42,7 +42,7 @@ def translate(generator: Translator, images: Tensor) -> Tensor:
         raise ValueError(f"images of shape {tuple(images.shape)} do not fit: {one_line(error)}") from None
 
 
-def read_rows(table: Any, names: Sequence[str]) -> tuple[list[int], Tensor]:
+def read_seeds_and_labels(table: Any, names: Sequence[str]) -> tuple[list[int], Tensor]:
     """The columns `seed` and `label` of a table, a mapping or a DataFrame: seeds, and labels (rows,) as indices.
 
     Labels are among `names`; without the column they are 0. Raises ValueError with what is allowed, in one line.
@@ -61,7 +61,7 @@ def read_rows(table: Any, names: Sequence[str]) -> tuple[list[int], Tensor]:
         raise ValueError("label: this generator draws without labels; expected the column seed alone")
     labels = [str(label) for label in column(table, "label")]
     if len(labels) != len(seeds):
-        raise ValueError(f"there are {len(seeds)} seeds and {len(labels)} labels; expected one label a seed")
+        raise ValueError(f"there are {len(seeds)} seeds and {len(labels)} labels; expected one label per seed")
     index = {name: number for number, name in enumerate(names)}
     if unknown := sorted(set(labels) - set(index)):
         raise ValueError(f"unknown label {unknown[0]!r:.40}; expected one of: {', '.join(first_ten(names))}")
@@ -82,12 +82,12 @@ def read_images(inputs: Any) -> np.ndarray:
         raise ValueError(f"{expected}; got {images.dtype} of shape {images.shape}")
     check_count(len(images))
     if not images.size or images.min() < 0 or images.max() > 255:
-        raise ValueError(f"{expected}; others are there, or none")
+        raise ValueError(f"{expected}; got values outside 0 to 255, or no pixels")
     return images.astype(np.uint8)
 
 
 def check_count(rows: int) -> None:
-    """Raise ValueError where a request has no rows, or too many."""
+    """Raise ValueError if a request has no rows, or too many."""
     if not 1 <= rows <= MOST_IMAGES:
         raise ValueError(f"{rows} rows are not allowed; expected 1 to {MOST_IMAGES}")
 

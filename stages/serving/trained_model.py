@@ -36,7 +36,7 @@ class TrainedModel(NamedTuple):
         return max(1, min(MOST_IMAGES, MOST_VALUES // math.prod(self.image_shape)))
 
     def label_index(self, name: str, argument: str) -> int:
-        """The index of a label; raises ParameterError where there is none of that name."""
+        """The index of a label; raises ParameterError if no label has that name."""
         if not self.labels:
             raise ParameterError(f"{argument}: {self.name} draws without labels; leave {argument} out")
         if name not in self.labels:

@@ -147,6 +147,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     write_bytes(path, buffer.getvalue().encode())
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings to one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
 def read_rows(path: Path) -> list[dict[str, float]]:
     """Rows of a CSV file of numbers, without empty cells; raises StageError where it is missing or malformed."""
     try:

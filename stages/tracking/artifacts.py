@@ -17,19 +17,19 @@ from stages.tracking.store_errors import explain
 
 
 class ArtifactError(Exception):
-    """All of a log is in MLflow but what goes to its artifact store."""
+    """All of a log is in MLflow, except what goes to its artifact store."""
 
 
 class Artifacts:
-    """Where one upload fails, nothing more of this log is tried: each try may take its time."""
+    """Uploads the artifacts of one log. After one failure it tries no others: each might take as long."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.obstacle: Exception | None = None
-        self.pictures: dict[str, set[str]] = {}  # that are there, by the run that has them
+        self.pictures: dict[str, set[str]] = {}  # those that are stored, by run
 
     def upload(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
-        """Store what an event speaks of, unless it is there."""
+        """Store the artifact of an event, unless it is stored already."""
         if self.obstacle:
             return
         try:
@@ -39,7 +39,7 @@ class Artifacts:
             self.obstacle = error
 
     def raise_if_incomplete(self) -> None:
-        """Raise ArtifactError where pictures or a model could not be stored."""
+        """Raise ArtifactError if pictures or a model could not be stored."""
         if self.obstacle:
             raise ArtifactError(f"pictures and model are missing: {explain(self.obstacle)}") from self.obstacle
 

@@ -1,4 +1,4 @@
-"""What a run belongs to: the build, which is an experiment of DVC's, or else a commit.
+"""The build that a run belongs to: a DVC experiment, or else a commit.
 
 Stages of one build are processes of their own. All find the same key, so their runs have the same parent.
 """
@@ -34,8 +34,8 @@ def git(*arguments: str) -> str | None:
 def find_build() -> Build | None:
     """The build of this process; none outside of a git repository.
 
-    The name of DVC's experiment is unique at its baseline only. The key lacks its apostrophes: MLflow's queries know no
-    way to write one. Without an experiment the name is the commit's short hash and subject.
+    The name of a DVC experiment is unique at its baseline only. The key lacks its apostrophes: MLflow's queries cannot
+    escape them. Without an experiment the name is the commit's short hash and subject.
     """
     baseline, experiment = os.environ.get("DVC_EXP_BASELINE_REV", ""), os.environ.get("DVC_EXP_NAME")
     if experiment:
@@ -48,7 +48,7 @@ def find_build() -> Build | None:
 
 
 def read_texts(name: str) -> Mapping[str, Any]:
-    """A variant's summary and paper, of params.yaml; nothing where it is no variant.
+    """A variant's summary and paper in params.yaml; empty if there is no such variant.
 
     Read here and not by the stage: no training depends on the texts.
     """
@@ -57,26 +57,18 @@ def read_texts(name: str) -> Mapping[str, Any]:
 
 
 def variants_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The variants of a params.yaml that may be in the middle of an edit; none where it has none."""
+    """The variants of a params.yaml that may be in the middle of an edit; empty if it has none."""
     variants = params.get("variants")
     return variants if isinstance(variants, dict) else {}
 
 
 def parse(source: Path | str) -> dict[str, Any]:
-    """A file or a text of YAML as a mapping; an empty one for what is none.
+    """A file or a text of YAML as a mapping; an empty one for anything else.
 
-    A stage has refused it, and an observer must not fail.
+    Stages refuse such a file; an observer must not fail.
     """
     try:
         data = YAML(typ="safe").load(source)
     except (OSError, YAMLError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

@@ -7,12 +7,12 @@ from stages.tracking.builds import read_texts
 
 LINE = "\n---\n"  # what people write below it stays
 END = f"\n{LINE}"
-LONGEST = 7000  # characters; MLflow takes 8,000 of a tag
+LONGEST = 7000  # characters; MLflow's limit for a tag is 8,000
 GRIDS = "Samples: the image grids in *Model metrics*, `along_training`; move the slider. Files: *Artifacts*, `images`."
 
 
 def describe_variant(name: str, scores: Mapping[str, Mapping[str, Any]] | None = None, rank: str = "") -> str:
-    """What a variant is, and its scores once they are known; nothing for what params.yaml does not call a variant."""
+    """What a variant is, and its scores once they are known; empty if params.yaml has no such variant."""
     texts = read_texts(name)
     if not texts:
         return ""
@@ -65,6 +65,6 @@ def as_text(number: str | None) -> str:
 
 
 def merge(text: str, earlier: str) -> str:
-    """A new description in the place of an earlier one; what people wrote themselves stays below it."""
+    """A new description that replaces an earlier one; what people wrote themselves stays below it."""
     _, line, own = f"{earlier}\n".partition(LINE)  # an editor may have cut the last line break off
     return text + (own.strip("\n") if line else earlier)

@@ -1,7 +1,7 @@
 """The event log: what a stage did, written line by line to files, for another process to export to MLflow.
 
-The stage itself never imports MLflow. A store that is slow, locked or away cannot break a training, and costs it one
-bounded wait at the end. A log that could not be exported stays in .cache/tracking for later.
+The stage itself never imports MLflow. A store that is slow, locked or unreachable cannot break a training, and costs it
+one bounded wait at the end. A log that could not be exported stays in .cache/tracking for later.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from stages.tracking.system_metrics import SystemMetrics
 
 
 class LogFiles:
-    """The files of an event log, and the exporter that waits for them. What cannot be written is given up."""
+    """The files of an event log, and the exporter that waits for them. After a write error nothing more is tracked."""
 
     def __init__(self, tracking: Tracking, name: str) -> None:
         self.folder: Path | None = None  # nothing is tracked
@@ -93,11 +93,11 @@ class LogFiles:
 class EventLog(LogFiles):
     """What happens in a stage, for one run or several: events belong to the run that was begun or joined last.
 
-    Every method is harmless: what cannot be written is reported once, and given up.
+    A write error never fails the stage: it is reported once, and nothing more is tracked.
     """
 
     def begin_run(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Begin a run, its parameters flattened to dotted names. What it takes of the machine is recorded, too."""
+        """Begin a run, its parameters flattened to dotted names. CPU, memory and GPU use are recorded, too."""
         if self.folder is None:
             return
         self._write("run", **describe_run(name, parameters, source_tags()))
@@ -113,10 +113,10 @@ class EventLog(LogFiles):
         otherwise: Mapping[str, Any] | None = None,
         notice: str = "",
     ) -> None:
-        """Go on in the run that trained the model of that hash, to choose that checkpoint (last or best).
+        """Continue the run that trained the model with that hash, under that rule for checkpoints (last or best).
 
-        With `otherwise` go on in a new run with these parameters, added only where the store knows no such run. A
-        stage that ends then prints the notice.
+        With `otherwise`, what follows goes to a new run with these parameters, and only if the store has no such run.
+        The next stage that ends then prints the notice.
         """
         if self.folder is None:
             return
@@ -126,12 +126,12 @@ class EventLog(LogFiles):
         self._write("join", name=name, **wanted, otherwise=restored, notice=notice)
 
     def join_build(self) -> None:
-        """Go on in the run of the whole build, the parent of its runs; outside of a git repository in none."""
+        """Continue the run of the whole build, the parent of its runs; without a git repository there is none."""
         if self.folder is not None:
             self._write("build", build=find_build(), tags=source_tags())
 
     def metrics(self, step: int, values: Mapping[str, Any], group: str = "training") -> None:
-        """Numbers at a step (training images seen, say); the UI draws a group's together. No text is recorded."""
+        """Numbers at a step, such as training images seen; the UI shows a group together. Text values are skipped."""
         numbers = {f"{group}/{key}": value for key, value in values.items() if isinstance(value, int | float)}
         self._write("metrics", step=step, values=numbers)
 
@@ -168,6 +168,6 @@ class EventLog(LogFiles):
             self._write("image", name=LAST_SAMPLES, step=0, file=self._last_grid)
             self._last_grid = ""
         content = hashlib.sha256(b"".join(files.values())).hexdigest()
-        folder = f"model-{content}"  # apart, as the exporter may not have read the last one yet
+        folder = f"model-{content}"  # a new one: the exporter may not have read the last one yet
         contents = {f"{folder}/{file}": data for file, data in files.items()}
         self._write("model", contents, folder=folder, sha256=sha256)

@@ -30,9 +30,9 @@ IDLE_SECONDS = 30  # without an event log, until an exporter ends
 
 
 def serve(key: str) -> None:
-    """Export the logs of one key until there has been none for a while; return where another process does.
+    """Export the logs of one key until there has been none for a while; return at once if another process does.
 
-    Return too where the store's file was deleted. The stage that waits starts another exporter.
+    Also return if the store's file was deleted: the stage that waits starts another exporter.
     """
     os.nice(10)  # trainings first
     # a stage that asks whether anyone serves holds the lock for a moment
@@ -48,9 +48,10 @@ def serve(key: str) -> None:
 
 
 def _follow(folder: Path, followers: dict[Path, LogFollower]) -> None:
-    """Export what is new in a log. Where that fails, the log is left to `sync`, with a line that says why.
+    """Export what is new in a log. If that fails, the log is left to `sync`, with a line that says why.
 
-    Where it went well before, the log is begun anew first: its run or the experiment may have been deleted meanwhile.
+    If it succeeded before, the log is first exported again from its start: its run or the experiment may have been
+    deleted meanwhile.
     """
     reason = ""
     try:
@@ -115,7 +116,7 @@ def main() -> None:
     """Serve or sync, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve").add_argument("key", help="of the logs to export")
+    commands.add_parser("serve").add_argument("key", help="key of the logs to export")
     commands.add_parser("sync")
     arguments = parser.parse_args()
     with errors_as_lines():

@@ -1,6 +1,6 @@
 """The exporter process, as a stage sees it: where event logs wait for it, how it is started, and how long to wait.
 
-One process serves stage after stage, because its start takes longer than all that it exports of a stage.
+One process serves stage after stage, because its start takes longer than the export of a stage.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from stages.storage.paths import repository
 
 EVENTS = "events.jsonl"
 LOCK = "lock"  # of an event log: held while its stage lives
-FAILURE = "failure"  # one line: why the exporter gave this log up
-MESSAGES = "exporter.log"  # what exporters print: MLflow's warnings, and what broke one
-NOTICES = "exporter.notices"  # what exporters have to tell people, a line each
+FAILURE = "failure"  # one line: why the exporter gave up this log
+MESSAGES = "exporter.log"  # what exporters print: MLflow's warnings, and tracebacks
+NOTICES = "exporter.notices"  # messages of exporters for people, one per line
 POLL_SECONDS = 0.05
 
 
@@ -32,7 +32,7 @@ def event_logs() -> Path:
 def new_log_folder(name: str) -> Path:
     """A folder for a new log, not made yet; its suffix is the key of the exporters that may export it.
 
-    The key stands for what they must share with the stage: this code, and where MLflow is.
+    The key is a hash of what they must share with the stage: this code, and where MLflow is.
     """
     settings = sorted(item for item in os.environ.items() if item[0].startswith("MLFLOW_"))
     code = sorted((str(path), path.stat().st_mtime_ns) for path in Path(__file__).parents[1].rglob("*.py"))
@@ -55,7 +55,7 @@ def is_free(lock: Path) -> bool:
 
 
 def start_exporter(log: Path) -> Popen[bytes] | None:
-    """Start an exporter for a log; none where one serves already."""
+    """Start an exporter for a log; None if one serves already."""
     key = log.suffix[1:]
     if not is_free(exporter_lock(key)):
         return None
@@ -66,7 +66,7 @@ def start_exporter(log: Path) -> Popen[bytes] | None:
 
 
 def leave_notice(text: str) -> None:
-    """Have the next stage that ends, or `sync`, print a line: what an exporter prints nobody reads."""
+    """Have the next stage that ends, or `sync`, print a line: nobody reads what an exporter prints."""
     notices = repository() / ".cache" / NOTICES
     with notices.open("a+", encoding="utf-8") as file:
         file.seek(0)
@@ -86,7 +86,7 @@ def take_notices() -> list[str]:
 
 
 def wait_for_exporter(log: Path, process: Popen[bytes] | None, seconds: float) -> str:
-    """Wait until a log has been exported, and is gone; return why it could not be, else nothing."""
+    """Wait until a log has been exported and removed; return why it could not be, else an empty text."""
     if find_spec("mlflow") is None:
         return "MLflow is not installed"
     deadline = time.monotonic() + seconds

@@ -15,9 +15,9 @@ LIVE_SECONDS = 5  # between two exports of what a stage is still writing: few la
 
 
 class LogFollower:
-    """Exports one log up to its end or its stage's; raises Timeout where another process does.
+    """Exports one log until it ends, or its stage does; raises Timeout if another process exports it.
 
-    A log that was exported in part before is exported again from its start: what the store has stays as it is.
+    A log that was exported in part before is exported again from its start: what the store has already stays.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -15,29 +15,29 @@ from stages.tracking.model_registry import find_model, log_scores, set_champion
 from stages.tracking.run_names import MODEL_TAG, NOTE_TAG, PARENT_TAG
 from stages.tracking.store import find_active, find_or_create_build, find_run, open_store, settle_build
 
-BORDERS = ("store", "run", "join", "build", "end")  # events between which all others belong to one run
+BORDERS = ("store", "run", "join", "build", "end")  # all other events between two of these belong to one run
 LONGEST_DIGEST = 36  # characters, MLflow's limit
-RUN_ID = "run_id"  # begins names of files: the run that was begun for an event of this log
+RUN_ID = "run_id"  # prefix of files, each with the run that was begun for an event
 
 
 class MLflowExporter:
     """Exports one event log; raises whatever MLflow raises.
 
-    An artifact store that is away costs a run its pictures and its model alone, until `artifacts.raise_if_incomplete`.
-    A log may be exported again: it goes on in the runs that it began, and adds what they lack.
+    If the artifact store fails, a run lacks only pictures and model, and `artifacts.raise_if_incomplete` raises. A log
+    may be exported again: that continues the runs that it began, and adds what they lack.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.position = 0  # events that were exported
         self.run_id = ""  # none
-        self.joined = False  # whether the run was there before, and its status is not ours to set
+        self.joined = False  # whether the run existed before: then its status is not set
         self.build_id = ""  # of the build that was joined, or that the run belongs to
         self.build_key = ""
         self.artifacts = Artifacts(folder)
 
     def apply(self, events: list[dict[str, Any]]) -> None:
-        """Export events in order, but a run's metrics first and together: a call takes as long as that of an image."""
+        """Export events in order, but a run's metrics first, in one call: a call for each would take too long."""
         for is_border, group in itertools.groupby(events, lambda event: event["event"] in BORDERS):
             within = list(group)
             if self.run_id and not is_border:
@@ -119,7 +119,7 @@ class MLflowExporter:
     _on_image = _on_artifact
 
     def _on_model(self, event: dict[str, Any]) -> None:
-        self.client.set_tag(self.run_id, MODEL_TAG, event["sha256"])  # scores find the run, with a model or without
+        self.client.set_tag(self.run_id, MODEL_TAG, event["sha256"])  # scores find the run by it, even without a model
         self.artifacts.upload(self.client, self.run_id, event)
 
     def _on_champion(self, event: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""MLflow's registry: one registered model a variant, and `reprogan`, whose champion is the best generator."""
+"""MLflow's registry: one registered model per variant, and `reprogan`, whose champion is the best generator."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,17 @@ from stages.tracking.run_names import REAL, SERVED_TAG, VARIANT_TAG
 from stages.tracking.store import store_lock
 
 BEST = "reprogan"  # the registered model of the best generator
-PREFIX = f"{BEST}-"  # of the registered model of a variant
+PREFIX = f"{BEST}-"  # in the name of a variant's registered model
 CHAMPION = "champion"  # the alias
-WEIGHTS = "weights_sha256"  # tag of a version
+WEIGHTS_TAG = "weights_sha256"  # of a version
 MODEL_ADDRESS = "models:/"  # before the id of a logged model, in the source of a version
 SHOWN = ("fid", "validation_fid")  # scores that are tags of a version
 
 
 def find_models(client: MlflowClient, run: Run, weights: str) -> list[LoggedModel]:
-    """The models of these weights that a run logged, whole or not, the newest first.
+    """The models with these weights that a run logged, complete or not, the newest first.
 
-    A model without a hash is one that an older version of this code logged, or whose upload was broken off.
+    A model without a hash was logged by an older version of this code, or its upload was interrupted.
     """
     query = f"source_run_id = '{run.info.run_id}'"
     newest_first = [{"field_name": "creation_timestamp", "ascending": False}]
@@ -32,13 +32,13 @@ def find_models(client: MlflowClient, run: Run, weights: str) -> list[LoggedMode
 
 
 def find_model(client: MlflowClient, run: Run, weights: str = "") -> LoggedModel | None:
-    """The newest whole model of these weights, by default of those that were scored, as the database knows it."""
+    """The newest complete model with these weights (default: those that were scored), as the database has it."""
     found = find_models(client, run, weights or run.data.tags.get(SERVED_TAG, ""))
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
 def has_files(client: MlflowClient, model_id: str) -> bool:
-    """Whether a model was not deleted, nor were its files: they are apart from MLflow's database."""
+    """Whether a model and its files still exist: files are stored apart from MLflow's database."""
     try:
         client.get_logged_model(model_id)  # or a process that listed them before would list those of a deleted model
         return bool(client.list_logged_model_artifacts(model_id))
@@ -49,27 +49,27 @@ def has_files(client: MlflowClient, model_id: str) -> bool:
 
 
 def find_version(client: MlflowClient, name: str, weights: str | None, there: LoggedModel) -> ModelVersion | None:
-    """The version of these weights in a registered model; none where its model was deleted. `there` is known to be."""
+    """The version with these weights in a registered model; None if its model was deleted. `there` surely exists."""
     versions = client.search_model_versions(f"name = '{name}'")
-    found = (version for version in versions if version.tags.get(WEIGHTS) == weights)
+    found = (version for version in versions if version.tags.get(WEIGHTS_TAG) == weights)
     sources = ((version, str(version.source).removeprefix(MODEL_ADDRESS)) for version in found)
     return next((one for one, source in sources if source == there.model_id or has_files(client, source)), None)
 
 
 def register(client: MlflowClient, name: str, run: Run, model: LoggedModel) -> ModelVersion:
-    """The version of these weights in a registered model; made, and the registered model too, where it is missing."""
+    """The version with these weights in a registered model; both are created if they are missing."""
     weights = run.data.tags[SERVED_TAG]
     with store_lock():
         if found := find_version(client, name, weights, there=model):
             return found
-        tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS: weights, **score_tags(run.data.metrics)}
+        tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS_TAG: weights, **score_tags(run.data.metrics)}
         return mlflow.register_model(f"{MODEL_ADDRESS}{model.model_id}", name, await_registration_for=None, tags=tags)
 
 
 def log_scores(client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
-    """Record scores where MLflow's pages look for them. A later evaluation's take the place of an earlier one's.
+    """Record scores where MLflow's pages look for them. A later evaluation replaces an earlier one.
 
-    What real images reach belongs to tags: parameters of a run cannot change, and a metric would be drawn.
+    What real images reach is recorded as tags: parameters of a run cannot change, and a metric would be drawn.
     """
     run, scores, step = client.get_run(run_id), event["scores"], event["step"]
     model = find_model(client, run)
@@ -82,7 +82,7 @@ def log_scores(client: MlflowClient, run_id: str, event: dict[str, Any]) -> None
 
 
 def find_time(client: MlflowClient, run_id: str, key: str, step: int, value: float) -> int | None:
-    """When the same score was recorded, if it is the latest: at that time it is the same point, and there once."""
+    """When the same score was recorded, if it is the latest: recorded with this time it adds no second point."""
     history = client.get_metric_history(run_id, key)
     latest = max(history, key=lambda point: (point.step, point.timestamp), default=None)
     return latest.timestamp if latest and (latest.step, latest.value) == (step, value) else None
@@ -92,7 +92,7 @@ def tag_scores(client: MlflowClient, run: Run, scores: Mapping[str, float]) -> N
     """Add scores to the versions of a run's model."""
     names = (BEST, PREFIX + run.data.tags[VARIANT_TAG])
     for version in (version for name in names for version in client.search_model_versions(f"name = '{name}'")):
-        if version.tags.get(WEIGHTS) == run.data.tags.get(SERVED_TAG):
+        if version.tags.get(WEIGHTS_TAG) == run.data.tags.get(SERVED_TAG):
             for key, text in score_tags(scores).items():
                 client.set_model_version_tag(version.name, version.version, key, text)
 
@@ -103,5 +103,5 @@ def set_champion(client: MlflowClient, run: Run, model: LoggedModel) -> None:
 
 
 def score_tags(metrics: Mapping[str, float]) -> dict[str, str]:
-    """The scores of SHOWN that there are, as tags of a version."""
+    """The scores in SHOWN that the metrics have, as tags of a version."""
     return {key: f"{metrics[name]:.6g}" for key in SHOWN if (name := f"scores/{key}") in metrics}

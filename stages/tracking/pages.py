@@ -12,7 +12,7 @@ COLUMNS = (
     *(f"metrics.`scores/{score}`" for score in ("fid", "fid_ci95", "validation_fid", "kid", "precision", "recall")),
     "params.`variant.images`",
 )
-ABOUT = """GANs, trained by reprogan. Each training is a run below its build: a commit, or an experiment of DVC's.
+ABOUT = """GANs, trained by reprogan. Each training is a run below its build: a commit, or a DVC experiment.
 
 - **Runs**, sorted by `scores/fid`: the best first. Lower is better. Select two runs and press *Compare*.
 - **A run**: *Overview* says what the variant is, with its scores next to those of real images; *Model metrics* has the
@@ -23,7 +23,7 @@ ABOUT = """GANs, trained by reprogan. Each training is a run below its build: a 
 
 
 def charts() -> dict[str, Any]:
-    """The first charts of a comparison, as the UI keeps them: samples, FID, and how it fell. It adds all others."""
+    """The first charts of a comparison, as the UI stores them: samples, FID, and its curve. The UI adds all others."""
     shape = {"deleted": False, "isGenerated": False, "metricSectionId": "first", "runsCountToCompare": 20}
     axes = {"xAxisKey": "step", "xAxisScaleType": "linear", "scaleType": "log", "yAxisKey": "metric", "range": {}}
     curve: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; elsewhere a line at the end, and in long trainings now and then."""
+"""A progress bar on a terminal; elsewhere a line at the end, and every five minutes."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ SHOWN = ("discriminator_loss", "generator_loss")
 
 
 class Progress:
-    """Counts training images, from those that were seen before: rate, time left and the latest losses."""
+    """Counts training images, starting from those seen before: rate, time left and the latest losses."""
 
     def __init__(self, name: str, total: int, before: int = 0) -> None:
         self.name, self.total, self.before = name, total, before
@@ -21,7 +21,7 @@ class Progress:
         self.bar = tqdm(total=total, initial=before, desc=name, disable=not sys.stderr.isatty(), **shape)
 
     def update(self, seen: int, scalars: Mapping[str, float]) -> None:
-        """So many images are done; show these numbers. The last batch may reach beyond the total."""
+        """Show that `seen` images are done, and these numbers. The last batch may reach beyond the total."""
         seen = min(seen, self.total)
         numbers = {key.replace("_", " "): f"{scalars[key]:.3g}" for key in SHOWN if key in scalars}
         if not self.bar.disable:

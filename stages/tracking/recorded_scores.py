@@ -28,8 +28,8 @@ class Compared(NamedTuple):
 def record_report(tracking: Tracking, models: Mapping[str, Sequence[Model]]) -> None:
     """Add the build's run, with its ranking and its page, the ranks of its variants, and the champion of all.
 
-    A model whose stages came from the cache, and whose run MLflow does not know, gets one with its scores. What else
-    belongs to such a run is no dependency of the report: `stages.tracking.restore` reads and adds it.
+    A model whose stages came from the cache, and whose run MLflow does not know, gets one with its scores. The report
+    does not depend on what else belongs to such a run: `stages.tracking.restore` reads and adds it.
     """
     rows = read_summary()
     ranks = {
@@ -74,7 +74,7 @@ def curve_points(model: Model, curve_rows: Sequence[Any]) -> Iterator[tuple[int,
 
 
 def record_best(event_log: EventLog, name: str, model: Model, seeds: Sequence[int]) -> None:
-    """Add the chosen checkpoint, where that is another than the last, as a model of its own."""
+    """Add the chosen checkpoint as a model of its own, if it is not the last."""
     if model["checkpoint"]["rule"] == "best":
         folder = seed_folder(MODELS / name, seeds, model["run"]["seed"])
         weights = snapshot_weights(folder, model["checkpoint"]["images"])
@@ -83,7 +83,7 @@ def record_best(event_log: EventLog, name: str, model: Model, seeds: Sequence[in
 
 
 def compare(scores: Mapping[str, Mapping[str, Any]]) -> Compared:
-    """Scores with a confidence interval, and the one to choose by; of the intervals the one of FID.
+    """Scores with a confidence interval, the one to choose by, and the interval of FID.
 
     They are few because MLflow's pages draw each. The description of the run has all.
     """

@@ -1,7 +1,7 @@
 """Fill MLflow's store from models/ and metrics/: a whole run for each trained model that the store does not know.
 
-DVC runs no stage whose outputs are there. If the store was deleted, or if outputs came from DVC's cache, nothing else
-records them.
+DVC runs no stage whose outputs exist already. If the store was deleted, or if outputs came from DVC's cache, nothing
+else records them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PATIENCE = 600  # seconds for a run; nothing else waits for this command
 
 @contextlib.contextmanager
 def tell_errors() -> Iterator[list[StageError]]:
-    """A StageError within is printed, and those of one model keep no other from being restored."""
+    """Print a StageError instead of raising it, so that a broken model does not keep others from being restored."""
     errors: list[StageError] = []
     try:
         yield errors
@@ -63,7 +63,7 @@ def tell_errors() -> Iterator[list[StageError]]:
 
 
 class ModelOnDisk(NamedTuple):
-    """A trained model on disk: of one variant, of one of its seeds."""
+    """A trained model on disk: one variant, one seed."""
 
     name: str
     folder: Path
@@ -72,14 +72,14 @@ class ModelOnDisk(NamedTuple):
 
 
 def main(params: Params) -> None:
-    """Export what waits for that, then restore the runs of all variants and seeds.
+    """Export the logs that wait, then restore the runs of all variants and seeds.
 
-    Raises StageError where files do not fit together, the store cannot be reached, or something was not recorded.
+    Raises StageError if files do not fit together, the store cannot be reached, or something was not recorded.
     """
     if not params.tracking.enabled:
         raise StageError("params.yaml: tracking.enabled is false: no run is restored")
     tracking = params.tracking.model_copy(update={"wait_seconds": PATIENCE})
-    with store_errors():  # one line, and not one more for each log
+    with store_errors():  # one line, instead of one more for each log
         open_store(tracking.experiment)
     failed, whole, completed, restored = sync(), 0, 0, 0
     models: list[ModelOnDisk] = []
@@ -112,7 +112,7 @@ def main(params: Params) -> None:
 
 
 def models_on_disk(name: str) -> Iterator[ModelOnDisk]:
-    """The models of a variant that are on disk, one a seed; a training that diverged left none."""
+    """The models of a variant that are on disk, one per seed; a training that diverged left none."""
     if (MODELS / name / CONFIG).exists():
         seeds = read_json(MODELS / name / CONFIG)["seeds"]
         for folder in (seed_folder(MODELS / name, seeds, seed) for seed in seeds):
@@ -123,7 +123,8 @@ def models_on_disk(name: str) -> Iterator[ModelOnDisk]:
 def has_all(client: MlflowClient, run: Run, model: ModelOnDisk) -> bool:
     """Whether a run has its scores, pictures and a model that is registered.
 
-    DVC scores nothing whose samples it has met before. Where artifacts cannot be asked for, restoring them says why.
+    Scores may be missing: DVC does not score samples again that it has scored before. If artifacts cannot be listed,
+    restoring them says why.
     """
     scored, _ = read_scored(model)
     wanted = {f"scores/{key}" for key in compare(scored["scores"]).values} if scored else set()
@@ -139,7 +140,7 @@ def has_all(client: MlflowClient, run: Run, model: ModelOnDisk) -> bool:
 
 
 def restore_build(tracking: Tracking, models: Sequence[ModelOnDisk], *, is_changed: bool) -> None:
-    """Make the registry's champion the best of these models. A build whose runs got something gets its report, too."""
+    """Make the registry's champion the best of these models. If runs changed, add the build's report, too."""
     scored: dict[str, list[Any]] = {model.name: [] for model in models}
     for model in models:
         scored[model.name] += [found] if (found := read_scored(model)[0]) else []
@@ -190,14 +191,14 @@ def restore_run(tracking: Tracking, model: ModelOnDisk, run: Run | None, train: 
 
 
 def describe_dataset(config: dict[str, Any], train: Split) -> tuple[str, int, str] | None:
-    """Folder, count of images and hash of what a model learned from; None where the images now are of another kind."""
+    """Folder, count of images and hash of what a model learned from; None if the images are of another kind now."""
     if (list(train.image_shape), list(train.classes)) != (config["image_shape"], config["classes"]):
         return None
     return str(PROCESSED / "train"), config["training_images"], data_digest(train)
 
 
 def loss_points(model: ModelOnDisk) -> Iterator[tuple[int, dict[str, float]]]:
-    """The loss curve: numbers by images seen; none where a later training diverged, and left its own instead."""
+    """The loss curve: numbers by images seen; empty if a later training diverged, and left its own instead."""
     rows = rows_of_seed(VARIANTS / model.name / LOSSES, model.config["seed"])
     if rows and rows[-1]["images"] >= model.config["variant"]["images"]:
         for row in rows:
@@ -205,7 +206,7 @@ def loss_points(model: ModelOnDisk) -> Iterator[tuple[int, dict[str, float]]]:
 
 
 def read_scored(model: ModelOnDisk) -> tuple[dict[str, Any] | None, list[dict[str, float]]]:
-    """What evaluation found of exactly these weights by the rule for checkpoints, if it did, and its score curve."""
+    """The evaluation of exactly these weights and this rule for checkpoints, if there is one, and the score curve."""
     path = VARIANTS / model.name / SCORES
     models = read_json(path)["models"] if path.exists() else []
     curve = rows_of_seed(VARIANTS / model.name / CURVE, model.config["seed"])

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from stages.config.params import PARAMS_FILE
-from stages.tracking.builds import find_build, flatten, git, parse, variants_of
+from stages.storage.files import flatten
+from stages.tracking.builds import find_build, git, parse, variants_of
 from stages.tracking.descriptions import describe_variant
 
 MODEL_TAG = "reprogan.model_sha256"  # of the weights as trained: the run is found by it
 SERVED_TAG = "reprogan.served_sha256"  # of the logged model's weights: those of the best checkpoint, say
-VARIANT_TAG = "reprogan.variant"  # a run that is no build has it
+VARIANT_TAG = "reprogan.variant"  # every run that is not a build has it
 BUILD_TAG = "reprogan.build"  # the key of a build, on the parent of its runs
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"  # Markdown, which the UI shows as the description
 LAST_SAMPLES = "along_training/last_samples"  # the last grid
-REAL = "real."  # begins tags: what real images reach
-# of params.yaml: what changes no training, or is named otherwise
+REAL = "real."  # prefix of tags: what real images reach
+# keys of params.yaml that change no training, or that a name shows in another way
 NOT_SHOWN = ("tracking.", "resume.", "fetch.", "training.seeds")
-MOST_CHANGES = 3  # in a name; the run's parameters have all
+MOST_CHANGES = 3  # in a name; the run's parameters list all
 
 
 def describe_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def describe_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, st
 
 
 def name_run(name: str, parameters: Mapping[str, Any]) -> str:
-    """The variant, its seed if there are several, and what params.yaml has other than git: `mlp: batch_size=32`."""
+    """The variant, its seed if there are several, and parameters that differ from git: `mlp: batch_size=32`."""
     seeds = parameters.get("seeds") or ()
     seed = f" (seed {parameters['seed']})" if len(seeds) > 1 else ""
     changes = find_changes(name)
@@ -45,7 +46,7 @@ def name_run(name: str, parameters: Mapping[str, Any]) -> str:
 
 
 def find_changes(name: str) -> list[str]:
-    """What params.yaml has other than the experiment's baseline or HEAD, of this variant or of all: `key=value`."""
+    """Parameters of this variant or of all that differ from the experiment's baseline or HEAD: `key=value`."""
     baseline = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
     if git("diff", "--quiet", baseline, "--", str(PARAMS_FILE)) is not None:
         return []
@@ -62,9 +63,9 @@ def find_changes(name: str) -> list[str]:
 
 
 def is_in_use(key: str, params: Mapping[str, Any]) -> bool:
-    """Whether it is no length of another budget, and no text."""
+    """Whether a key is neither the length of another budget nor a text."""
     *_, group, last = ["", *key.split(".")]
-    return last not in ("summary", "paper") and (group != "images" or last in ("", params.get("budget"), "real_images"))
+    return last not in ("summary", "paper") and (group != "images" or last == params.get("budget"))
 
 
 def source_tags() -> dict[str, str]:

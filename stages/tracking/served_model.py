@@ -24,7 +24,7 @@ from stages.tracking.run_names import SERVED_TAG, VARIANT_TAG
 LOADER = "stages.serving.served_generator"
 NEEDED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "torch", "typing_extensions")
 
-# what of stages/ a served generator may import; a server takes a request for each file
+# the part of stages/ that a served generator may import; a server needs one request per file
 FOLDERS = ("config", "contracts", "gans", "networks", "sampling", "storage", "training")
 CODE = (
     "__init__.py",
@@ -37,7 +37,7 @@ CODE = (
 
 
 class PyFunc:
-    """MLflow's flavor `pyfunc`, which tries a model's example as it logs it, without that: it would import torch."""
+    """MLflow's flavor `pyfunc`, without the trial of a model's example when it is logged: that would import torch."""
 
     @staticmethod
     def save_model(validate_serving_input: bool, **arguments: Any) -> None:
@@ -72,7 +72,7 @@ def log_model(client: MlflowClient, run: Run, folder: Path) -> None:
 
 
 def example_inputs(config: Mapping[str, Any]) -> pd.DataFrame | np.ndarray:
-    """An example of what a served model takes: a table of seeds and labels (or, of a translator, uint8 sources)."""
+    """An example of what a served model takes: a table of seeds and labels (or, for a translator, uint8 sources)."""
     if shape := config["source_shape"]:
         return np.zeros((2, *shape), np.uint8)
     is_by_class = config["label_meaning"] == "class"
@@ -81,7 +81,7 @@ def example_inputs(config: Mapping[str, Any]) -> pd.DataFrame | np.ndarray:
 
 
 def signature_of(example: pd.DataFrame | np.ndarray, image_shape: Sequence[int]) -> ModelSignature:
-    """MLflow's description of inputs and outputs. Of a table's columns the seed alone is required."""
+    """MLflow's description of inputs and outputs. In a table, only the column `seed` is required."""
     signature = infer_signature(example, np.zeros((len(example), *image_shape), np.uint8))
     if isinstance(example, pd.DataFrame):
         columns = signature.inputs.inputs
@@ -91,7 +91,7 @@ def signature_of(example: pd.DataFrame | np.ndarray, image_shape: Sequence[int])
 
 @contextmanager
 def served_code() -> Iterator[Path]:
-    """A copy of stages/ with the files of CODE alone."""
+    """A copy of stages/ with only the files in CODE."""
     stages = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / stages.name
@@ -103,7 +103,7 @@ def served_code() -> Iterator[Path]:
 
 
 def find_broken_model(client: MlflowClient, run: Run, weights: str) -> str | None:
-    """The id of a model whose upload was broken off, or whose files are gone: it is to be uploaded anew."""
+    """The id of a model whose upload was interrupted, or whose files are gone: it must be uploaded again."""
     models = find_models(client, run, weights)
     broken = (one for one in models if one.status != LoggedModelStatus.READY or not has_files(client, one.model_id))
     return next((one.model_id for one in broken), None)

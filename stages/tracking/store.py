@@ -23,13 +23,13 @@ UNKNOWN_USER, FORBIDDEN = 401, 403  # HTTP's
 
 
 class StoreFile:
-    """The file of a SQLite store, from when it was opened: MLflow does not notice that it is deleted."""
+    """The file of a SQLite store as it was opened: MLflow does not notice if it is deleted."""
 
     def __init__(self) -> None:
-        self.held: int | None = None  # a descriptor, or its inode could be given to the file that takes its place
+        self.held: int | None = None  # a descriptor: without it, a new file could get the same inode
 
     def hold(self) -> None:
-        """From now on, `is_gone` speaks of the file that is there; a server has none."""
+        """Remember the current file for `is_gone`; a server has none."""
         path = Path(store_uri().removeprefix(SQLITE))
         if self.held is None and path.is_file():
             self.held = os.open(path, os.O_RDONLY)
@@ -43,14 +43,14 @@ class StoreFile:
         return self.held is not None and not os.path.samestat(os.fstat(self.held), now)
 
 
-STORE_FILE = StoreFile()  # one, as MLflow too keeps one connection a process
+STORE_FILE = StoreFile()  # one, because MLflow keeps one connection per process
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """What MLflow prints within goes where exporters print: people read the lines of a command alone.
+    """Within it, what MLflow prints goes to the exporters' log: people should read only the lines of a command.
 
-    PYTHONWARNINGS=error makes no error of a library's warning within.
+    PYTHONWARNINGS=error does not turn a library's warning into an error within it.
     """
     messages = repository() / ".cache" / MESSAGES
     messages.parent.mkdir(exist_ok=True)
@@ -70,21 +70,21 @@ def store_uri() -> str:
 
 
 def store_lock() -> FileLock:
-    """Held to look for something in the store and make it where it is missing: another process may do the same."""
+    """Held to look for something in the store and create it if it is missing: another process may do the same."""
     (repository() / ".cache").mkdir(exist_ok=True)
     return FileLock(repository() / ".cache" / "mlflow.lock")
 
 
 def open_store(experiment: str) -> tuple[MlflowClient, str]:
-    """A client of the store, and the experiment's id; both are made where they are missing.
+    """A client of the store, and the experiment's id; both are created if they are missing.
 
-    An experiment that was deleted is restored: MLflow gives its name to no other, and a deleted one takes no run.
+    A deleted experiment is restored: it accepts no runs, and MLflow keeps its name reserved.
     """
     uri, tags = store_uri(), experiment_tags()
     if "://" not in uri and not uri.startswith("databricks"):  # MLflow would take it for a folder
         raise ValueError(f"MLFLOW_TRACKING_URI: {uri!r}: expected an address, such as http://127.0.0.1:5000")
     mlflow.set_tracking_uri(uri)
-    mlflow.config.enable_async_logging(enable=False)  # MLFLOW_ENABLE_ASYNC_LOGGING: a call would not say that it failed
+    mlflow.config.enable_async_logging(enable=False)  # or a call would not say that it failed
     with store_lock():  # two first runs at once would both create the tables, or the experiment
         client = MlflowClient(uri)
         STORE_FILE.hold()
@@ -96,26 +96,26 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
                 if found.tags.get(key) != value and not (key == NOTE_TAG and found.tags.get(key)):
                     client.set_experiment_tag(found.experiment_id, key, value)
             return client, found.experiment_id
-        # a place of our own for a store of our own; a server decides for itself
+        # a local store keeps artifacts in the repository; a server decides for itself
         location = (repository() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
         return client, create_experiment(client, experiment, location, tags)
 
 
 def restore_experiment(client: MlflowClient, deleted: Experiment) -> None:
-    """Undo that an experiment was deleted; raises PermissionError where that is not the user's to do."""
+    """Restore a deleted experiment; raises PermissionError if this user may not."""
     try:
         client.restore_experiment(deleted.experiment_id)
     except mlflow.MlflowException as error:
         if error.get_http_status_code() != FORBIDDEN:
             raise
         raise PermissionError(
-            f"the experiment {deleted.name!r} was deleted, and this user may not restore it: whoever may has to, or "
-            "choose another name for tracking.experiment"
+            f"the experiment {deleted.name!r} was deleted, and this user may not restore it: ask an administrator to "
+            "restore it, or change tracking.experiment"
         ) from None
 
 
 def create_experiment(client: MlflowClient, name: str, location: str | None, tags: dict[str, Any]) -> str:
-    """The id of a new experiment, or of the one that another machine, whose lock is another, made just now."""
+    """The id of a new experiment, or of the one that another machine, which has its own lock, created just now."""
     try:
         return client.create_experiment(name, artifact_location=location, tags=tags)
     except mlflow.MlflowException as error:
@@ -126,7 +126,7 @@ def create_experiment(client: MlflowClient, name: str, location: str | None, tag
 
 
 def find_run(client: MlflowClient, experiment_id: str, model_sha256: str, checkpoint: str) -> Run | None:
-    """The latest run that trained the model of that hash, to choose that checkpoint (last or best)."""
+    """The latest run that trained the model with that hash, under that rule for checkpoints (last or best)."""
     query = f"tags.`{MODEL_TAG}` = '{model_sha256}' and params.checkpoint = '{checkpoint}'"
     found = client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"], max_results=1)
     return found[0] if found else None
@@ -153,16 +153,16 @@ def find_build(client: MlflowClient, experiment_id: str, key: str) -> str:
 
 
 def settle_build(client: MlflowClient, experiment_id: str, key: str, run_id: str, parent_id: str) -> str:
-    """The parent that a run has in the end: machines share no lock, and several may make one at once.
+    """The parent that a run has in the end: machines share no lock, so several may create one at once.
 
-    All then move to the first. Who leaves another one last removes it.
+    All runs then move to the first parent. The last run to leave another parent removes it.
     """
     first = find_build(client, experiment_id, key)
     if first in ("", parent_id):
         return first
     client.set_tag(run_id, PARENT_TAG, first)
     if not client.search_runs([experiment_id], f"tags.`{PARENT_TAG}` = '{parent_id}'", max_results=1):
-        with contextlib.suppress(mlflow.MlflowException):  # who may not delete leaves an empty run
+        with contextlib.suppress(mlflow.MlflowException):  # a user who may not delete leaves an empty run
             client.delete_run(parent_id)
     return first
 

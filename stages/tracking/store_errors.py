@@ -1,4 +1,4 @@
-"""What a store that fails says, in one line: of a chain of errors the first one, which says why."""
+"""Why a store failed, in one line: the first error of a chain."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ def status(error: BaseException) -> int:
 
 
 def first(error: BaseException) -> BaseException:
-    """The error that led to all others of a chain; a name that was looked up in vain says less than what follows."""
+    """The error that led to all others of a chain; but a LookupError says less than the error that follows it."""
     while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         if isinstance(cause, LookupError):
             break

@@ -1,13 +1,14 @@
-"""What a stage takes of the machine while it runs: processor, memory and GPUs, once a second.
+"""CPU, memory and GPU use while a stage runs, once per second.
 
 MLflow's own monitor watches the process that it runs in. That is the exporter, and not the stage.
 """
 
+import contextlib
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 SECONDS = 1.0  # between two looks: a training takes 5 to 90
 QUERY = ("nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader,nounits")
@@ -25,14 +26,15 @@ class SystemMetrics(threading.Thread):
     def run(self) -> None:
         """Look until the end."""
         began = time.monotonic()
-        look = Look()
-        while not self.ended.wait(SECONDS):
-            try:
-                numbers = look()
-            except Exception:  # a machine without one of these files, say, still trains
-                return
+        for numbers in self._looks():
             if not self.ended.is_set():  # nothing follows the end of a log
                 self.record(round(time.monotonic() - began), numbers)
+
+    def _looks(self) -> Iterator[dict[str, float]]:
+        with contextlib.suppress(Exception):  # a machine without /proc, for example, still trains
+            look = Look()
+            while not self.ended.wait(SECONDS):
+                yield look()
 
     def close(self) -> None:
         """Look no more; a look that hangs is not waited for."""
@@ -41,7 +43,7 @@ class SystemMetrics(threading.Thread):
 
 
 class Look:
-    """One look at the machine, by MLflow's names of system metrics."""
+    """One look at the machine, with MLflow's names for system metrics."""
 
     def __init__(self) -> None:
         import psutil  # type: ignore[import-untyped]  # imported here, so that no stage waits for it
@@ -62,7 +64,7 @@ class Look:
         }
 
     def read_gpus(self) -> dict[str, float]:
-        """As nvidia-smi says; a number that a GPU does not give is left out."""
+        """What nvidia-smi reports; a number that a GPU does not report is left out."""
         done = subprocess.run(QUERY, capture_output=True, text=True, check=False, timeout=10)
         numbers = {}
         for line in done.stdout.splitlines():

@@ -1,4 +1,4 @@
-"""MLflow's UI on the local store (`make ui`); once it can be opened, the pages that are worth a look."""
+"""MLflow's UI on the local store (`make ui`); prints the pages to look at once they can be opened."""
 
 import argparse
 import contextlib
@@ -19,12 +19,12 @@ from stages.tracking.store_errors import store_errors
 
 PORT = 5000
 LOG = "mlflow-ui.log"  # in .cache: what the server prints
-# this UI has no use for MLflow's jobs, which judge language models
+# MLflow's jobs judge language models: this UI does not need them
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
 
 
 def main() -> None:
-    """Make the experiment where it is missing, so that the pages show something; serve until Ctrl-C."""
+    """Create the experiment if it is missing, so that the pages show something; serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=PORT)
     port = parser.parse_args().port
@@ -47,7 +47,7 @@ def main() -> None:
 def serve(port: int, experiment_id: str) -> None:
     """Start the server, print its pages once they open, and wait. Raises StageError where it ends by itself."""
     command = [
-        # one worker serves a person well; each takes seconds of a core to start
+        # one worker is enough for one person; each takes seconds of CPU time to start
         *(sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", store_uri(), "--artifacts-destination", str(repository() / "mlartifacts")),
     ]

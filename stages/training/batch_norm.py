@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from typing_extensions import override
 
+from stages.config.errors import StageError
 from stages.training import processes
 
 
@@ -15,7 +16,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        exact = hidden.to(weight.dtype)
+        exact = hidden.to(weight.dtype)  # under autocast hidden is bfloat16
         mean, variance = combine(*torch.ops.aten.batch_norm_update_stats(exact, None, None, 0.0))
         ctx.save_for_backward(hidden, weight, bias, mean, variance)
         ctx.eps = eps
@@ -28,20 +29,21 @@ class _Normalise(torch.autograd.Function):
         hidden, weight, bias, mean, variance = ctx.saved_tensors
         if torch.is_grad_enabled():  # it will be differentiated again
             return _derive(ctx, normalise(hidden, weight, bias, ctx.eps), (hidden, weight, bias), gradients[0])
-        # as if the statistics were constants, then what the gradient owes to them
+        # Ioffe and Szegedy (2015), section 3, with x̂ = (x - mean) r, r = 1 / √(variance + eps), E over the whole batch:
+        # dx = weight r (g - E[g] - x̂ E[g x̂]). The kernel gives weight r g, and the sums of g x̂ and g over this share
         exact = hidden.to(weight.dtype)
-        of_hidden, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+        grad_hidden, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             *(gradients[0].to(weight.dtype), exact, weight, mean, variance, None, None),
             *(False, ctx.eps, [True, True, True]),
         )
         numbers = hidden.numel() // hidden.shape[1]
-        slope, offset = processes.mean(torch.stack([of_weight, of_bias])) / numbers
+        slope, offset = processes.all_reduce_mean(torch.stack([grad_weight, grad_bias])) / numbers
         scale = torch.rsqrt(variance + ctx.eps)
         slope *= weight * scale.square()
         offset = weight * scale * offset - slope * mean
         across = (-1, *(1 for _ in hidden.shape[2:]))
-        of_hidden.sub_(offset.view(across)).addcmul_(exact, slope.view(across), value=-1)
-        return of_hidden.to(hidden.dtype), of_weight, of_bias, None
+        grad_hidden.sub_(offset.view(across)).addcmul_(exact, slope.view(across), value=-1)
+        return grad_hidden.to(hidden.dtype), grad_weight, grad_bias, None
 
 
 def _derive(ctx: Any, out: Tensor, inputs: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -53,7 +55,7 @@ def _derive(ctx: Any, out: Tensor, inputs: tuple[Tensor, ...], gradient: Tensor)
 
 def combine(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (channels,) of the whole batch from those of this share; shares are equally large."""
-    means, variances = processes.whole(torch.stack([mean, variance])[None]).unbind(dim=1)
+    means, variances = processes.all_gather(torch.stack([mean, variance])[None]).unbind(dim=1)
     between, mean = torch.var_mean(means, dim=0, correction=0)
     return mean, variances.mean(dim=0) + between
 
@@ -71,6 +73,11 @@ def normalise(hidden: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tenso
 class SharedBatchNorm(_BatchNorm):
     """As the batch norm that it is made of, whose weights and buffers it has; differentiable as often as needed."""
 
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, norm: _BatchNorm) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
         self.load_state_dict(norm.state_dict())
@@ -81,7 +88,7 @@ class SharedBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(hidden)
         normalised, mean, variance = _Normalise.apply(hidden, self.weight, self.bias, self.eps)
-        self._remember(mean, variance, hidden.numel() // self.num_features * processes.count())
+        self._remember(mean, variance, hidden.numel() // self.num_features * processes.world_size())
         return normalised
 
     @torch.no_grad()
@@ -89,10 +96,8 @@ class SharedBatchNorm(_BatchNorm):
         """Follow the statistics; `numbers` is how many a channel has."""
         unbiased = variance * (numbers / (numbers - 1))
         for remembered, now in ((self.running_mean, mean), (self.running_var, unbiased)):
-            if remembered is not None:
-                remembered.lerp_(now, self.momentum or 0.0)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            remembered.lerp_(now, self.momentum)
+        self.num_batches_tracked.add_(1)
 
     @override
     def _check_input_dim(self, input: Tensor) -> None:  # torch's name for it
@@ -100,9 +105,16 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Put a shared batch norm in the place of every other one below a module."""
+    """Put a shared batch norm in the place of every other one below a module.
+
+    Raises StageError for one without weights, running statistics or a momentum.
+    """
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
+            if not (child.affine and child.track_running_stats and child.momentum is not None):
+                raise StageError(
+                    f"{child}: several processes share batch norms with weights, statistics and momentum only"
+                )
             setattr(module, name, SharedBatchNorm(child).to(child.weight.device))
         else:
             share_batch_norm(child)

@@ -4,24 +4,25 @@ Networks of this size keep a GPU busy for less time than Python needs to launch 
 launches the same kernels, with the same arguments and the next random numbers: it gives the same bits.
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Result = TypeVar("Result")
+Work = Callable[[Sequence[Tensor]], Counter[str]]
 
 
-class Recording(NamedTuple, Generic[Result]):
+class Recording(NamedTuple):
     """A graph, the tensors it reads, and what the recorded call returned."""
 
     graph: torch.cuda.CUDAGraph
     inputs: list[Tensor]
-    result: Result
+    result: Counter[str]
 
 
-class CUDAGraphs(Generic[Result]):
+class CUDAGraphs:
     """One graph for each kind of call; calls of a kind launch the same kernels with the same numbers.
 
     A kind's first call runs as usual: it makes what is made when it is first needed, an optimizer's state, say. The
@@ -32,9 +33,9 @@ class CUDAGraphs(Generic[Result]):
         self._stream = torch.cuda.Stream()  # the default one cannot be recorded
         self._pool = torch.cuda.graph_pool_handle()  # of memory: no two graphs run at once
         self._seen: set[Hashable] = set()
-        self.recordings: dict[Hashable, Recording[Result]] = {}
+        self.recordings: dict[Hashable, Recording] = {}
 
-    def run(self, kind: Hashable, work: Callable[[Sequence[Tensor]], Result], inputs: Sequence[Tensor]) -> Result:
+    def run(self, kind: Hashable, work: Work, inputs: Sequence[Tensor]) -> Counter[str]:
         """`work` of inputs, whose shapes never change; its result must not depend on them but through tensors.
 
         Calls of kind None run as usual.
@@ -48,7 +49,7 @@ class CUDAGraphs(Generic[Result]):
         default.wait_stream(self._stream)
         return result
 
-    def _replay(self, kind: Hashable, work: Callable[[Sequence[Tensor]], Result], inputs: Sequence[Tensor]) -> Result:
+    def _replay(self, kind: Hashable, work: Work, inputs: Sequence[Tensor]) -> Counter[str]:
         if kind not in self.recordings:
             self.recordings[kind] = self._record(work, inputs)
         recording = self.recordings[kind]
@@ -56,7 +57,7 @@ class CUDAGraphs(Generic[Result]):
         recording.graph.replay()
         return recording.result
 
-    def _record(self, work: Callable[[Sequence[Tensor]], Result], inputs: Sequence[Tensor]) -> Recording[Result]:
+    def _record(self, work: Work, inputs: Sequence[Tensor]) -> Recording:
         graph, own = torch.cuda.CUDAGraph(), [each.clone() for each in inputs]
         # thread_local: other threads may call CUDA meanwhile
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):

@@ -14,7 +14,7 @@ from stages.config.params import Params
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 LARGEST_IN_HEAP = 32 * 2**20  # bytes; glibc allows no more
-CHOOSE_INSTRUCTIONS = (  # variables that make libraries compute with others than the processor's best: other last bits
+CHOOSE_INSTRUCTIONS = (  # variables that select other CPU instructions, and so change last bits
     *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"),
     *("ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE"),
     *("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NVIDIA_TF32_OVERRIDE"),
@@ -42,7 +42,9 @@ def prepare(params: Params, seed: int) -> torch.device:
         return torch.device("cpu")
     if (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:  # each has its own
         if here > (found := torch.cuda.device_count()):
-            raise ParameterError(f"params.yaml: processes: {here} is not allowed: GPUs found here: {found}")
+            raise ParameterError(
+                f"params.yaml: training.processes or sample.processes: {here} is not allowed: GPUs found here: {found}"
+            )
         rank = int(os.environ["LOCAL_RANK"])
         torch.cuda.set_device(rank)
         return torch.device("cuda", rank)
@@ -53,7 +55,7 @@ def prepare(params: Params, seed: int) -> torch.device:
 def spread_threads(count: int) -> None:
     """Give each of torch's threads a core, if it takes all cores that this process may use (on Linux).
 
-    Beside another program the kernel leaves two threads on one core, where each waits for the other in every layer.
+    When another program runs, the kernel leaves two threads on one core, where each waits for the other in every layer.
     """
     if not hasattr(os, "sched_setaffinity") or not 1 < len(os.sched_getaffinity(0)) <= count:
         return

@@ -39,7 +39,8 @@ def launch(count: int, module: str, *arguments: str) -> None:
         local_addr=HERE,
     )
     try:
-        with tempfile.TemporaryDirectory() as os.environ[TOLD]:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ[TOLD] = folder
             elastic_launch(config, sys.executable)("-m", module, *arguments)
     except SignalException as error:
         sys.exit(INTERRUPTED + error.sigval)
@@ -50,6 +51,8 @@ def launch(count: int, module: str, *arguments: str) -> None:
         if killed and not told:  # where one has told what is wrong, the others were ended for it
             signal = -codes[killed[0]]
             raise StageError(f"process {killed[0]} of {count} was ended by signal {signal}; run again") from None
-        sys.exit(told[0] if told else LostProcessError.exit_code)
+        if not told:
+            raise StageError(f"the {count} processes lost contact with each other; run again") from None
+        sys.exit(told[0])
     finally:
-        del os.environ[TOLD]
+        os.environ.pop(TOLD, None)

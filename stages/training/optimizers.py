@@ -19,8 +19,8 @@ def _unwrapped(method: Any) -> Any:
     return torch.no_grad()(inspect.unwrap(method))
 
 
-class StateTensors(torch.optim.Optimizer):
-    """What an optimizer remembers, as tensors by name; a weight without a gradient stays, and has no state yet."""
+class StatefulOptimizer(torch.optim.Optimizer):
+    """An optimizer whose state is tensors by name; a weight without a gradient stays as it is, and has no state yet."""
 
     add_param_group = _unwrapped(torch.optim.Optimizer.add_param_group)
     _rate: float | None = None  # last written to the GPU
@@ -63,19 +63,19 @@ class StateTensors(torch.optim.Optimizer):
             self.state[weight][name] = torch.empty_like(like, requires_grad=False).copy_(value)
 
 
-class Adam(StateTensors, torch.optim.Adam):
+class Adam(StatefulOptimizer, torch.optim.Adam):
     """Adam (Kingma and Ba, 2015, algorithm 1), all weights in one call."""
 
     step = _unwrapped(torch.optim.Adam.step)
 
 
-class AdamW(StateTensors, torch.optim.AdamW):
+class AdamW(StatefulOptimizer, torch.optim.AdamW):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2), all weights in one call."""
 
     step = _unwrapped(torch.optim.AdamW.step)
 
 
-class RMSprop(StateTensors, torch.optim.RMSprop):
+class RMSprop(StatefulOptimizer, torch.optim.RMSprop):
     """RMSprop (Tieleman and Hinton, 2012)."""
 
     step = _unwrapped(torch.optim.RMSprop.step)

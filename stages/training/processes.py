@@ -2,7 +2,7 @@
 
 All of them hold the same weights and draw the same random numbers, those of the whole batch, and each takes its share.
 So a step gives what one process would give, to the precision of floats, and one process can write the state of all.
-Of one process nothing here changes a bit.
+With one process these functions change nothing.
 """
 
 import atexit
@@ -38,14 +38,14 @@ WATCHED = 100  # losses
 _memory: shared_memory.SharedMemory | None = None  # of processes of one machine
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes train together, once they have met."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
     """The number of this one, from 0."""
-    return dist.get_rank() if count() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
 def is_first() -> bool:
@@ -57,9 +57,9 @@ def join(device: torch.device) -> None:
     """Meet the others where torchrun says, if it started this process; a second call does nothing."""
     global _memory
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(leave)  # after a failure, too: threads that still run would end this process by a signal
         with _exchange():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
             _memory = shared_memory.meet() if device.type == "cpu" else None
 
 
@@ -76,7 +76,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        return _add_up(tensor.clone(memory_format=torch.contiguous_format))
+        return _all_reduce(tensor.clone(memory_format=torch.contiguous_format))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -84,19 +84,19 @@ class _Sum(torch.autograd.Function):
         return summed
 
 
-def _add_up(tensor: Tensor) -> Tensor:
+def _all_reduce(tensor: Tensor) -> Tensor:
     """The sum of a contiguous tensor over processes, in place."""
     if _memory:
-        _memory.add_up(tensor)
+        _memory.all_reduce(tensor)
     else:
         with _exchange():
             dist.all_reduce(tensor)
     return tensor
 
 
-def _sum_of(parts: Sequence[Tensor]) -> Tensor:
+def _all_reduce_parts(parts: Sequence[Tensor]) -> Tensor:
     """The sum over processes of several rows of numbers, one after another (numbers,)."""
-    return _memory.sum_of(parts) if _memory else _add_up(torch.cat(list(parts)))
+    return _memory.all_reduce_parts(parts) if _memory else _all_reduce(torch.cat(list(parts)))
 
 
 @contextmanager
@@ -104,35 +104,37 @@ def _exchange() -> Iterator[None]:
     """Raises LostProcessError where the connection to another process is closed."""
     try:
         yield
-    except RuntimeError:
-        raise LostProcessError from None
+    except RuntimeError as error:  # of gloo it is no more than that
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise LostProcessError from None
+        raise
 
 
 def share(batch: Tensor) -> Tensor:
     """The share of a whole batch (batch, …) that is this process's: as many rows as each other has."""
-    return batch.chunk(count())[rank()] if count() > 1 else batch
+    return batch.chunk(world_size())[rank()] if world_size() > 1 else batch
 
 
-def whole(part: Tensor) -> Tensor:
+def all_gather(part: Tensor) -> Tensor:
     """The whole batch (batch, …) of all processes' shares (batch / processes, …), differentiable."""
-    if count() == 1:
+    if world_size() == 1:
         return part
-    parts = [part if other == rank() else torch.zeros_like(part) for other in range(count())]
+    parts = [part if other == rank() else torch.zeros_like(part) for other in range(world_size())]
     gathered: Tensor = _Sum.apply(torch.cat(parts))
     return gathered
 
 
-def rows_of_this(rows: int, together: int) -> slice:
+def own_rows(rows: int, together: int) -> slice:
     """Which of so many rows this process works on: equal parts, of `together` rows each, which stay together."""
-    each = math.ceil(math.ceil(rows / together) / count()) * together
+    each = math.ceil(math.ceil(rows / together) / world_size()) * together
     return slice(min(rows, rank() * each), min(rows, (rank() + 1) * each))
 
 
-def collect(part: np.ndarray) -> np.ndarray:
+def gather(part: np.ndarray) -> np.ndarray:
     """In the first process the parts of all, one after another; in the others their own."""
-    if count() == 1:
+    if world_size() == 1:
         return part
-    parts: list[Any] | None = [None] * count() if is_first() else None
+    parts: list[Any] | None = [None] * world_size() if is_first() else None
     with _exchange():
         dist.gather_object(part, parts)
     return np.concatenate(parts) if parts else part
@@ -140,31 +142,33 @@ def collect(part: np.ndarray) -> np.ndarray:
 
 def of_whole_batch(function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
     """The share of a function of the whole batch, which draws the same random numbers in each process."""
-    if count() == 1:
+    if world_size() == 1:
         return function(part)
     with SharedDraws.paused():
-        return share(function(whole(part)))
+        return share(function(all_gather(part)))
 
 
-def mean(tensor: Tensor) -> Tensor:
+def all_reduce_mean(tensor: Tensor) -> Tensor:
     """The mean over processes of a mean over each one's share; without gradients."""
-    return _add_up(tensor.detach().clone(memory_format=torch.contiguous_format)) / count() if count() > 1 else tensor
+    if world_size() == 1:
+        return tensor
+    return _all_reduce(tensor.detach().clone(memory_format=torch.contiguous_format)) / world_size()
 
 
 def backward(loss: Tensor) -> None:
-    """Compute this process's part of the gradients of the mean of all processes' losses; `add_up` adds the others'."""
-    loss.backward(torch.full_like(loss, 1 / count()) if count() > 1 else None)
+    """Compute this process's part of the gradients of all losses' mean; `all_reduce_gradients` adds the others'."""
+    loss.backward(torch.full_like(loss, 1 / world_size()) if world_size() > 1 else None)
 
 
-def add_up(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def all_reduce_gradients(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Give weights the sum of all processes' gradients, and return the means of scalars: all in one exchange."""
-    if count() == 1:
+    if world_size() == 1:
         return scalars
     learning = [(weight, _without_gaps(weight, grad)) for weight in weights if (grad := weight.grad) is not None]
     parts = [gradient.as_strided((gradient.numel(),), (1,)) for _, gradient in learning]
     with torch.no_grad():
-        parts.append(torch.stack(list(scalars.values())).to(parts[0]).div_(count()))
-    summed, offset = _sum_of(parts), 0
+        parts.append(torch.stack(list(scalars.values())).to(parts[0]).div_(world_size()))
+    summed, offset = _all_reduce_parts(parts), 0
     for weight, gradient in learning:
         weight.grad = summed.as_strided(gradient.shape, gradient.stride(), offset)
         offset += gradient.numel()
@@ -179,18 +183,18 @@ def _without_gaps(weight: Tensor, gradient: Tensor) -> Tensor:
     return gradient if gradient.numel() == end else torch.empty_like(weight).copy_(gradient)
 
 
-def same_start(module: nn.Module) -> None:
+def broadcast_weights(module: nn.Module) -> None:
     """Give all processes the first one's weights and buffers: another kind of processor draws other last bits."""
-    if count() > 1:
+    if world_size() > 1:
         with _exchange():
             for tensor in [*module.parameters(), *module.buffers()]:
                 dist.broadcast(tensor.detach(), 0)
 
 
-def first_says(value: Any) -> Any:
+def broadcast_object(value: Any) -> Any:
     """What the first process says, in all of them."""
     said = [value]
-    if count() > 1:
+    if world_size() > 1:
         with _exchange():
             dist.broadcast_object_list(said, 0)
     return said[0]
@@ -217,7 +221,7 @@ class SharedDraws:
 
     def __enter__(self) -> None:
         SharedDraws.losses += 1
-        self.watch = Watch() if SharedDraws.losses <= WATCHED else nullcontext()
+        self.watch = RefuseUnshared() if SharedDraws.losses <= WATCHED else nullcontext()
         self.watch.__enter__()
         self._replace(self.replaced)
 
@@ -249,9 +253,14 @@ class SharedDraws:
     def _of_shape(self, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if self.is_paused:
             return function(*args, **kwargs)
-        *others, shape = args if function is OF_SHAPE["randint"] or not isinstance(args[0], int) else (args,)
+        if "size" in kwargs:
+            others, shape = args, kwargs.pop("size")
+        elif function is OF_SHAPE["randint"] or not isinstance(args[0], int):
+            *others, shape = args  # type: ignore[assignment]
+        else:  # the sizes one by one
+            others, shape = (), args
         with torch._C.DisableTorchFunction():
-            return self._share(function(*others, (shape[0] * count(), *shape[1:]), **kwargs))
+            return self._share(function(*others, size=(shape[0] * world_size(), *shape[1:]), **kwargs))
 
     def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: A002
         if self.is_paused:
@@ -261,13 +270,13 @@ class SharedDraws:
 
     def _share(self, drawn: Tensor) -> Tensor:
         """Of k whole batches one after another, (k * processes * rows, …), this process's share of each."""
-        if len(drawn) % (self.rows * count()):
-            rows, wanted = len(drawn) // count(), self.rows
+        if len(drawn) % (self.rows * world_size()):
+            rows, wanted = len(drawn) // world_size(), self.rows
             raise StageError(f"random numbers for {rows} rows were asked for; a process has {wanted} of each batch")
-        return drawn.unflatten(0, (-1, count(), self.rows))[:, rank()].flatten(0, 1)
+        return drawn.unflatten(0, (-1, world_size(), self.rows))[:, rank()].flatten(0, 1)
 
 
-class Watch(TorchFunctionMode):
+class RefuseUnshared(TorchFunctionMode):
     """Raises StageError where a random function is called that several processes do not share."""
 
     @override
@@ -283,8 +292,8 @@ class Watch(TorchFunctionMode):
 
 def shared_draws(rows: int) -> AbstractContextManager[Any]:
     """`SharedDraws` of several processes; nothing, which takes no time, of one."""
-    return SharedDraws(rows) if count() > 1 else nullcontext()
+    return SharedDraws(rows) if world_size() > 1 else nullcontext()
 
 
 def _repeat(part: Tensor) -> Tensor:
-    return torch.cat([part] * count())
+    return torch.cat([part] * world_size())

@@ -60,7 +60,7 @@ class Session:
 
     def resume(self) -> None:
         """Continue from the latest checkpoint, if there is one."""
-        found = processes.first_says(self.checkpoints.latest() if processes.is_first() else None)
+        found = processes.broadcast_object(self.checkpoints.latest() if processes.is_first() else None)
         if found:
             tensors, rows = found
             self._raise_if_of_other_processes(int(tensors["processes"]))
@@ -83,7 +83,7 @@ class Session:
                 scalars = trainer.read_scalars()
                 self.rows.append({"images": seen, **scalars})
                 self._tell_metrics(seen, scalars)
-                show_progress(min(seen, total), scalars)
+                show_progress(seen, scalars)
             if snapshot_steps and seen >= snapshot_steps[0]:
                 snapshot_steps = [step for step in snapshot_steps if step > seen]
                 self._raise_if_diverged()
@@ -95,11 +95,11 @@ class Session:
         if self.trainer.find_broken():
             return  # raised at the next log step or snapshot: when a checkpoint is due, the clock says
         state = prefixed("trainer", trainer_to_tensors(self.trainer)) | prefixed("snapshots", self.snapshots)
-        state["processes"] = torch.tensor(processes.count())
+        state["processes"] = torch.tensor(processes.world_size())
         self.checkpoints.save(self.trainer.images_seen, state, self.rows)
 
     def _raise_if_of_other_processes(self, count: int) -> None:
-        if count != processes.count():
+        if count != processes.world_size():
             raise StageError(
                 f"{self.plan.name} was begun with {count} processes: set training.processes to that, or remove "
                 f"{self.checkpoints.folder}"

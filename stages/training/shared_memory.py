@@ -21,80 +21,81 @@ from torch import Tensor
 
 from stages.config.errors import LostProcessError
 
-SIZE = 4 * 2**20  # bytes of one process's place: longer tensors go in pieces
-LINE = 64  # bytes that processors pass on at once: counters of different processes lie that far apart
-AWAKE = 0.002  # seconds of waiting in which a core does not sleep: waking it up takes longer than an exchange
-ASLEEP = 1  # milliseconds between two looks after that
+SLOT_BYTES = 4 * 2**20  # of one process: longer tensors are exchanged in pieces
+CACHE_LINE = 64  # bytes that processors pass on at once: counters of different processes lie that far apart
+SPIN_SECONDS = 0.002  # of waiting in which a core does not sleep: waking it up takes longer than an exchange
+POLL_MILLISECONDS = 1  # between two looks after that
 LINUX_ON_X86 = ("Linux", "x86_64")
 
 
 class SharedMemory:
-    """Two places and a counter of exchanges for each process.
+    """A double-buffered all-reduce: each process has two slots and a counter of its exchanges.
 
     A process writes its numbers, then its counter, and reads those of the others once their counters are as high.
-    Meanwhile others may begin the next exchange: it takes the other places.
+    Meanwhile others may begin the next exchange: it uses the other slots.
     """
 
     def __init__(self, memory: mmap.mmap, rank: int, count: int, ended: select.poll) -> None:
         self.rank = rank
         self.ended = ended  # tells of a process that has
-        self.taken = 0  # exchanges
+        self.exchanges = 0  # so far
         view = memoryview(memory)
-        self.counters = [view[start : start + 8].cast("q") for start in range(0, LINE * count, LINE)]
-        places = np.frombuffer(memory, np.uint8, offset=LINE * count)
-        self.places = torch.from_numpy(places).view(2, count, SIZE)
-        self._views: dict[tuple[torch.dtype, int], list[list[Tensor]]] = {}  # of the places, for so many numbers
+        self.counters = [view[start : start + 8].cast("q") for start in range(0, CACHE_LINE * count, CACHE_LINE)]
+        slots = np.frombuffer(memory, np.uint8, offset=CACHE_LINE * count)
+        self.slots = torch.from_numpy(slots).view(2, count, SLOT_BYTES)
+        self._views: dict[tuple[torch.dtype, int], list[list[Tensor]]] = {}  # of the slots, for so many numbers
 
-    def add_up(self, tensor: Tensor) -> None:
+    def all_reduce(self, tensor: Tensor) -> None:
         """The sum of a contiguous tensor over processes, in place, in the same order in each.
 
         Raises LostProcessError where one has ended.
         """
-        flat, most = tensor.view(-1), SIZE // tensor.element_size()
+        flat, most = tensor.view(-1), SLOT_BYTES // tensor.element_size()
         for piece in flat.split(most) if len(flat) > most else [flat]:
-            places = self._next_places(piece.dtype, len(piece))
-            places[self.rank].copy_(piece)
-            self._sum(places, piece)
+            slots = self._next_slots(piece.dtype, len(piece))
+            slots[self.rank].copy_(piece)
+            self._sum(slots, piece)
 
-    def sum_of(self, parts: Sequence[Tensor]) -> Tensor:
+    def all_reduce_parts(self, parts: Sequence[Tensor]) -> Tensor:
         """The sum over processes of several rows of numbers of one type, one after another (numbers,); raises as above.
 
         They are written to the shared memory once, and not copied before.
         """
         length, dtype = sum(part.numel() for part in parts), parts[0].dtype
-        if length * parts[0].element_size() > SIZE:
+        if length * parts[0].element_size() > SLOT_BYTES:
             flat = torch.cat(list(parts))
-            self.add_up(flat)
+            self.all_reduce(flat)
             return flat
-        places = self._next_places(dtype, length)
-        torch.cat(list(parts), out=places[self.rank])
+        slots = self._next_slots(dtype, length)
+        torch.cat(list(parts), out=slots[self.rank])
         summed = torch.empty(length, dtype=dtype)
-        self._sum(places, summed)
+        self._sum(slots, summed)
         return summed
 
-    def _next_places(self, dtype: torch.dtype, length: int) -> list[Tensor]:
-        """Each process's place (length,) in the exchange that begins."""
-        self.taken += 1
+    def _next_slots(self, dtype: torch.dtype, length: int) -> list[Tensor]:
+        """Each process's slot (length,) in the exchange that begins."""
+        self.exchanges += 1
         if (dtype, length) not in self._views:
-            self._views[dtype, length] = [list(places.view(dtype)[:, :length]) for places in self.places]
-        return self._views[dtype, length][self.taken % 2]
+            self._views[dtype, length] = [list(slots.view(dtype)[:, :length]) for slots in self.slots]
+        return self._views[dtype, length][self.exchanges % 2]
 
-    def _sum(self, places: Sequence[Tensor], out: Tensor) -> None:
-        """The sum of all places, once each process has written its own."""
-        self.counters[self.rank][0] = self.taken
+    def _sum(self, slots: Sequence[Tensor], out: Tensor) -> None:
+        """The sum of all slots, once each process has written its own."""
+        self.counters[self.rank][0] = self.exchanges
         self._wait()
-        first, second, *others = places
+        first, second, *others = slots
         torch.add(first, second, out=out)
         for other in others:
             out.add_(other)
 
     def _wait(self) -> None:
-        end = time.monotonic() + AWAKE
+        end = time.monotonic() + SPIN_SECONDS
         for counter in self.counters:
-            while counter[0] < self.taken:
+            while counter[0] < self.exchanges:
                 if time.monotonic() < end:
                     os.sched_yield()
-                elif self.ended.poll(ASLEEP) and counter[0] < self.taken:  # it may have ended after this exchange
+                # it may have ended after this exchange
+                elif self.ended.poll(POLL_MILLISECONDS) and counter[0] < self.exchanges:
                     raise LostProcessError
 
 
@@ -106,14 +107,14 @@ def meet() -> SharedMemory | None:
     count, rank = dist.get_world_size(), dist.get_rank()
     if os.environ.get("LOCAL_WORLD_SIZE") != str(count) or (platform.system(), platform.machine()) != LINUX_ON_X86:
         return None
-    size = (LINE + 2 * SIZE) * count
-    own = _make(size) if rank == 0 else None
+    size = (CACHE_LINE + 2 * SLOT_BYTES) * count
+    own = _create_memory(size) if rank == 0 else None
     said: list[Any] = [None] * count
     dist.all_gather_object(said, (os.getpid(), own, os.fstat(own).st_ino if own is not None else None))
     pids, descriptors, inodes = zip(*said, strict=True)
     try:
         memory = _map(pids[0], descriptors[0], inodes[0], size)
-        ended = _watch([pid for pid in pids if pid != os.getpid()])
+        ended = _poll_exits([pid for pid in pids if pid != os.getpid()])
     except OSError:
         memory = None
     dist.all_gather_object(said, memory is not None)
@@ -122,7 +123,7 @@ def meet() -> SharedMemory | None:
     return SharedMemory(memory, rank, count, ended) if memory and all(said) else None
 
 
-def _make(size: int) -> int | None:
+def _create_memory(size: int) -> int | None:
     """A descriptor of memory that lies in no folder, and goes with its processes; None where there is none."""
     try:
         descriptor = os.memfd_create("exchange")
@@ -143,7 +144,7 @@ def _map(pid: int, descriptor: int | None, inode: int | None, size: int) -> mmap
         os.close(opened)
 
 
-def _watch(pids: Sequence[int]) -> select.poll:
+def _poll_exits(pids: Sequence[int]) -> select.poll:
     """What tells when one of these processes has ended, also before somebody has asked for its exit code."""
     ended = select.poll()
     for pid in pids:

@@ -20,13 +20,13 @@ from stages.training.batch_norm import share_batch_norm
 from stages.training.batches import Batches
 from stages.training.cuda_graphs import CUDAGraphs
 from stages.training.ema import EMA
-from stages.training.optimizers import StateTensors, build_optimizer
+from stages.training.optimizers import StatefulOptimizer, build_optimizer
 from stages.training.schedules import instance_noise, learning_rate_factor
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What the loop itself is told."""
+    """Settings of the loop itself."""
 
     optimizers: Optimizers
     critic_steps: int  # discriminator steps per generator step
@@ -34,11 +34,11 @@ class Hyperparameters:
     ema_halflife_images: int
     ema_rampup: float | None  # the half-life is at most this share of the images seen
     precision: Literal["float32", "bfloat16"]
-    reuse_fakes: bool  # of the discriminator's last step, in the generator's
+    reuse_fakes: bool  # the generator's step takes the fakes of the last discriminator step
     noise_std: float  # of instance noise at the start
     noise_until: float  # share of training after which there is none
-    augment: Sequence[str]  # how, in this order
-    cuda_graphs: bool  # on a GPU: what a step launches there in one launch
+    augment: Sequence[str]  # in this order
+    cuda_graphs: bool  # on a GPU: record each kind of step as a CUDA graph, and replay it
 
 
 class Trainer:
@@ -47,10 +47,10 @@ class Trainer:
     def __init__(self, gan: GAN, batches: Batches, hyperparameters: Hyperparameters) -> None:
         self.device = batches.device
         self.hyperparameters = hyperparameters
-        if processes.count() > 1:
+        if processes.world_size() > 1:
             share_batch_norm(gan)
-            processes.same_start(gan)
-        self.gan = gan.to(self.device).to(memory_format=gan.memory_format).train()
+        processes.broadcast_weights(gan.to(self.device))  # NCCL exchanges tensors of GPUs alone
+        self.gan = gan.to(memory_format=gan.memory_format).train()
         if hyperparameters.augment:
             gan.augment = partial(augment, kinds=hyperparameters.augment)
         self.ema = EMA(gan.generator, hyperparameters.ema_halflife_images, hyperparameters.ema_rampup)
@@ -61,8 +61,8 @@ class Trainer:
         self.images_seen = 0  # those that the generator's steps were taken for
         self.sums: dict[str, Tensor] = {}  # of scalars since the last reading, changed in place
         self.counts: Counter[str] = Counter()
-        is_possible = self.device.type == "cuda" and processes.count() == 1
-        self.graphs = CUDAGraphs[Counter[str]]() if hyperparameters.cuda_graphs and is_possible else None
+        is_possible = self.device.type == "cuda" and processes.world_size() == 1
+        self.graphs = CUDAGraphs() if hyperparameters.cuda_graphs and is_possible else None
 
     def train(self, images: int) -> Iterator[int]:
         """Take the steps that are left of those that show the generator `images` images; yield the count so far."""
@@ -139,10 +139,10 @@ class Trainer:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _descend(self, optimizer: StateTensors, losses: Losses) -> list[str]:
+    def _descend(self, optimizer: StatefulOptimizer, losses: Losses) -> list[str]:
         optimizer.forget_gradients()
         processes.backward(losses.loss)
-        scalars = processes.add_up(optimizer.weights, losses.scalars)
+        scalars = processes.all_reduce_gradients(optimizer.weights, losses.scalars)
         optimizer.step()
         return self._add(scalars)
 

@@ -1,4 +1,4 @@
-"""Small generators whose images can be told in advance."""
+"""Small generators whose images can be predicted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Translators: what is drawn is made from the sources of test images; of two ways both, and back again."""
+"""Translators: what is drawn is made from the sources of test images; with two directions, both, and back again."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def rows(values: np.ndarray) -> list[bytes]:
 
 
 def packed(bits: int) -> list[bytes]:
-    """INDICES at so many bits a pixel."""
+    """INDICES at so many bits per pixel."""
     length = SIZE * bits // 8
     values = [sum(int(value) << (bits * (7 - place)) for place, value in enumerate(row)) for row in INDICES]
     return [value.to_bytes(length, "big") for value in values]
@@ -318,7 +318,7 @@ def test_pictures_are_turned_as_exif_says(kind: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("orientation", TURNED)
 def test_a_plain_tiff_that_is_not_square_is_turned(tmp_path: Path, orientation: int) -> None:
-    """Of a path, Pillow maps such a file with its sides swapped."""
+    """Given a path, Pillow maps such a file with its sides swapped."""
     wide = np.arange(24 * 16, dtype=np.uint16).reshape(16, 24).astype(np.uint8)
     (tmp_path / "turned.tif").write_bytes(tiff(24, 16, 8, 1, wide.tobytes(), turned=orientation))
     picture = _read(tmp_path / "turned.tif", Path("turned.tif"))

@@ -1,4 +1,4 @@
-"""Stacked MNIST: three digits an image, and a run of the whole pipeline on it in the smoke budget."""
+"""Stacked MNIST: three digits per image, and a run of the whole pipeline on it in the smoke budget."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_thousand_classes_count_the_first_plane_most() -> None:
 
 
 def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
-    """Of its thousand classes a generator this young reaches some."""
+    """A generator after so short a training reaches some of the thousand classes."""
     from tests.test_pipeline import BEFORE, FEWER, stages_of, stages_run  # imports MLflow, which takes seconds
 
     repository = clone_repository(tmp_path / "reprogan")

@@ -1,4 +1,4 @@
-"""Inception beside the classifier: torch-fidelity's own features, and lines where its weights cannot be had.
+"""Inception next to the classifier: torch-fidelity's own features, and lines where its weights cannot be had.
 
 The published weights are 96 MB. Those here have the same names and shapes, but share a few thousand random numbers.
 """

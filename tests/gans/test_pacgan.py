@@ -97,7 +97,7 @@ def test_too_few_images_for_a_pack_are_refused() -> None:
 
 
 def divergence_of_modes(name: str, digits: np.ndarray, classes: np.ndarray, seed: int) -> float:
-    """KL divergence of 1,000 modes of samples from even ones, after 500 steps on three digits of 8 × 8 an image."""
+    """KL divergence of 1,000 modes of samples from even ones, after 500 steps on images of three digits of 8 × 8."""
     triples = np.random.default_rng(seed).integers(0, len(digits), (20_000, 3))
     data = torch.from_numpy(digits[triples])
     gan = build_gan(name, (3, 8, 8), network={"base_channels": 16}, regularizer={"weight": 0.1})

@@ -76,7 +76,7 @@ def test_images_have_the_datas_size_at_every_stage() -> None:
 def test_each_resolution_is_half_of_the_next_rounded_up(
     height: int, width: int, count: int, sizes: list[tuple[int, int]]
 ) -> None:
-    assert progan.halved((1, height, width), count) == sizes
+    assert progan.resolutions((1, height, width), count) == sizes
     channels = [4] * count
     network = options(channels=channels)
     players: list[Any] = [build((1, height, width), 10) for build in (network.generator, network.discriminator)]

@@ -45,7 +45,7 @@ def test_r1_of_a_linear_critic() -> None:
 
 
 def test_gradient_penalty_takes_each_images_own_norm() -> None:
-    # slopes 0 and 2 an image: (0-1)² and (2-1)² average to 1; a norm over the batch would give another number
+    # slopes 0 and 2, one per image: (0-1)² and (2-1)² average to 1; a norm over the batch would give another number
     slopes = torch.tensor([0.0, 2.0, 0.0, 2.0])
 
     def critic(x: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def test_gradient_penalty_looks_between_real_and_fake() -> None:
     between = seen[-1].flatten(1)
     assert (between > 0).all()
     assert (between < 1).all()
-    assert (between == between[:, :1]).all()  # one share an image, the same for all its pixels
+    assert (between == between[:, :1]).all()  # one share per image, the same for all its pixels
     assert len(between[:, 0].unique()) == SHAPE[0]  # another share for each image
 
 

@@ -33,14 +33,14 @@ def page(models: dict[str, Any], real: Records) -> list[str]:
 
 def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> None:
     # FID falls along params.yaml, so the last variant leads; a translator has no rank, and comes last
-    by_fid = sorted(reversed(VARIANTS), key=lambda name: name == "srgan")
+    by_fid = [*(name for name in reversed(VARIANTS) if name != "srgan"), "srgan"]
     models = {name: model(sharpness=0.5, fid=1 + by_fid.index(name)) for name in VARIANTS}
     models["srgan"]["run"]["starts_from"] = "images"
     models["cgan"]["scores"]["label_accuracy"] = record(0.9876, 0.002, real=0.99)
     real = {"fid": record(0.2, 0.05), "precision": record(0.94, 0.004), "duplicates": record(0.02)}
     lines = page(models, real)
-    titles = "FID ↓ | sharpness → 25.0% | precision ↑"
-    head = lines.index(f"| rank | variant | summary | paper | parameters G / D | training images seen | {titles} | more scores | samples |")
+    titles = "parameters G / D | training images seen | FID ↓ | sharpness → 25.0% | precision ↑"
+    head = lines.index(f"| rank | variant | summary | paper | {titles} | more scores | samples |")
     assert lines[head + 1] == "|--:|---|---|---|--:|--:|--:|--:|--:|---|---|"
     assert lines[head + 2] == "|  | real images |  |  |  |  | 0.20 ± 0.05 |  | 0.940 ± 0.004 | duplicates 2% |  |"
     rows = lines[head + 3 :]
@@ -50,10 +50,8 @@ def test_the_page_has_a_row_a_variant_with_its_texts_numbers_and_picture() -> No
         variant = VARIANTS[name]
         assert row.count(" | ") == 10, "a cell holds a separator"
         assert row.startswith(f"| {'-' if name == 'srgan' else ranked.index(name) + 1} | `{name}` |")
-        assert (
-            f"| {variant.summary} | {variant.paper} | 1,234,567 / 4 | 640 | {position}.00 ± 0.06 | 50.0% | 0.910 ± 0.010 |"
-            in row
-        )
+        assert f"| {variant.summary} | {variant.paper} | 1,234,567 / 4 | 640 | {position}.00 ± 0.06 | " in row
+        assert " | 50.0% | 0.910 ± 0.010 |" in row
         assert f'src="../variants/{name}/pictures/samples.png"' in row
         assert f'href="../variants/{name}/closest.png"' in row
         more = "label accuracy 98.8% ± 0.2% (real 99.0%)<br>duplicates 1%" if name == "cgan" else "duplicates 1%"

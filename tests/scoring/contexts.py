@@ -31,7 +31,7 @@ def build_context(real: np.ndarray, labels: np.ndarray | None = None, **changes:
         small_set=Split(np.zeros((2, 1, 4, 4), np.uint8), np.arange(2), ("0", "1")),
         copies_thresholds={"pixels": 0.5, "features": 0.5},
         baseline={},
-        learn=lambda split: len(split.images) / 1000,
+        train_and_test=lambda split: len(split.images) / 1000,
     )
     return dataclasses.replace(context, **changes)
 

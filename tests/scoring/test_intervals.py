@@ -34,7 +34,7 @@ def test_the_interval_of_a_mean_is_what_its_bootstrap_tends_to() -> None:
 
 
 def test_the_bootstrap_is_scipys() -> None:
-    """Of a statistic without a simple closed form, up to the resamples drawn."""
+    """For a statistic without a simple closed form, up to the resamples drawn."""
     values = np.random.default_rng(0).gamma(2, 1, 300)
     theirs = bootstrap((values,), np.median, n_resamples=4000, vectorized=True, random_state=1).standard_error
     ours = bootstrap_ci95(lambda chosen: float(np.median(values[chosen])), 300, resamples=4000, seed=0)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from stages.serving.requests import read_images, read_rows, serve
+from stages.serving.requests import read_images, read_seeds_and_labels, serve
 from stages.storage.pixels import to_float
 from tests.contracts.generators import Doubling, Fading, Plain
 
@@ -59,20 +59,20 @@ def test_it_serves_digits_of_outlines() -> None:
     ],
 )
 def test_rows_are_read_from_a_mapping_or_a_frame(table: Any) -> None:
-    seeds, labels = read_rows(table, NAMES)
+    seeds, labels = read_seeds_and_labels(table, NAMES)
     assert seeds == [3, 2**32 - 1]
     assert labels.tolist() == [2, 0]
 
 
 def test_labels_are_text_or_numbers_and_may_be_left_out() -> None:
-    assert read_rows({"seed": [1, 2], "label": [10, 2]}, ("2", "10"))[1].tolist() == [1, 0]
-    assert read_rows({"seed": [1, 2]}, NAMES)[1].tolist() == [0, 0]
+    assert read_seeds_and_labels({"seed": [1, 2], "label": [10, 2]}, ("2", "10"))[1].tolist() == [1, 0]
+    assert read_seeds_and_labels({"seed": [1, 2]}, NAMES)[1].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 2**70, 1.5, 1.0, "1", "x", None, float("nan"), True])
 def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
     with pytest.raises(ValueError, match=r"^seed: .* expected a whole number from 0 to 4294967295$"):
-        read_rows({"seed": [1, seed]}, NAMES)
+        read_seeds_and_labels({"seed": [1, seed]}, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
 )
 def test_bad_rows_are_refused_in_one_line(table: Any, names: Any, line: str) -> None:
     with pytest.raises(ValueError, match=r"^.+$") as caught:
-        read_rows(table, names)
+        read_seeds_and_labels(table, names)
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
 

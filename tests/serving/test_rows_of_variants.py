@@ -31,7 +31,7 @@ def test_a_row_is_the_same_in_every_batch_and_drawn_alone(name: str) -> None:
     assert np.abs(pixels[0] - pixels[4]).max() > 3  # and not all the same
     some = [0, 17, 39]
     alone = to_uint8(rows_one_by_one(generator, seeds[some].tolist(), labels[some].tolist())).numpy()
-    # a batch of another size rounds its sums differently: of a pixel at a boundary the other level
+    # a batch of another size rounds its sums differently: a pixel at a boundary may get the other level
     differences = np.abs(pixels[some] - alone)
     assert differences.max() <= 1
     assert differences.mean() < 0.001

@@ -14,6 +14,7 @@ import pytest
 from stages.config.errors import StageError
 from stages.storage import files
 from stages.storage.files import (
+    flatten,
     one_line,
     read_array,
     read_json,
@@ -115,6 +116,11 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 def test_a_hash_is_of_the_content(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a", b"abc")
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_keys_of_all_levels_are_joined_by_dots() -> None:
+    nested = {"a": {"b": {"c": 1}, "d": [2, {"e": 3}]}, "f": None, "g": {}}
+    assert flatten(nested) == {"a.b.c": 1, "a.d": [2, {"e": 3}], "f": None}
 
 
 def test_a_message_is_one_short_line() -> None:

@@ -1,4 +1,4 @@
-"""Where files are: beside the repository that an experiment was started from, and a folder for each further seed."""
+"""Where files are: in the repository that an experiment was started from, and a folder for each further seed."""
 
 from __future__ import annotations
 

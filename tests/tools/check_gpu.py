@@ -23,7 +23,7 @@ from tests.tools.benchmarks.training import build_trainer
 
 State = dict[str, Tensor]
 LOOK_EVERY = 10  # steps
-OPTIONS: dict[str, dict[str, dict[str, Any]]] = {  # besides those of params.yaml, by name: of training, of dcgan
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {  # on top of params.yaml, by name: of training, of dcgan
     "bfloat16": {"training": {"precision": "bfloat16"}},
     "augment": {"training": {"augment": ["translation", "cutout", "brightness"]}},
     "critic steps": {"variant": {"critic_steps": 2}},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.tracking.builds import Build, find_build, flatten, read_texts
+from stages.tracking.builds import Build, find_build, read_texts
 from tests.tracking.history import git
 
 
@@ -40,8 +40,3 @@ def test_a_file_that_is_no_mapping_gives_no_texts(text: str, repository: Path) -
 def test_texts_are_those_of_the_variant(repository: Path) -> None:
     assert read_texts("x")["summary"] == "a GAN"
     assert read_texts("classifier") == {}
-
-
-def test_keys_of_all_levels_are_joined_by_dots() -> None:
-    nested = {"a": {"b": {"c": 1}, "d": [2, {"e": 3}]}, "f": None, "g": {}}
-    assert flatten(nested) == {"a.b.c": 1, "a.d": [2, {"e": 3}], "f": None}

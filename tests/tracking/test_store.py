@@ -82,7 +82,7 @@ def test_a_parent_that_was_deleted_has_a_successor(tracking: Tracking, tmp_path:
 
 
 def test_runs_of_two_parents_move_to_the_first_and_the_other_one_goes(tracking: Tracking, tmp_path: Path) -> None:
-    """As machines leave them that began at the same time: a lock of one machine is none of another."""
+    """As machines that began at the same time leave them: they share no lock."""
     store, experiment = open_store("reprogan")
     second, first = (store.create_run(experiment, time, {"reprogan.build": "key"}).info.run_id for time in (2000, 1000))
     ours, theirs = (store.create_run(experiment, tags={"mlflow.parentRunId": second}).info.run_id for _ in range(2))

@@ -1,4 +1,4 @@
-"""What a server that fails says, in one line: of a real one, which answers everything with one status."""
+"""Why a server failed, in one line: a real server, which answers everything with one status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real trainings beside a store that fails: the same bytes, hardly longer, one line; exported later by `sync`."""
+"""Real trainings while the store fails: the same bytes, hardly longer, one line; exported later by `sync`."""
 
 import contextlib
 import os
@@ -105,7 +105,7 @@ def reason(folder: Path) -> str:
 
 
 def sync(folder: Path, uri: str = "", experiment: str = "reprogan") -> None:
-    """Export what was left behind, at once: the exporter that gave it up waits for another log. One line a log."""
+    """Export what was left behind, at once: the exporter that gave it up waits for another log. One line per log."""
     done = run_there(folder, *SYNC, **({"MLFLOW_TRACKING_URI": uri} if uri else {}))
     assert re.fullmatch(r"(exported \S+\n)+", done.stdout)
     assert done.stderr == ""

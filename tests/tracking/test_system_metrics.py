@@ -1,4 +1,4 @@
-"""What a stage takes of the machine."""
+"""CPU, memory and GPU use of a stage."""
 
 import os
 import threading
@@ -50,12 +50,14 @@ def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monkey
     }
 
 
-def test_a_look_that_fails_ends_the_watch_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Any) -> dict[str, float]:
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("method", ["__init__", "__call__"])
+def test_a_look_that_fails_ends_the_watch_and_nothing_else(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any) -> None:
         raise OSError("no /proc here")
 
     monkeypatch.setattr(system_metrics, "SECONDS", 0.01)
-    monkeypatch.setattr(Look, "__call__", fail)
+    monkeypatch.setattr(Look, method, fail)
     recorded: list[Any] = []
     monitor = SystemMetrics(lambda *arguments: recorded.append(arguments))
     monitor.start()

@@ -139,7 +139,7 @@ def rows(browser: Any) -> list[str]:
 
 
 def shades(browser: Any) -> list[int]:
-    """Of the pictures on a page: the shade of the first sample."""
+    """For each picture on a page, the shade of its first sample."""
     script = """
         return [...document.querySelectorAll('img')].filter(one => one.naturalWidth > 100 && one.complete).map(one => {
             const canvas = document.createElement('canvas');
@@ -185,7 +185,7 @@ def test_a_run_says_what_it_is_and_shows_its_curves_in_groups(browser: Any, page
 
 
 def move_slider(browser: Any, step: int) -> None:
-    """Of the one grid with several steps."""
+    """Move the slider of the one grid with several steps."""
     slider = browser.find_element(By.CSS_SELECTOR, "[role=slider]:not([data-disabled])")
     key = Keys.RIGHT if int(slider.get_attribute("aria-valuenow")) < step else Keys.LEFT
     while int(slider.get_attribute("aria-valuenow")) != step:

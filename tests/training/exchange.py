@@ -15,9 +15,9 @@ import torch
 
 from stages.training import processes, shared_memory
 
-LENGTHS = (1, 1000, shared_memory.SIZE // 4, shared_memory.SIZE // 2 + 3)
+LENGTHS = (1, 1000, shared_memory.SLOT_BYTES // 4, shared_memory.SLOT_BYTES // 2 + 3)
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64)
-ROWS = ((1, 5, 1000), (3, shared_memory.SIZE // 4))  # the second are more than a place holds
+ROWS = ((1, 5, 1000), (3, shared_memory.SLOT_BYTES // 4))  # the second are more than a slot holds
 EXCHANGES = 300
 
 
@@ -39,7 +39,7 @@ def together(rank: int) -> dict[str, torch.Tensor]:
     for name, gradient in gradients.items():
         weights[name].grad = gradient
     unused = torch.nn.Parameter(torch.empty(3))
-    scalars = processes.add_up([*weights.values(), unused], {"loss": torch.tensor(float(rank))})
+    scalars = processes.all_reduce_gradients([*weights.values(), unused], {"loss": torch.tensor(float(rank))})
     assert unused.grad is None
     return {name: weight.grad for name, weight in weights.items() if weight.grad is not None} | dict(scalars)
 
@@ -47,24 +47,26 @@ def together(rank: int) -> dict[str, torch.Tensor]:
 def main(folder: Path, ends_after: int | None = None) -> None:
     """Each process writes the sums of all kinds of tensors, and those of many small ones."""
     if "WATCHES_NOBODY" in os.environ:  # as where the kernel forbids it
-        shared_memory._watch = lambda pids: os.open("/proc/nobody", os.O_RDONLY)  # type: ignore[assignment, return-value]
+        shared_memory._poll_exits = lambda pids: os.open("/proc/nobody", os.O_RDONLY)  # type: ignore[assignment, return-value]
     processes.join(torch.device("cpu"))
     rank = processes.rank()
-    kinds = {(length, dtype): processes._add_up(numbers(rank, length, dtype)) for length in LENGTHS for dtype in DTYPES}
+    kinds = {
+        (length, dtype): processes._all_reduce(numbers(rank, length, dtype)) for length in LENGTHS for dtype in DTYPES
+    }
     pause, sums = random.Random(rank), []  # noqa: S311 only pauses
     for number in range(EXCHANGES):
-        if rank == processes.count() - 1 and number == ends_after:
+        if rank == processes.world_size() - 1 and number == ends_after:
             os._exit(3)
         if pause.random() < 0.1:  # now this one is late, now another
-            time.sleep(pause.choice([0.0005, 0.002, 2 * shared_memory.AWAKE * (number % 50 == 0)]))
-        sums.append(processes._add_up(torch.full((999,), float(number * (rank + 1)))).unique().tolist())
+            time.sleep(pause.choice([0.0005, 0.002, 2 * shared_memory.SPIN_SECONDS * (number % 50 == 0)]))
+        sums.append(processes._all_reduce(torch.full((999,), float(number * (rank + 1)))).unique().tolist())
     torch.manual_seed(rank)
-    drawn = processes._add_up(torch.randn(10000))
-    transposed = processes.mean(torch.full((3, 2), float(rank)).T)
+    drawn = processes._all_reduce(torch.randn(10000))
+    transposed = processes.all_reduce_mean(torch.full((3, 2), float(rank)).T)
     rows = [[numbers(rank, length, torch.float32) for length in lengths] for lengths in ROWS]
     found = {"in memory": processes._memory is not None, "kinds": kinds, "sums": sums}
-    found |= {"rows": [processes._sum_of(some) for some in rows], "together": together(rank)}
-    found |= {"drawn": drawn, "transposed": transposed, "scalar": processes._add_up(torch.tensor(1.0))}
+    found |= {"rows": [processes._all_reduce_parts(some) for some in rows], "together": together(rank)}
+    found |= {"drawn": drawn, "transposed": transposed, "scalar": processes._all_reduce(torch.tensor(1.0))}
     torch.save(found, folder / f"{rank}.pt")
     processes.leave()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+from stages.config.errors import StageError
 from stages.training.batch_norm import SharedBatchNorm, share_batch_norm
 
 
@@ -27,6 +30,12 @@ def test_of_one_process_it_is_torchs(shape: tuple[int, ...]) -> None:
     for expected, value in zip(*results, strict=True):
         assert torch.allclose(value, expected, rtol=1e-4, atol=1e-4)
     assert set(shared.state_dict()) == set(plain.state_dict())
+
+
+@pytest.mark.parametrize("without", [{"affine": False}, {"track_running_stats": False}, {"momentum": None}])
+def test_a_norm_without_what_is_shared_is_refused_in_one_line(without: dict[str, Any]) -> None:
+    with pytest.raises(StageError, match=r"^BatchNorm2d\(4, .*: several processes share batch norms with"):
+        share_batch_norm(nn.Sequential(nn.BatchNorm2d(4, **without)))
 
 
 def test_weights_that_do_not_learn_have_no_gradient() -> None:
@@ -58,7 +67,7 @@ def test_its_statistics_are_exact_under_autocast() -> None:
         out = shared(hidden.bfloat16())
     assert out.dtype == torch.bfloat16
     expected = hidden.bfloat16().float().mean(dim=(0, 2, 3)) * 0.1  # the momentum
-    assert torch.allclose(shared.running_mean, expected, rtol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(shared.running_mean, expected, rtol=1e-5)
 
 
 def test_every_batch_norm_below_a_module_is_shared_with_its_weights() -> None:

@@ -80,7 +80,7 @@ def test_more_processes_than_cards_are_refused_in_each(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_RANK", str(rank))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    with pytest.raises(ParameterError, match="processes: 3 is not allowed: GPUs found here: 2"):
+    with pytest.raises(ParameterError, match=r"training\.processes or sample\.processes: 3 is not .* here: 2"):
         prepare(load().model_copy(update={"device": "cuda"}), seed=0)
 
 

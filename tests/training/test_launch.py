@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.conftest import clean_environment, clone_repository, run, set_parameters
+from stages.config.errors import LostProcessError
+from tests.conftest import ROOT, clean_environment, clone_repository, run, set_parameters
 from tests.tools.faults import TRAIN, free_port, write_random_images
 from tests.tools.rebuilds import hashes
 
@@ -88,6 +89,13 @@ def test_what_all_of_them_find_wrong_is_said_once(repository: Path) -> None:
         "training.processes must divide variants.conv.batch_size, 32: each process has an equal share" in ended.stderr
     )
     assert ended.stderr.count("\n") == 1
+
+
+def test_where_none_knows_why_the_connection_was_lost_a_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "lost.py").write_text(f"raise SystemExit({LostProcessError.exit_code})")
+    started = "from stages.training.launch import launch\nlaunch(2, 'lost')"
+    ended = run("python", "-c", started, cwd=ROOT, check=False, PYTHONPATH=str(tmp_path))
+    assert ended.stderr.endswith("StageError: the 2 processes lost contact with each other; run again\n")
 
 
 def test_what_another_machine_lacks_its_first_process_says(repository: Path, tmp_path: Path) -> None:

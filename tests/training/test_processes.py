@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stages.config.errors import StageError
+from stages.config.errors import LostProcessError, StageError
 from stages.training import processes
 from tests.builders import PARAMS
 from tests.conftest import ROOT, run
@@ -54,7 +55,7 @@ def test_two_processes_come_to_what_one_does(trained: list[Any], case: str, tole
 @pytest.fixture
 def second_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be that process, without the others."""
-    monkeypatch.setattr(processes, "count", lambda: 3)
+    monkeypatch.setattr(processes, "world_size", lambda: 3)
     monkeypatch.setattr(processes, "rank", lambda: 1)
 
 
@@ -66,6 +67,9 @@ def second_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda rows: torch.rand((rows, 5)),
         lambda rows: torch.randint(7, (rows, 5)),
         lambda rows: torch.randint(1, 7, (rows,)),
+        lambda rows: torch.rand(size=(rows, 5)),
+        lambda rows: torch.randint(1, 7, size=(rows,)),
+        lambda rows: torch.randint(low=1, high=7, size=(rows,)),
         lambda rows: torch.randn_like(torch.ones(rows, 5)),
         lambda rows: torch.rand_like(torch.ones(rows, 3, 4, 4).contiguous(memory_format=torch.channels_last)),
         lambda rows: functional.dropout(torch.ones(rows, 5), 0.4),
@@ -96,9 +100,17 @@ def test_draws_that_cannot_be_shared_are_refused(monkeypatch: pytest.MonkeyPatch
             draw()
 
 
+def test_an_error_that_is_no_lost_connection_keeps_its_own_line() -> None:
+    with pytest.raises(RuntimeError, match="No backend"), processes._exchange():
+        raise RuntimeError("No backend type associated with device type cpu")
+    for lost in (RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer"), dist.DistBackendError()):
+        with pytest.raises(LostProcessError), processes._exchange():
+            raise lost
+
+
 @pytest.mark.usefixtures("second_of_three")
 def test_draws_of_the_whole_batch_are_not_shared_and_torch_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "whole", lambda part: torch.cat([part] * 3))
+    monkeypatch.setattr(processes, "all_gather", lambda part: torch.cat([part] * 3))
     before = torch.randn, torch.rand_like, functional.dropout
     torch.manual_seed(0)
     expected = torch.randn(12, 5) + torch.rand_like(torch.ones(12, 5))

@@ -19,6 +19,7 @@ from stages.evaluation import classifier_training
 from stages.evaluation.feature_network import FeatureNetwork
 from stages.storage.images import Split
 from stages.storage.pixels import to_float
+from stages.training import processes
 from stages.training.batches import Batches
 from stages.training.optimizers import AdamW
 from stages.training.trainer import Trainer
@@ -80,6 +81,20 @@ def meta_trainer(name: str, **changes: Any) -> Trainer:
     for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
         optimizer.param_groups[0] |= {"fused": False, "foreach": True}  # fused steps know no meta device
     return trainer
+
+
+def test_several_processes_exchange_weights_that_are_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL takes tensors of GPUs alone; and gloo, which knows no channels last, contiguous ones."""
+    exchanged: list[tuple[torch.device, bool]] = []
+
+    def broadcast_weights(gan: nn.Module) -> None:
+        exchanged.extend((each.device, each.is_contiguous()) for each in (*gan.parameters(), *gan.buffers()))
+
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    monkeypatch.setattr(processes, "broadcast_weights", broadcast_weights)
+    meta_trainer("dcgan")
+    assert len(exchanged) > 20
+    assert set(exchanged) == {(META, True)}
 
 
 @pytest.mark.parametrize("name", PARAMS.variants)

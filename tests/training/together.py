@@ -22,7 +22,7 @@ def main(folder: Path, *cases: str) -> None:
     device = prepare(PARAMS.model_copy(update={"device": "cpu", "threads": 1}), 0)
     processes.join(device)
     results = {case: train(*case.split(":")) for case in cases}
-    torch.save(results, folder / f"{processes.count()}-{processes.rank()}.pt")
+    torch.save(results, folder / f"{processes.world_size()}-{processes.rank()}.pt")
     processes.leave()
 
 

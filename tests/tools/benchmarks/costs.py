@@ -76,7 +76,7 @@ def measure_evaluation(samples: int) -> dict[str, float]:
     images = train.images[np.random.default_rng(0).permutation(len(train.images))[:samples]]
     before = forget_peak()
     start = time.perf_counter()
-    features, logits = evaluator.see(images)
+    features, logits = evaluator.features_and_logits(images)
     drawn = time.perf_counter()
     compute_scores(evaluator.image_set(images, features, logits), context, scores)
     return {

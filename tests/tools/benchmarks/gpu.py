@@ -1,4 +1,4 @@
-"""Images a second of training on a GPU: the usual loop, the trainer without and with CUDA graphs, its kernels alone.
+"""Training images per second on a GPU: the usual loop, the trainer without and with CUDA graphs, its kernels alone.
 
 All take turns in one process, with the same deterministic algorithms; the ratios are medians over the turns. The
 kernels' column is about what they would reach one after the other without a gap: it is the sum of their times in a
@@ -26,7 +26,7 @@ PROFILED = 2 * CYCLE  # steps
 
 @dataclass(frozen=True)
 class Row:
-    """Of one variant: images a second, and their ratios."""
+    """One variant: images per second, and their ratios."""
 
     variant: str
     batch_size: int

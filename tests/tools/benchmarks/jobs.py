@@ -57,7 +57,7 @@ def empty_clone(target: Path, seconds: float) -> Path:
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=0.0, help="that each stage of a variant sleeps")
+    parser.add_argument("--seconds", type=float, default=0.0, help="how long each stage of a variant sleeps")
     seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as folder:
         for jobs in JOBS:

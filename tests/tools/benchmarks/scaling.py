@@ -40,7 +40,7 @@ GPUS = (1, 8, 64, 1000)
 
 
 class Card(NamedTuple):
-    """What is assumed of one H100 and its network, for want of a measurement: public figures of the makers."""
+    """What is assumed of one H100 and its network, which were not measured: public figures of the makers."""
 
     flops: float = 20e12  # a second in float32 that small layers reach, a third of the peak
     launch: float = 5e-6  # seconds that an operator takes at least
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--free", action="store_true", help="exchanges that cost nothing, and give nothing")
     options = parser.parse_args()
     if asked := options.measure:
-        free: dict[str, Any] = {"_add_up": lambda tensor: tensor, "_sum_of": torch.cat}
+        free: dict[str, Any] = {"_all_reduce": lambda tensor: tensor, "_all_reduce_parts": torch.cat}
         with mock.patch.multiple(processes, **free) if options.free else nullcontext():
             measure(asked[0], int(asked[1]), int(asked[2]))
         return
@@ -81,9 +81,9 @@ def measure(name: str, batch_size: int, threads: int) -> None:
     trainer = build_trainer(name, batch_size=batch_size, images=4096)
     trainer.follow_schedules(0.5)
     take_steps(trainer, 10)  # warms up
-    steps = processes.first_says(math.ceil(SECONDS / take_steps(trainer, 20)))
+    steps = processes.broadcast_object(math.ceil(SECONDS / take_steps(trainer, 20)))
     found: dict[str, Any] = {"step": take_steps(trainer, steps)}
-    found["by_size"] = {size: seconds_of_exchange(size) for size in SIZES} if processes.count() > 1 else {}
+    found["by_size"] = {size: seconds_of_exchange(size) for size in SIZES} if processes.world_size() > 1 else {}
     if processes.is_first():
         print(json.dumps(found))
     processes.leave()
@@ -102,7 +102,7 @@ def seconds_of_exchange(numbers: int) -> float:
     tensor, taken = torch.zeros(numbers), []
     for _ in range(50):
         began = time.perf_counter()
-        processes._add_up(tensor)
+        processes._all_reduce(tensor)
         taken.append(time.perf_counter() - began)
     return statistics.median(taken)
 
@@ -191,8 +191,8 @@ def count_step(name: str, shape: tuple[int, int, int], batch_size: int) -> Step:
         exchanged.append(tensor.nbytes)
         return tensor
 
-    together: dict[str, Any] = {"count": lambda: 2, "rank": lambda: 0, "_add_up": pretend}
-    together["same_start"] = lambda module: None
+    together: dict[str, Any] = {"world_size": lambda: 2, "rank": lambda: 0, "_all_reduce": pretend}
+    together["broadcast_weights"] = lambda module: None
     with mock.patch.multiple(processes, **together):
         build_trainer(name, build_gan(name, shape), shape=shape, batch_size=batch_size, images=batch_size).step()
     return Step(counting.flops, counting.operators, len(exchanged), sum(exchanged))

@@ -1,4 +1,4 @@
-"""Seconds and memory of every score, beside torch-fidelity's and torchmetrics' on the same features.
+"""Seconds and memory of every score, compared with torch-fidelity's and torchmetrics' on the same features.
 
 Each figure comes from a process of its own: what it takes beyond loading the libraries and the features.
 """

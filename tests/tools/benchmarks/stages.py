@@ -1,7 +1,7 @@
-"""Seconds that stages take beside their work: starting, importing, reading, writing, tracking.
+"""Seconds that stages take in addition to their work: starting, importing, reading, writing, tracking.
 
-In a small clone of this repository each stage runs as `dvc repro` runs it, but that the work itself is timed; what is
-left of the process's time, start and end included, stands beside that of a process which imports torch.
+In a small clone of this repository each stage runs as `dvc repro` runs it, except that the work itself is timed. The
+rest of the process's time, start and end included, is compared with a process which imports torch.
 """
 
 from __future__ import annotations

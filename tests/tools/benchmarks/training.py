@@ -1,4 +1,4 @@
-"""Images a second of training: the usual loop, the trainer, and the machine's limit, in one process.
+"""Training images per second: the usual loop, the trainer, and the machine's limit, in one process.
 
 The three take turns, so that a machine that slows down slows all of them; the ratios are medians over the turns.
 What the trainer's stage sets for the whole process (threads, memory that is kept) serves the usual loop, too.
