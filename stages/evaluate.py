@@ -92,7 +92,7 @@ def score_variant(params: Params, name: str, configs: Mapping[int, Any], evaluat
 def score_seed(
     name: str, seed: int, seeds: Sequence[int], evaluator: Evaluator, features: np.ndarray, logits: np.ndarray
 ) -> tuple[dict[str, Any], list[dict[str, Any]], np.ndarray]:
-    """Of one seed: the model in scores.json, the rows of scores.csv, the images of closest.png.
+    """One seed's model in scores.json, rows of scores.csv and images of closest.png.
 
     Features and logits are what the classifier sees in its samples.
     """

@@ -164,7 +164,7 @@ def build_trainer(params: Params, variant: Variant, train: Split, device: torch.
 
 
 def hyperparameters(params: Params, variant: Variant) -> Hyperparameters:
-    """What the trainer is told: the variant's own settings, and those of all."""
+    """The trainer's settings: the variant's own, and those of all variants."""
     return Hyperparameters(
         optimizers=variant.optimizers,
         critic_steps=variant.critic_steps,
@@ -220,7 +220,7 @@ def describe(
 
 
 def describe_generator(generator: Generator, image_shape: ImageShape) -> dict[str, Any]:
-    """Of config.json: what the generator starts from, what its labels mean, and what scores may ask of it."""
+    """What config.json says of a generator: what it starts from, what labels mean, and what scores may ask of it."""
     return {
         "label_meaning": generator.label_meaning,
         "categories": generator.categories,

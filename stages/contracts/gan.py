@@ -86,7 +86,7 @@ class GAN(nn.Module):
         """Called once, when both networks are there."""
 
     def on_step_start(self, progress: float) -> None:
-        """Called before every step with the share of training done, in [0, 1): to grow, say."""
+        """Called before every step with the share of training done, in [0, 1), such as to grow."""
 
     def step_kind(self, steps: int) -> Hashable:
         """Key of the CUDA graph that can replay this step; None if none can, because the host passes in new numbers."""

@@ -30,7 +30,7 @@ class Picture(NamedTuple):
 class Generator(nn.Module):
     """Latents (batch, …), and labels (batch,) where they count, to images in [-1, 1] of the data's shape.
 
-    What changes in the course of training (a stage of growth, say) is kept in buffers: the moving average
+    What changes in the course of training (such as a stage of growth) is kept in buffers: the moving average
     takes parameters and batch statistics smoothly, and copies every other buffer. Both it finds once, by their
     names: they are changed in place, never replaced, and no two names share a tensor.
     """

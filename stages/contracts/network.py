@@ -35,7 +35,7 @@ class Network(Component):
 
     @property
     def discriminator_sees_labels(self) -> bool:
-        """Whether the discriminator is told an image's label."""
+        """Whether the discriminator gets an image's label."""
         return False
 
     def generator(self, image_shape: ImageShape, classes: int) -> Generator:

@@ -77,7 +77,7 @@ class CycleGAN(GAN):
         return Losses(sum(scalars.values(), torch.zeros((), device=real.device)), scalars)
 
     def translate(self, digits: Tensor, outlines: Tensor, with_identity: bool) -> Translations:
-        """Each domain translated to the other, and for the identity loss to itself, in one pass a translator."""
+        """Each domain translated to the other, and for the identity loss to itself, in one pass per translator."""
         for_digits, for_outlines = [outlines], [digits]
         if with_identity and self.options.identity_weight:
             for_digits, for_outlines = [outlines, digits], [digits, outlines]

@@ -1,6 +1,6 @@
 """Strided convolutions, halving and doubling the image (Radford et al., 2016), for images of any size and depth.
 
-Conditional, the generator is told the label beside its latent, and the discriminator by projection (Miyato and
+Where conditional, the generator gets the label with its latent, and the discriminator by projection (Miyato and
 Koyama, 2018, equation 5).
 """
 
@@ -72,7 +72,7 @@ class DCGANDiscriminator(StridedDiscriminator):
 
 
 def _norm(kind: str, depth: int) -> list[nn.Module]:
-    # one group over channels and pixels is layer norm with one scale a channel
+    # one group over channels and pixels is layer norm with one scale per channel
     kinds: dict[str, list[nn.Module]] = {
         "none": [],
         "batch": [nn.BatchNorm2d(depth)],

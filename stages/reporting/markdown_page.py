@@ -38,7 +38,7 @@ CELL = (
 
 
 def write_markdown(report: Report) -> str:
-    """Real images' scores, a row a variant, the lowest FID first, those without scores last; what stands out."""
+    """Real images' scores, one row per variant (ranked ones first, without scores last), and what stands out."""
     results, scores, real = report.results, report.scores, report.real
     shown = report.columns()
     listed = [score for score in scores.values() if score not in shown]
@@ -96,7 +96,7 @@ def _score_cells(records: Records, shown: list[Score], listed: list[Score], real
 
 
 def format_score(score: Score, records: Records) -> str:
-    """Value ± half width; empty for a score that is missing or has a value a class."""
+    """Value ± half width; empty for a score that is missing or has one value per class."""
     record = records.get(score.name, {})
     numbers = [record[key] for key in ("value", "ci95") if isinstance(record.get(key), int | float)]
     return " ± ".join(format(float(number), f"z{score.format}") for number in numbers)  # z: no -0.000

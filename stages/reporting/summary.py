@@ -1,4 +1,4 @@
-"""The summary: a row of numbers a variant, sorted by FID, translators last."""
+"""The summary: a row of numbers per variant, sorted by FID, translators last."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def summarize(results: Mapping[str, Result], scores: Iterable[str]) -> tuple[lis
             f"{score}{ending}": record[key]
             for score, record in result.scores.items()
             for ending, key in ENDINGS.items()
-            if isinstance(record.get(key), int | float)  # not one value a class
+            if isinstance(record.get(key), int | float)  # not one value per class
         }
         | {f"{network}_parameters": count for network, count in result.models[0]["run"]["parameters"].items()}
         for name, result in results.items()

@@ -29,7 +29,7 @@ def one_line(message: object) -> str:
 
 
 def unreadable(path: Path, error: Exception) -> StageError:
-    """What to raise for a file that cannot be read: of a missing output the line names the command that makes it."""
+    """What to raise for a file that cannot be read. For a missing output it names the command that makes it."""
     if isinstance(error, FileNotFoundError) and (stage := stage_of(path)):
         return StageError(f"{path}: is missing: run `dvc repro {stage}`")
     return StageError(f"{path}: cannot be read: {one_line(error)}")

@@ -57,7 +57,7 @@ def read_split(name: str) -> Split:
     if images.dtype != np.uint8 or images.ndim != 4:
         raise StageError(f"{folder / IMAGES}: expected uint8 (count, channels, height, width)")
     if labels.shape != images.shape[:1] or labels.dtype != np.int64 or not len(labels):
-        raise StageError(f"{folder / LABELS}: expected int64, one label an image, at least one")
+        raise StageError(f"{folder / LABELS}: expected int64, one label per image, at least one")
     return Split(images, labels, tuple(about["classes"]), about["planes"])
 
 

@@ -34,11 +34,11 @@ class Batches:
 
     @property
     def device(self) -> torch.device:
-        """Where batches come."""
+        """The device of the batches."""
         return self.labels.device
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Images in [-1, 1] and labels: of several processes this one's share."""
+        """Images in [-1, 1] and labels; with several processes, this one's share."""
         if self.cursor + self.batch_size > len(self.order):
             self.order = torch.randperm(len(self.images), device=self.device)
             self.cursor = 0
@@ -48,10 +48,10 @@ class Batches:
         return to_float(images.to(self.device)), self.labels[chosen]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Where in which order the next batch begins."""
+        """The order of the images, and where the next batch begins in it."""
         return {"order": self.order, "cursor": torch.tensor(self.cursor)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from there."""
+        """Continue from there."""
         self.order = state["order"].to(self.device)
         self.cursor = int(state["cursor"])

@@ -49,7 +49,7 @@ class Checkpoints:
         return time.monotonic() - self._last >= self.pause
 
     def save(self, seen: int, tensors: Mapping[str, Tensor], metadata: Any) -> None:
-        """Write a checkpoint, and remove what is older than the one before; where that fails, say so once."""
+        """Write a checkpoint, and remove all but it and the one before; if that fails, print so once."""
         began = time.monotonic()
         content = save(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},

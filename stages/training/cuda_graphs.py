@@ -25,7 +25,7 @@ class Recording(NamedTuple):
 class CUDAGraphs:
     """One graph for each kind of call; calls of a kind launch the same kernels with the same numbers.
 
-    A kind's first call runs as usual: it makes what is made when it is first needed, an optimizer's state, say. The
+    A kind's first call runs as usual: it makes what is made on first use, such as an optimizer's state. The
     second is recorded, which runs nothing, and replayed as all later ones are.
     """
 

@@ -20,7 +20,7 @@ def is_launched() -> bool:
 def launch(count: int, module: str, *arguments: str) -> None:
     """Run a module in so many processes until all have ended. Raises StageError where one was killed.
 
-    Where some failed the first has told why: this process ends with its exit code.
+    If processes fail, the first one prints why: this process ends with its exit code.
     """
     # imported here, as they take a second
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -48,7 +48,7 @@ def launch(count: int, module: str, *arguments: str) -> None:
         codes = {number: failure.exitcode for number, failure in error.failures.items()}
         told = [code for code in codes.values() if code > 0 and code != LostProcessError.exit_code]
         killed = [number for number, code in codes.items() if code < 0]
-        if killed and not told:  # where one has told what is wrong, the others were ended for it
+        if killed and not told:  # if one has told what is wrong, the others were killed because of it
             signal = -codes[killed[0]]
             raise StageError(f"process {killed[0]} of {count} was ended by signal {signal}; run again") from None
         if not told:

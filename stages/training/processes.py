@@ -203,7 +203,7 @@ def broadcast_object(value: Any) -> Any:
 class SharedDraws:
     """Within it, random numbers for this process's share of a batch are its share of those for the whole batch.
 
-    A tensor of k times `rows` rows has k shares, one after another: of real images and of fakes, say. Raises
+    A tensor of k times `rows` rows has k shares, one after another, such as real images and fakes. Raises
     StageError for random functions that cannot be shared. Torch's own are replaced meanwhile: a TorchFunctionMode,
     which sees every function called, takes a twentieth of a step. One watches the first losses alone.
     """
@@ -269,7 +269,7 @@ class SharedDraws:
             return input * self._share(SHARED["dropout"](_repeat(torch.ones_like(input)), p, training))
 
     def _share(self, drawn: Tensor) -> Tensor:
-        """Of k whole batches one after another, (k * processes * rows, …), this process's share of each."""
+        """The share of this process of each of k whole batches, one after another (k * processes * rows, …)."""
         if len(drawn) % (self.rows * world_size()):
             rows, wanted = len(drawn) // world_size(), self.rows
             raise StageError(f"random numbers for {rows} rows were asked for; a process has {wanted} of each batch")

@@ -27,7 +27,7 @@ class DivergedError(StageError):
 
 
 class Observer(Protocol):
-    """What is told of a training's course, and cannot change it: the event log, and the files that show it live."""
+    """Follows a training, and cannot change it: the event log, and the files that show it live."""
 
     def metrics(self, step: int, values: Mapping[str, Any]) -> None:
         """Numbers after so many images."""
