@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from stages.config.command import run_stage
 from stages.config.params import Params
@@ -41,11 +42,10 @@ def main(params: Params, name: str) -> None:
     processes.join(device)
     seeds = read_json(paths.MODELS / name / paths.CONFIG)["seeds"]
     configs = {seed: read_json(seed_folder(paths.MODELS / name, seeds, seed) / paths.CONFIG) for seed in seeds}
-    evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)
     if processes.is_first():
-        score_variant(params, name, configs, evaluator)
+        score_variant(params, name, configs, device)
     else:  # the first process scores what all see
-        see_samples(name, configs, evaluator)
+        see_samples(name, configs, Evaluator(params, read_json(paths.REAL_SCORES), device))
 
 
 def see_samples(
@@ -61,11 +61,12 @@ def see_samples(
     return seen
 
 
-def score_variant(params: Params, name: str, configs: Mapping[int, Any], evaluator: Evaluator) -> None:
+def score_variant(params: Params, name: str, configs: Mapping[int, Any], device: torch.device) -> None:
     """Write all scores of a variant, from each seed's config.json."""
     seeds = list(configs)
     diverged = [config["diverged"] for config in configs.values() if "diverged" in config]
     with EventLog(params.tracking, f"evaluate-{name}") as event_log:
+        evaluator = Evaluator(params, read_json(paths.REAL_SCORES), device)  # while the exporter starts
         seen = see_samples(name, configs, evaluator)
         processes.leave()  # a classifier that learns from samples must see whole batches
         scored = [score_seed(name, seed, seeds, evaluator, *of_seed) for seed, of_seed in seen.items()]
@@ -127,7 +128,7 @@ def draw_closest(images: np.ndarray, train_images: np.ndarray, nearest: Iterable
 
 
 def score_snapshots(model: Path, samples: Path, evaluator: Evaluator) -> Iterator[dict[str, Any]]:
-    """Scores along training, each next to the real baseline's: a row a snapshot."""
+    """Scores along training, each next to the real baseline's: one row per snapshot."""
     images_seen = read_tensors(model / paths.SNAPSHOTS)["images_seen"].tolist()
     outputs = (read_array(samples / file) for file in (paths.SNAPSHOT_FEATURES, paths.SNAPSHOT_LOGITS))
     for seen, features, logits in zip(images_seen, *outputs, strict=True):

@@ -86,7 +86,7 @@ class GAN(nn.Module):
         """Called once, when both networks are there."""
 
     def on_step_start(self, progress: float) -> None:
-        """Called before every step with the share of training done, in [0, 1), such as to grow."""
+        """Called before every step with the share of training done, in [0, 1), for example to grow."""
 
     def step_kind(self, steps: int) -> Hashable:
         """Key of the CUDA graph that can replay this step; None if none can, because the host passes in new numbers."""
@@ -121,7 +121,7 @@ class GAN(nn.Module):
         self.regularizer.after_discriminator_step(self.discriminator)
 
     def sample(self, generator: Generator, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
-        """Samples in [-1, 1] in the course of training, one a label; some GANs' start from training images, uint8."""
+        """Samples in [-1, 1] in the course of training, one per label; some GANs' start from training images, uint8."""
         return generator.sample(labels, seed=seed)
 
     # the two losses

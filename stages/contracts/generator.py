@@ -55,7 +55,7 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def sample(self, labels: Tensor, *, seed: int, truncation: float = 1.0, batch_size: int = 500) -> Tensor:
-        """Images (count, channels, height, width) in [-1, 1], one a label (count,).
+        """Images (count, channels, height, width) in [-1, 1], one per label (count,).
 
         The latents are drawn on the CPU, so that a seed gives the same ones on every device. The state
         of torch's random numbers and of the module is left as it was.
@@ -68,7 +68,7 @@ class Generator(nn.Module):
             return torch.cat([self.generate(latent, batch, truncation) for latent, batch in batches])
 
     def draw(self, labels: Tensor, test: Split, *, first: int, seed: int, truncation: float) -> dict[str, np.ndarray]:
-        """Arrays of the samples with the numbers from `first` on, one a label (count,).
+        """Arrays of the samples with the numbers from `first` on, one per label (count,).
 
         They are `images` uint8 (count, channels, height, width), and `labels` or `codes` where they count. A sample
         depends on its number and the seed alone: several processes may each draw some. The test split is for
@@ -126,7 +126,7 @@ class Generator(nn.Module):
     def sample_rows(
         self, seeds: Sequence[int], labels: Tensor, *, truncation: float = 1.0, latents: Tensor | None = None
     ) -> Tensor:
-        """Images (rows, channels, height, width) in [-1, 1], one a label (rows,), each from its own seed.
+        """Images (rows, channels, height, width) in [-1, 1], one per label (rows,), each from its own seed.
 
         A row's image does not depend on other rows. `latents` (rows, …) take the place of those of the seeds, which
         then give the noise only.

@@ -37,7 +37,7 @@ class ImageToImage(GAN):
     @override
     @torch.no_grad()
     def sample(self, generator: Any, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
-        """Images made from the sources of the first training images, one a label."""
+        """Images made from the sources of the first training images, one per label."""
         batches = zip(training_images[: len(labels)].split(BATCH), labels.split(BATCH), strict=True)
         with evaluating(generator):
             return torch.cat([generator(generator.source(to_float(real.to(one.device))), one) for real, one in batches])

@@ -45,7 +45,7 @@ class Regularizer(Component):
         return outputs.real_logits.new_zeros(())
 
     def after_discriminator_step(self, discriminator: nn.Module) -> None:
-        """Called after every step of the discriminator, such as to clip its weights."""
+        """Called after every step of the discriminator, for example to clip its weights."""
 
 
 class LazyRegularizer(Regularizer):

@@ -55,7 +55,7 @@ def _find_two(points: Tensor, others: Tensor) -> Tensor:
 def _compare_two(points: Tensor, others: Tensor, neighbours: Tensor) -> Nearest:
     """The nearer of two neighbours (points, 2) of each point, by distances in float64."""
     indices, ratios = [], []
-    few = max(1, min(ROWS, LARGEST_BLOCK // (8 * points.shape[1])))  # two neighbours per point, of eight bytes a number
+    few = max(1, min(ROWS, LARGEST_BLOCK // (8 * points.shape[1])))  # two neighbours each, of eight bytes per number
     for start in range(0, len(points), few):
         some = slice(start, start + few)
         exact = (others[neighbours[some]].double() - points[some, None].double()).norm(dim=2)

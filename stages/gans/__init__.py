@@ -1,1 +1,1 @@
-"""Rules between the players: one game a file, found by its name."""
+"""Rules between the players: one GAN per file, found by its name."""

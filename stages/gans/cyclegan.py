@@ -87,7 +87,7 @@ class CycleGAN(GAN):
 
     @override
     def sample(self, generator: Any, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
-        """Digits made from the first outlines of the training images, one a label."""
+        """Digits made from the first outlines of the training images, one per label."""
         _, outlines = training_images[: len(labels)].unbind(dim=1)
         with torch.no_grad():
             return torch.cat(

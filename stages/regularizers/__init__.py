@@ -1,1 +1,1 @@
-"""Ways of taming the discriminator: one a file, found by its name."""
+"""Ways of taming the discriminator: one per file, found by its name."""

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs no network: ranking, samples side by side, training, a card a variant."""
+"""The report as one HTML page that needs no network: ranking, samples side by side, training, one card per variant."""
 
 from __future__ import annotations
 

@@ -19,9 +19,7 @@ is the real baseline: as many training images (all, if they are fewer), or for t
 A rank is one more than the number of variants whose FID interval lies entirely below. Variants that start from test
 images have none (-).
 
-They were trained in the budget `{budget}`, on different numbers of images, which cost some of them ten times as much as
-others. So the ranking is one of these trainings, not of the methods. A fairer comparison gives
-[each variant ten minutes of one core](../../docs/results/long.md).
+They were trained in the budget `{budget}`, on different numbers of images: this ranks trainings, not methods.{fairer}
 
 Arrows show which direction is better. [Scores](../../docs/scores.md) explains each one. FID and KID use the features of
 this pipeline's classifier: do not compare them with numbers from other features.
@@ -30,6 +28,7 @@ this pipeline's classifier: do not compare them with numbers from other features
 compare trained models. With several seeds scores are means, and the interval is a Student-t interval that also covers
 training noise: use it to compare variants.
 """
+FAIRER = " On MNIST [ten minutes of one core each](../../docs/results/long.md) is a fairer comparison."
 SIZES = ("parameters G / D", "training images seen")
 CELL = (
     '<a href="../variants/{pictures}"><img src="../variants/{pictures}/samples.png" width="240"></a><br>'
@@ -41,10 +40,10 @@ def write_markdown(report: Report) -> str:
     """Real images' scores, one row per variant (ranked ones first, without scores last), and what stands out."""
     results, scores, real = report.results, report.scores, report.real
     shown = report.columns()
-    listed = [score for score in scores.values() if score not in shown]
+    listed, budget = [score for score in scores.values() if score not in shown], report.params.budget
     titles = [f"{score.title} {ARROWS.get(score.better) or f'→ {_ideal(score)}'}" for score in shown]
     lines = [
-        INTRODUCTION.format(count=report.sample_count(), budget=report.params.budget),
+        INTRODUCTION.format(count=report.sample_count(), budget=budget, fairer=FAIRER * (budget == "quick")),
         _row("rank", "variant", "summary", "paper", *SIZES, *titles, "more scores", "samples"),
         f"|--:|---|---|---|--:|--:|{'--:|' * len(shown)}---|---|",
         _row("", "real images", "", "", "", "", *_score_cells(real, shown, listed, real), ""),

@@ -14,31 +14,32 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from stages.reporting.summary import Row
 
-SAMPLES_A_ROW = 20
+SAMPLES_PER_ROW = 20
 matplotlib.rcdefaults()  # the same pictures whatever the user's matplotlibrc says
 
 
 def draw_samples(rows: Sequence[Row], images: Mapping[str, np.ndarray], real_images: np.ndarray) -> bytes:
-    """PNG: a strip of real images, then one a row of the summary, from uint8 images by the variant's name.
+    """PNG: a strip of real images, then one per row of the summary, from uint8 images by the variant's name.
 
     Images are (count, 1 or 3, height, width).
     """
-    strips = [("real test images", real_images)]
-    for row in rows:
-        rank = f"rank {row['rank']}: " if row["rank"] else ""
-        beside = "" if row["rank"] else " (from the test images above: no rank)"
-        strips.append((f"{rank}{row['variant']}, FID {row['fid']:.2f}{beside}", images[row["variant"]]))
+    strips = [("real test images", real_images)] + [(_title(row), images[row["variant"]]) for row in rows]
     figure = Figure(figsize=(10, 0.72 * len(strips)), layout="constrained")
     for axis, (title, shown) in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
-        strip = np.concatenate(list(shown[:SAMPLES_A_ROW]), axis=2).transpose(1, 2, 0)
+        strip = np.concatenate(list(shown[:SAMPLES_PER_ROW]), axis=2).transpose(1, 2, 0)
         axis.imshow(strip.squeeze(), cmap="gray", vmin=0, vmax=255)
         axis.set_title(title, fontsize=8, loc="left", pad=2)
         axis.axis("off")
     return _png(figure)
 
 
+def _title(row: Row) -> str:
+    title = f"{row['variant']}, FID {row['fid']:.2f}"
+    return f"rank {row['rank']}: {title}" if row["rank"] else f"{title} (from the test images above: no rank)"
+
+
 def draw_scores(rows: Sequence[Row]) -> bytes:
-    """PNG: FID on a logarithmic axis, and inception score: a point with ci95 a row of the summary."""
+    """PNG: FID on a logarithmic axis, and inception score: a point with ci95 per row of the summary."""
     figure = Figure(figsize=(9, 1.2 + 0.24 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_points(left, rows, "fid", "tab:blue")

@@ -19,7 +19,7 @@ ENDINGS = {"": "value", "_ci95": "ci95", "_real": "real", "_std": "std"}  # of a
 
 
 class Result(NamedTuple):
-    """A variant, what metrics/variants/<variant>/scores.json has of its models (one a seed), and their mean scores."""
+    """A variant, its models as in metrics/variants/<variant>/scores.json (one per seed), and their mean scores."""
 
     variant: Variant
     models: Sequence[Mapping[str, Any]]

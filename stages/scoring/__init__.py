@@ -1,1 +1,1 @@
-"""Scores, one a file, and the arithmetic that several of them share."""
+"""Scores, one per file, and the arithmetic that several of them share."""

@@ -6,5 +6,5 @@ from stages.scoring.ssim import images_to_estimate
 
 @score("SSIM of bicubic enlargement", better="higher", format=".3f", needs=("pairs", "bicubic"), position=168)
 def bicubic_ssim(images: ImageSet, context: Context) -> Estimate | None:
-    """As `ssim`, of bicubic enlargements in place of translated images."""
+    """As `ssim`, of bicubic enlargements instead of translated images."""
     return images_to_estimate(images.bicubic.pixels, images.pairs["digits"])

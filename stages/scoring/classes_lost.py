@@ -21,6 +21,6 @@ def is_lost(share: float, real: float, samples: int) -> bool:
 
     By chance the count follows a Poisson distribution.
     """
-    from scipy.special import pdtr  # a slow import, for few classes
+    from scipy.special import pdtr  # slow to import, and few classes get here
 
     return share < LOST_SHARE * real and bool(pdtr(round(share * samples), real * samples) < CHANCE)

@@ -1,4 +1,4 @@
-"""The contract of scores, the list of them (one a file of this folder), and all of them at once.
+"""The contract of scores, the list of them (one per file of this folder), and all of them at once.
 
 No file of this folder imports torch while it is imported: the report reads the declarations, and should not wait.
 """
@@ -18,7 +18,7 @@ INCEPTION_POSITION = 300  # added to the position of a score by Inception's feat
 
 
 class Estimate(NamedTuple):
-    """A score's value: one number, or one a class by its name."""
+    """A score's value: one number, or one per class, by its name."""
 
     value: float | Mapping[str, float]
     ci95: float | None = None  # half width of the 95 % interval

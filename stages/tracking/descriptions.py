@@ -48,7 +48,7 @@ def table_of_scores(scores: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def describe_build(rows: Iterable[Mapping[str, str]]) -> str:
-    """The ranking of a build: rows of the summary, the lowest FID first."""
+    """The ranking of a build: rows of the summary, in its order."""
     lines = ["| rank | variant | FID | FID to validation images |", "|--:|---|--:|--:|"]
     for row in rows:
         fid, ci95, validation_fid = (as_text(row.get(key)) for key in ("fid", "fid_ci95", "validation_fid"))

@@ -94,7 +94,7 @@ def compare(scores: Mapping[str, Mapping[str, Any]]) -> Compared:
 
 
 def read_summary() -> list[dict[str, str]]:
-    """The rows of metrics/summary.csv that have scores, the lowest FID first."""
+    """The rows of metrics/summary.csv that have scores, ranked by FID, translators last."""
     if not SUMMARY.exists():
         return []
     with SUMMARY.open(newline="", encoding="utf-8") as file:

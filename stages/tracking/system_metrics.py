@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-SECONDS = 1.0  # between two looks: a training takes 5 to 90
+SECONDS = 1.0  # between two looks
 QUERY = ("nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader,nounits")
 MEGABYTE = 1e6
 

@@ -14,7 +14,7 @@ from stages.config.params import Params
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 LARGEST_IN_HEAP = 32 * 2**20  # bytes; glibc allows no more
-CHOOSE_INSTRUCTIONS = (  # variables that select other CPU instructions, and so change last bits
+CHOOSE_INSTRUCTIONS = (  # variables that select other instructions, and so change last bits
     *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"),
     *("ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE"),
     *("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NVIDIA_TF32_OVERRIDE"),

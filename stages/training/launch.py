@@ -18,9 +18,10 @@ def is_launched() -> bool:
 
 
 def launch(count: int, module: str, *arguments: str) -> None:
-    """Run a module in so many processes until all have ended. Raises StageError where one was killed.
+    """Run a module in so many processes until all have ended.
 
-    If processes fail, the first one prints why: this process ends with its exit code.
+    Raises StageError if one was killed, or if all lost contact. If one has printed why it failed, this process ends
+    with its exit code.
     """
     # imported here, as they take a second
     from torch.distributed.elastic.multiprocessing.api import SignalException

@@ -8,6 +8,7 @@ With one process these functions change nothing.
 import atexit
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -22,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from stages.config.errors import LostProcessError, StageError
+from stages.storage.files import one_line
 from stages.training import shared_memory
 
 LIKE = {"rand_like": torch.rand_like, "randn_like": torch.randn_like}
@@ -34,7 +36,8 @@ UNSHARED = {
     *(functional.dropout1d, functional.dropout2d, functional.dropout3d, functional.alpha_dropout),
     *(functional.rrelu, functional.gumbel_softmax, functional.feature_alpha_dropout),
 }
-WATCHED = 100  # losses
+LOST = re.compile("closed|reset|broken pipe|refused|timed? ?out|exited", re.IGNORECASE)  # of a connection
+WATCHED = 100  # losses, which RefuseUnshared watches
 _memory: shared_memory.SharedMemory | None = None  # of processes of one machine
 
 
@@ -101,13 +104,13 @@ def _all_reduce_parts(parts: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def _exchange() -> Iterator[None]:
-    """Raises LostProcessError where the connection to another process is closed."""
+    """Raises LostProcessError if the connection to another process broke, StageError for what else fails."""
     try:
         yield
-    except RuntimeError as error:  # of gloo it is no more than that
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
+    except RuntimeError as error:  # gloo raises a plain one
+        if LOST.search(str(error)):
             raise LostProcessError from None
-        raise
+        raise StageError(f"processes cannot reach each other: {one_line(error)}") from None
 
 
 def share(batch: Tensor) -> Tensor:

@@ -49,8 +49,9 @@ class Trainer:
         self.hyperparameters = hyperparameters
         if processes.world_size() > 1:
             share_batch_norm(gan)
-        processes.broadcast_weights(gan.to(self.device))  # NCCL exchanges tensors of GPUs alone
-        self.gan = gan.to(memory_format=gan.memory_format).train()
+        self.gan = gan.to(self.device)
+        processes.broadcast_weights(self.gan)  # NCCL exchanges tensors of GPUs only, gloo contiguous ones
+        self.gan.to(memory_format=gan.memory_format).train()
         if hyperparameters.augment:
             gan.augment = partial(augment, kinds=hyperparameters.augment)
         self.ema = EMA(gan.generator, hyperparameters.ema_halflife_images, hyperparameters.ema_rampup)

@@ -33,6 +33,7 @@ SEEDS = "seeds.csv"  # scores of each model of the variants that were trained wi
 BUDGET = "long"
 MINUTES = 10  # of one core: what the long budget gives every variant
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+REAL = re.compile(r"(?<=5,000 real images score )[\d.]+\d")  # to validation images
 SEEDS_TABLE = re.compile(r"(?<=<!-- seeds -->\n).*?(?=<!-- end of seeds -->)", re.DOTALL)
 COLUMNS = {  # of the summary: title and format
     "fid": ("FID ↓", ".2f"),
@@ -48,7 +49,8 @@ COLORS = {
     "convolutional": "tab:green",
     "starts from real images": "0.6",
 }
-TAUGHT_CLASSES = ("acgan", "cgan", "infogan")
+WITH_CLASSES = ("acgan", "cgan", "infogan")
+STYLES = ("-", "--", ":", "-.")  # of the variants of a colour
 LOWEST, HIGHEST = 0.2, 12.0  # FIDs of the plot: `conv_patch` lies above
 LINE_HEIGHT = 1.075  # of a name, as a ratio of FIDs
 Rows = Sequence[Mapping[str, str]]
@@ -70,8 +72,10 @@ def main() -> None:
         return
     for source in (SUMMARY, REPORT / CURVE, REPORT / "samples.png"):
         (FOLDER / source.name).write_bytes(source.read_bytes())
-    draw_curves(read(CURVE), read(SUMMARY.name), FOLDER / PLOT)
-    PAGE.write_text(TABLE.sub(lambda _: write_table(read(SUMMARY.name)), PAGE.read_text()))
+    real = read_json(REAL_SCORES)["snapshots"]["fid"]
+    page = TABLE.sub(lambda _: write_table(read(SUMMARY.name)), PAGE.read_text())
+    PAGE.write_text(REAL.sub(f"{real:.2f}", page))
+    draw_curves(read(CURVE), read(SUMMARY.name), real, FOLDER / PLOT)
 
 
 def find_seeds(clones: Iterable[Path]) -> list[dict[str, object]]:
@@ -143,27 +147,31 @@ def _fid(row: Mapping[str, str], side: int) -> float:
     return float(row["fid"]) + side * float(row["fid_ci95"])
 
 
-def draw_curves(curves: Rows, summary: Rows, target: Path) -> None:
-    """PNG: FID to validation images by minutes of a core, both logarithmic; one color per kind of variant.
+def draw_curves(curves: Rows, summary: Rows, real: float, target: Path) -> None:
+    """PNG: FID to validation images by minutes of a core, both logarithmic; one colour per kind of variant.
 
-    Every curve ends after ten minutes, whatever params.yaml says today.
+    `real` is the FID of as many real images. Every curve ends after ten minutes, whatever params.yaml says today.
     """
     matplotlib.rcdefaults()
     figure = Figure(figsize=(10, 8), layout="constrained")
     axis = figure.subplots()
-    ends, ranked = {}, {row["variant"] for row in summary if row["rank"]}
+    ends: dict[str, float] = {}
+    ranked = {row["variant"] for row in summary if row["rank"]}
     for name in dict.fromkeys(row["variant"] for row in curves):
         rows = [row for row in curves if row["variant"] == name]
         minutes = [int(row["images"]) / int(rows[-1]["images"]) * MINUTES for row in rows]
         fids = [float(row["fid"]) for row in rows]
-        axis.plot(minutes, fids, color=COLORS[kind_of(name, ranked)], alpha=0.8)
+        kind = kind_of(name, ranked)
+        style = STYLES[sum(kind_of(other, ranked) == kind for other in ends) % len(STYLES)]
+        axis.plot(minutes, fids, style, color=COLORS[kind], alpha=0.8)
         ends[name] = fids[-1]
     place = LOWEST
     for name, fid in sorted(ends.items(), key=lambda end: end[1]):
         place = max(fid, place * LINE_HEIGHT)  # names that would overlap move up
         if place < HIGHEST:
-            axis.text(MINUTES * 1.02, place, f"{name} {fid:.2f}", color=COLORS[kind_of(name, ranked)], va="center")
-    real = read_json(REAL_SCORES)["snapshots"]["fid"]
+            color = COLORS[kind_of(name, ranked)]
+            axis.plot([MINUTES, MINUTES * 1.06], [fid, place], color=color, linewidth=0.6, clip_on=False)
+            axis.text(MINUTES * 1.07, place, f"{name} {fid:.2f}", color=color, va="center")
     axis.axhline(real, color="black", linestyle="--")
     axis.text(MINUTES / 21, real * 1.02, f"as many real images {real:.2f}", va="bottom")
     axis.legend([Line2D([], [], color=color) for color in COLORS.values()], COLORS, frameon=False)
@@ -179,10 +187,10 @@ def draw_curves(curves: Rows, summary: Rows, target: Path) -> None:
 
 
 def kind_of(name: str, ranked: Collection[str]) -> str:
-    """Which color a variant has."""
+    """Which colour a variant has."""
     if name not in ranked:
         return "starts from real images"
-    if name in TAUGHT_CLASSES:
+    if name in WITH_CLASSES:
         return "labels or codes"
     return "fully connected" if name.startswith("mlp") else "convolutional"
 

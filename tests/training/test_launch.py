@@ -93,9 +93,13 @@ def test_what_all_of_them_find_wrong_is_said_once(repository: Path) -> None:
 
 def test_where_none_knows_why_the_connection_was_lost_a_line_says_so(tmp_path: Path) -> None:
     (tmp_path / "lost.py").write_text(f"raise SystemExit({LostProcessError.exit_code})")
-    started = "from stages.training.launch import launch\nlaunch(2, 'lost')"
-    ended = run("python", "-c", started, cwd=ROOT, check=False, PYTHONPATH=str(tmp_path))
-    assert ended.stderr.endswith("StageError: the 2 processes lost contact with each other; run again\n")
+    started = (
+        "from stages.config.errors import errors_as_lines",
+        "from stages.training.launch import launch",
+        "with errors_as_lines(): launch(2, 'lost')",
+    )
+    ended = run("python", "-c", "\n".join(started), cwd=ROOT, check=False, PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (1, "error: the 2 processes lost contact with each other; run again\n")
 
 
 def test_what_another_machine_lacks_its_first_process_says(repository: Path, tmp_path: Path) -> None:
