@@ -28,7 +28,7 @@ this pipeline's classifier: do not compare them with numbers from other features
 compare trained models. With several seeds scores are means, and the interval is a Student-t interval that also covers
 training noise: use it to compare variants.
 """
-FAIRER = " On MNIST [ten minutes of one core each](../../docs/results/long.md) is a fairer comparison."
+FAIRER = "\nOn MNIST [ten minutes of one core each](../../docs/results/long.md) is a fairer comparison."
 SIZES = ("parameters G / D", "training images seen")
 CELL = (
     '<a href="../variants/{pictures}"><img src="../variants/{pictures}/samples.png" width="240"></a><br>'
