@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from stages.config.errors import errors_as_lines
+from stages.storage.files import write_bytes
 from stages.tracking.artifacts import ArtifactError
 from stages.tracking.exporter_process import (
     EVENTS,
@@ -69,9 +70,9 @@ def _follow(folder: Path, followers: dict[Path, LogFollower]) -> None:
         reason = _reason(error) if is_given_up else ""
     if follower := followers.pop(folder, None):
         follower.close()
-    if reason:
-        with contextlib.suppress(OSError):  # the folder may be what is missing
-            (folder / FAILURE).write_text(reason, encoding="utf-8")
+    if reason and folder.exists():  # it may be what is missing
+        with contextlib.suppress(OSError):
+            write_bytes(folder / FAILURE, reason.encode())  # whole: a stage reads it as soon as it is there
 
 
 def sync() -> int:

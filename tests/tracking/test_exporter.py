@@ -15,8 +15,9 @@ from stages.config.params import Tracking
 from stages.tracking import event_log as event_log_module
 from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
+from stages.tracking.exporter_process import FAILURE
 from stages.tracking.run_names import MODEL_TAG
-from stages.tracking.store import open_store
+from stages.tracking.store import STORE_FILE, open_store, quiet
 from tests.tracking.conftest import HASH, client, event_logs, exporters, log_training, logged_models, runs
 
 
@@ -37,6 +38,22 @@ def test_a_store_that_is_away_costs_one_line_and_is_caught_up_later(
     (run,) = runs(tmp_path)
     assert run.data.metrics["training/generator_loss"] == 2.0
     assert run.data.tags[MODEL_TAG] == HASH
+
+
+def test_the_reason_of_a_failure_appears_whole(
+    alone: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that waits reads it as soon as the file is there: an empty one would say that nothing failed."""
+    log_training(alone, tmp_path / "model")
+    (log,) = event_logs(tmp_path)
+    written: list[bool] = []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
+    monkeypatch.setattr(STORE_FILE, "held", None)  # another test's
+    monkeypatch.setattr(os, "fsync", lambda file: written.append((log / FAILURE).exists()))
+    with quiet():
+        exporter._follow(log, {})
+    assert written == [False]  # the text is on disk before the file has its name
+    assert "nowhere" in (log / FAILURE).read_text()
 
 
 @pytest.mark.parametrize("when", ["between", "within"])
