@@ -14,7 +14,7 @@ from stages.config.command import OUTPUTS, refuse_links
 from stages.config.errors import StageError
 from stages.config.params import load
 from stages.storage.files import write_json
-from tests.conftest import ROOT, clone_repository, commit_all, run, set_parameters
+from tests.conftest import ROOT, clone_of_one_variant, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
 
 
@@ -39,7 +39,7 @@ def test_a_refusal_is_one_line_and_leaves_everything_alone(repository: Path) -> 
 
 
 def test_a_folder_of_images_that_changed_is_fetched_again_or_the_build_ends(tmp_path: Path) -> None:
-    clone = clone_repository(tmp_path / "reprogan")
+    clone = clone_of_one_variant(tmp_path / "reprogan")
     set_parameters(clone, {"dataset": "image_folder", "fetch.folder": "mine", "preprocess.image_size": 16})
     write_pictures(clone / "mine", cats=6, dogs=6)
     fetch = "from stages.build import build; import stages.build as b; b.build_variants = lambda *_: (False, []); "

@@ -25,7 +25,7 @@ FEWER = FEW_IMAGES | {
     "resume.every_seconds": 0.05,
     "tracking.enabled": False,
     "variants.mlp.images.smoke": 640,
-    "variants.dcgan.images.smoke": 12800,  # long enough to be killed in
+    "variants.dcgan.images.smoke": 6400,  # long enough to be killed in
 }
 DIVERGES = "variants.mlp.regularizer.weight=1e39"  # infinite in float32
 SBATCH = """sbatch() {  # runs an array's tasks here, one after the other, and prints its number as --parsable does

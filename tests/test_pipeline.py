@@ -467,7 +467,7 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
     changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.batch_size=32", cwd=repository)
     assert stages_run(changed.stdout) == {"check", "report"} | stages_of("mlp")
     check_views(repository)
-    at_once = {"seeds": ("training.seeds=[2,3]", "evaluate@mlp"), "beside": ("variants.mlp.batch_size=128",)}
+    at_once = {"seeds": ("training.seeds=[2,3]", "evaluate@mlp"), "beside": ("variants.mlp.batch_size=128", "evaluate@mlp")}
     processes = {
         name: start(
             repository,
@@ -480,7 +480,7 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
     for name, status in ended.items():
         output = (tmp_path / name).read_text()
         assert status == 0, output
-        assert stages_run(output) == {"check"} | stages_of("mlp") | ({"report"} if name == "beside" else set())
+        assert stages_run(output) == {"check"} | stages_of("mlp")
 
     rows = experiments(repository)
     assert {"other", *at_once} <= rows.keys()
@@ -540,7 +540,7 @@ def test_two_queued_experiments_and_two_workers_lose_nothing(repository: Path, f
         status = ""
         while len(re.findall("Success|Failed", status)) < 2:
             assert time.monotonic() < deadline, status
-            time.sleep(3)
+            time.sleep(8)  # to ask takes a second of a core
             status = run("dvc", "queue", "status", cwd=repository, check=False).stdout
         assert status.count("Success") == 2, status
     finally:

@@ -1,6 +1,7 @@
 """What every stage's command line shares: arguments, parameters, errors as lines of text."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -33,6 +34,7 @@ def run_stage(main: Callable[..., None], description: str | None, *arguments: st
             raise StageError("python -OO (PYTHONOPTIMIZE=2) removes the explanations of scores: run without it")
         refuse_links()
         inputs = Inputs(PARAMS_FILE, stage, values)
+        gc.freeze()  # what was imported stays: to look for garbage there would take a tenth of a short stage's time
         main(load(components=components), *values)
         inputs.raise_if_changed()
 

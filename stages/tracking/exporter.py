@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -120,6 +121,7 @@ def main() -> None:
     commands.add_parser("serve").add_argument("key", help="key of the logs to export")
     commands.add_parser("sync")
     arguments = parser.parse_args()
+    gc.freeze()  # MLflow stays: its modules have no garbage
     with errors_as_lines():
         if arguments.command == "sync":
             sys.exit(1 if sync() else 0)

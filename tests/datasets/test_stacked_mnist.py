@@ -54,7 +54,7 @@ def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
             "fetch.sources": ["npm", "torchvision"],  # the second imports torch and its compiler
         }
         | FEWER
-        | {"downstream.images.smoke": 64, "classifier.width": 8},
+        | {"downstream.images.smoke": 64},
     )
     output = run("dvc", "repro", "evaluate@dcgan", cwd=repository).stdout
     assert BEFORE | stages_of("dcgan") == stages_run(output)

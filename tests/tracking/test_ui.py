@@ -26,6 +26,7 @@ from stages.tracking.event_log import EventLog
 from stages.tracking.pages import addresses
 from stages.tracking.recorded_scores import record_report, record_scores
 from stages.tracking.store import open_store
+from stages.tracking.ui import main
 from tests.browser import open_browser, set_size
 from tests.conftest import ROOT
 from tests.tools.faults import Server, free_port, is_listening, stop_exporters
@@ -278,12 +279,14 @@ def search_runs(port: int, experiment: str) -> Any:
 
 
 @pytest.mark.parametrize("port", ["0", "70000", "x"])
-def test_a_port_that_does_not_exist_is_refused(port: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.tracking.ui", "--port", port], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert port in done.stderr.splitlines()[-1]
+def test_a_port_that_does_not_exist_is_refused(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ui", "--port", port])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert port in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_make_ui_says_in_a_line_what_is_wrong_with_the_store(tracking: Tracking, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
 
 from stages.config.params import ClassifierTraining
 from stages.evaluation import classifier_training
@@ -61,11 +60,13 @@ class Launches(TorchDispatchMode):
         self.found: list[Any] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.found.append((str(func), tree_map(_without_values, [args, kwargs])))
+        self.found.append((func, _without_values(args), _without_values([*(kwargs or {}).items()])))
         return func(*args, **(kwargs or {}))
 
 
 def _without_values(argument: Any) -> Any:
+    if isinstance(argument, list | tuple):
+        return [_without_values(part) for part in argument]
     if isinstance(argument, torch.Tensor):  # a number on the CPU goes to a kernel by value
         value = argument.item() if argument.device.type == "cpu" and argument.numel() == 1 else None
         return (argument.shape, argument.dtype, value)
@@ -136,7 +137,8 @@ def launches_by_kind(trainer: Trainer, steps: int) -> dict[Any, list[list[Any]]]
 def test_steps_of_a_kind_launch_the_same_with_the_same_numbers(name: str, changes: dict[str, Any]) -> None:
     trainer = meta_trainer(name, **changes)
     remembered = [id(buffer) for buffer in trainer.gan.buffers()]
-    found = launches_by_kind(trainer, steps=26)
+    # every eighth step is regularised; a pool of images fills up, and what fades in takes time
+    found = launches_by_kind(trainer, steps=26 if name in {"cyclegan", "progan"} else 18)
     found.pop(None, None)
     # the first of a kind makes what a step then finds
     repeated = [kind for kind, (_, *others) in found.items() if len(others) > 1]
