@@ -467,7 +467,10 @@ def test_an_experiment_reruns_one_variant_and_the_report_alone(
     changed = run("dvc", "exp", "run", "--name", "other", "-S", "variants.mlp.batch_size=32", cwd=repository)
     assert stages_run(changed.stdout) == {"check", "report"} | stages_of("mlp")
     check_views(repository)
-    at_once = {"seeds": ("training.seeds=[2,3]", "evaluate@mlp"), "beside": ("variants.mlp.batch_size=128", "evaluate@mlp")}
+    at_once = {
+        "seeds": ("training.seeds=[2,3]", "evaluate@mlp"),
+        "beside": ("variants.mlp.batch_size=128", "evaluate@mlp"),
+    }
     processes = {
         name: start(
             repository,
