@@ -589,6 +589,7 @@ def test_going_back_restores_from_the_cache(repository: Path, first_build: str) 
 
 
 def test_an_edited_network_reruns_its_users_alone(repository: Path, first_build: str) -> None:
+    set_parameter(repository, "tracking.enabled", False)
     network = repository / "stages/networks/mlp.py"
     network.write_text(network.read_text() + "\n# a comment changes no byte of what is learned\n")
     output = run("dvc", "repro", cwd=repository).stdout
@@ -629,7 +630,7 @@ def test_samples_that_are_none_end_in_one_line_and_leave_the_scores(repository: 
 
 
 def test_processes_that_share_samples_change_no_byte_and_run_nothing_again(repository: Path, first_build: str) -> None:
-    set_parameter(repository, "sample.processes", 3)
+    set_parameters(repository, {"sample.processes": 3, "tracking.enabled": False})
     run("dvc", "repro", "check", cwd=repository)
     before = hashes(repository)
     done = run("dvc", "repro", "train@cgan", "sample@cgan", "evaluate@cgan", cwd=repository)
@@ -643,7 +644,7 @@ def test_processes_that_share_samples_change_no_byte_and_run_nothing_again(repos
         (repository / out).unlink()
         run("python", "-m", f"stages.{stage}", name, cwd=repository)
     assert hashes(repository) == before
-    set_parameter(repository, "sample.processes", 1)
+    set_parameters(repository, {"sample.processes": 1, "tracking.enabled": True})
 
 
 def test_a_mistake_ends_repro_at_once(repository: Path, first_build: str) -> None:
