@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import os
 import re
 import shutil
@@ -44,18 +43,6 @@ SLOW = (
     *("test_onnx_export", "test_store", "test_scoring", "test_kill", "test_repair", "test_build", "test_fetch"),
     "test_served_model",
 )
-
-
-gc.disable()  # until the tests are collected: imports leave no garbage, and to look for it takes a fifth of their time
-
-
-def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # libraries check at the end whether all their objects are gone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

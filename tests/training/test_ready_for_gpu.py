@@ -137,7 +137,7 @@ def launches_by_kind(trainer: Trainer, steps: int) -> dict[Any, list[list[Any]]]
 def test_steps_of_a_kind_launch_the_same_with_the_same_numbers(name: str, changes: dict[str, Any]) -> None:
     trainer = meta_trainer(name, **changes)
     remembered = [id(buffer) for buffer in trainer.gan.buffers()]
-    # every eighth step is regularised; a pool of images fills up, and what fades in takes time
+    # every fourth or eighth step is regularised; a pool of images fills up, and what fades in takes time
     found = launches_by_kind(trainer, steps=26 if name in {"cyclegan", "progan"} else 18)
     found.pop(None, None)
     # the first of a kind makes what a step then finds
