@@ -589,7 +589,6 @@ def test_going_back_restores_from_the_cache(repository: Path, first_build: str) 
 
 
 def test_an_edited_network_reruns_its_users_alone(repository: Path, first_build: str) -> None:
-    set_parameter(repository, "tracking.enabled", False)
     network = repository / "stages/networks/mlp.py"
     network.write_text(network.read_text() + "\n# a comment changes no byte of what is learned\n")
     output = run("dvc", "repro", cwd=repository).stdout
