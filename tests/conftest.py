@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import re
 import shutil
@@ -43,6 +44,10 @@ SLOW = (
     *("test_onnx_export", "test_store", "test_scoring", "test_kill", "test_repair", "test_build", "test_fetch"),
     "test_served_model",
 )
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # commands that ran in this process froze what it had; libraries name at its end what is not gone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
