@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import stat
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from stages.cluster.snapshot import pack, snapshot
+from stages.cluster.worker import unpack
 from stages.config.errors import StageError
 from tests.conftest import commit_all, run
 
@@ -65,8 +64,8 @@ def test_code_that_git_does_not_know_is_refused(repository: Path, is_ignored: bo
 def test_settings_of_the_remote_travel_in_a_file_that_nobody_else_reads(repository: Path, tmp_path: Path) -> None:
     run("dvc", "remote", "modify", "--local", "shared", "url", "s3://bucket/path", cwd=repository)
     run("dvc", "remote", "modify", "--local", "shared", "secret_access_key", "s3cr3t", cwd=repository)
-    with snapshot(repository) as clone, tarfile.open(fileobj=io.BytesIO(pack(clone))) as archive:
-        archive.extractall(tmp_path / "there", filter="data")
+    with snapshot(repository) as clone:
+        unpack(pack(clone), tmp_path / "there")
     there = tmp_path / "there"
     config = there / ".dvc/config.local"
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
@@ -78,8 +77,8 @@ def test_settings_of_the_remote_travel_in_a_file_that_nobody_else_reads(reposito
 
 def test_a_remote_that_is_a_folder_is_the_same_folder_from_there(repository: Path, tmp_path: Path) -> None:
     there = tmp_path / "far" / "away"
-    with snapshot(repository) as clone, tarfile.open(fileobj=io.BytesIO(pack(clone))) as archive:
-        archive.extractall(there, filter="data")
+    with snapshot(repository) as clone:
+        unpack(pack(clone), there)
     assert run("dvc", "config", "remote.shared.url", cwd=there).stdout.strip() == str(tmp_path / "elsewhere")
 
 
