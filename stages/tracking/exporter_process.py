@@ -3,6 +3,7 @@
 One process serves stage after stage, because its start takes longer than the export of a stage.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -14,19 +15,24 @@ from subprocess import DEVNULL, Popen
 
 from filelock import FileLock, Timeout
 
+from stages.storage.files import write_bytes
 from stages.storage.paths import repository
 
 EVENTS = "events.jsonl"
 LOCK = "lock"  # of an event log: held while its stage lives
 FAILURE = "failure"  # one line: why the exporter gave up this log
 MESSAGES = "exporter.log"  # what exporters print: MLflow's warnings, and tracebacks
-NOTICES = "exporter.notices"  # messages of exporters for people, one per line
 POLL_SECONDS = 0.05
 
 
 def event_logs() -> Path:
     """The folder of the event logs that have not been exported yet."""
     return repository() / ".cache" / "tracking"
+
+
+def notices() -> Path:
+    """The folder of what exporters have to tell people, a file each."""
+    return repository() / ".cache" / "notices"
 
 
 def new_log_folder(name: str) -> Path:
@@ -67,21 +73,19 @@ def start_exporter(log: Path) -> Popen[bytes] | None:
 
 def leave_notice(text: str) -> None:
     """Have the next stage that ends, or `sync`, print a line: nobody reads what an exporter prints."""
-    notices = repository() / ".cache" / NOTICES
-    with notices.open("a+", encoding="utf-8") as file:
-        file.seek(0)
-        if text not in file.read().splitlines():
-            file.write(text + "\n")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    if not list(notices().glob(f"*-{digest}.txt")):
+        write_bytes(notices() / f"{time.time_ns()}-{digest}.txt", text.encode())
 
 
 def take_notices() -> list[str]:
     """The lines that exporters left; each is given once."""
-    notices = repository() / ".cache" / NOTICES
-    try:
-        lines = notices.read_text(encoding="utf-8").splitlines()
-        notices.unlink()
-    except OSError:  # there are none, or another stage takes them
-        return []
+    lines = []
+    for file in sorted(notices().glob("*.txt")):
+        with contextlib.suppress(OSError):  # another stage takes it
+            text = file.read_text(encoding="utf-8")
+            file.unlink()
+            lines.append(text)
     return lines
 
 

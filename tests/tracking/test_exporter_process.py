@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -65,6 +66,16 @@ def test_what_exporters_have_to_tell_is_told_once(tracking: Tracking, tmp_path: 
         leave_notice(text)
     assert take_notices() == ["first", "second"]
     assert take_notices() == []
+
+
+def test_what_is_left_while_another_is_taken_is_not_lost(tracking: Tracking) -> None:
+    texts = [str(number) for number in range(40)]
+    told: list[str] = []
+    exporter = threading.Thread(target=lambda: [leave_notice(text) for text in texts])
+    exporter.start()
+    while exporter.is_alive():
+        told += take_notices()
+    assert told + take_notices() == texts
 
 
 def test_a_stage_waits_only_so_long_and_only_where_mlflow_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
