@@ -67,7 +67,7 @@ def main() -> None:
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"build: {len(params.variants)} variants, {jobs} at a time: {minutes} min {seconds} s")
     if (paths.REPORT / paths.PAGE).exists() and not {*OF_ALL, "report"} & set(failed):
-        mlflow = "on its server" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
+        mlflow = "where MLFLOW_TRACKING_URI says" if os.environ.get("MLFLOW_TRACKING_URI") else "`make ui`"
         print(f"build: the report is {paths.REPORT / paths.PAGE}{f'; MLflow is {mlflow}' if is_tracked else ''}")
     if failed:
         sys.exit(f"build: failed: {', '.join(failed)}; see above. `make repro` goes on where it can")

@@ -1,5 +1,6 @@
 """Get the raw files of the data set, verified: -> data/fetched."""
 
+import contextlib
 import hashlib
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from stages.config.errors import StageError, first_ten
 from stages.config.params import Params
 from stages.datasets.dataset import find_dataset
 from stages.storage.files import write_bytes
-from stages.storage.paths import FETCHED
+from stages.storage.paths import FETCHED, TEMPORARY
 
 
 def main(params: Params) -> None:
@@ -19,6 +20,8 @@ def main(params: Params) -> None:
     DVC does not clear data/fetched (`persist` in dvc.yaml): files there that belong to no data set stay, and the stage
     raises StageError.
     """
+    for unfinished in FETCHED.rglob(f".*{TEMPORARY}"):  # of a stage that was killed while it wrote
+        unfinished.unlink()
     written = set()
     for name, content in find_dataset(params.dataset).fetch(params.fetch):
         write_bytes(FETCHED / name, content)
@@ -33,7 +36,7 @@ def remove_earlier_outputs(paths: list[Path]) -> None:
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
     cache = Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or ".dvc/cache")
     hashes = {path: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for path in paths}
-    cached = [path for path, digest in hashes.items() if (cache / "files/md5" / digest[:2] / digest[2:]).exists()]
+    cached = {path for path, digest in hashes.items() if (cache / "files/md5" / digest[:2] / digest[2:]).exists()}
     if own := [str(path) for path in paths if path not in cached]:
         raise StageError(
             "files that are not of this data set are in the way, and DVC has no copy of them; move them out of "
@@ -41,7 +44,7 @@ def remove_earlier_outputs(paths: list[Path]) -> None:
         )
     for path in cached:
         path.unlink()
-        if not any(path.parent.iterdir()):
+        with contextlib.suppress(OSError):  # others are left
             path.parent.rmdir()
 
 

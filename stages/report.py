@@ -113,7 +113,7 @@ def read_generator(folder: Path, checkpoint: Mapping[str, Any]) -> bytes:
 def write_curves(names: Iterable[str], file: str, scalars: list[str]) -> None:
     """Write some scalars of a file of curves of all variants as one file, for DVC's plots."""
     rows = [
-        {"variant": name, **row, "images": int(row["images"])}
+        {"variant": name, **row, "seed": int(row["seed"]), "images": int(row["images"])}
         for name in names
         for row in read_rows(VARIANTS / name / file)
     ]

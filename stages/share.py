@@ -78,7 +78,9 @@ def transfer_runs(direction: str) -> None:
             ends = repo.cache.local, repo.cloud.get_remote_odb(None, direction)
             source, target = ends if direction == "push" else reversed(ends)
             known = source.oids_exist({out["md5"] for run in runs for out in run["outs"]})
-            repo.cloud.transfer(source, target, {HashInfo("md5", oid) for oid in known}, shallow=False)
+            done = repo.cloud.transfer(source, target, {HashInfo("md5", oid) for oid in known}, shallow=False)
+            if done.failed:
+                raise StageError(f"{len(done.failed)} of {len(known)} outputs of the run-cache were not transferred")
     except Exception as error:  # each kind of remote raises its own
         raise StageError(f"{direction}: {one_line(error)}; {AGAIN.format(direction)}") from error
 

@@ -183,9 +183,13 @@ def hyperparameters(params: Params, variant: Variant) -> Hyperparameters:
 def largest_batch(variant: Variant, images: int) -> int:
     """The variant's batch size, or, of fewer images, the largest one that fits the GAN and the number of processes.
 
-    Raises StageError where none does.
+    Raises StageError where none does, and where torchrun's processes cannot share the batch size equally.
     """
     count = processes.world_size()
+    if variant.batch_size % count:
+        raise StageError(
+            f"{count} processes: not allowed; expected a number that divides batch_size {variant.batch_size}"
+        )
     for share in range(min(variant.batch_size, images) // count, 0, -1):
         with contextlib.suppress(ValueError):
             variant.gan.check_batch_size(share)

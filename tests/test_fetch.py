@@ -78,6 +78,14 @@ def test_a_file_that_cannot_be_had_leaves_no_half_of_it(params: Params, monkeypa
     assert [path.name for path in FETCHED.iterdir()] == ["1"]
 
 
+def test_what_a_killed_fetch_left_half_written_goes(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FashionMNIST, "fetch", lambda self, options: {"a/1": b"one"}.items())
+    (FETCHED / "a").mkdir(parents=True)
+    (FETCHED / "a/.1.x7.tmp").write_bytes(b"o")
+    fetch.main(params)
+    assert [path.name for path in FETCHED.rglob("*")] == ["a", "1"]
+
+
 def test_nothing_is_written_where_no_source_serves(params: Params) -> None:
     with pytest.raises(StageError, match=r"no source could serve FashionMNIST .* What to do: "):
         fetch.main(params)

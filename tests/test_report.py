@@ -226,11 +226,13 @@ def drop_scores(scores: Any) -> None:
         del scores["models"][0]["scores"][name]
 
 
-def test_curves_count_more_than_a_million_images_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curves_have_more_than_a_million_images_and_seeds_of_eight_digits_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    write_csv(VARIANTS / "mlp" / CURVE, ["seed", "images", "fid"], [{"seed": 0, "images": 1132613, "fid": 0.5}])
+    write_csv(VARIANTS / "mlp" / CURVE, ["seed", "images", "fid"], [{"seed": 20240101, "images": 1132613, "fid": 0.5}])
     write_curves(["mlp"], CURVE, ["fid"])
-    assert (REPORT / CURVE).read_text() == "variant,seed,images,fid\nmlp,0,1132613,0.5\n"
+    assert (REPORT / CURVE).read_text() == "variant,seed,images,fid\nmlp,20240101,1132613,0.5\n"
 
 
 def test_where_all_diverged_the_reasons_are_told(tmp_path: Path, raw_params: Callable[[], Any]) -> None:

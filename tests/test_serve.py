@@ -139,6 +139,10 @@ def test_larger_images_allow_fewer_rows(client: TestClient, monkeypatch: pytest.
         check_refused(client.post("/invocations", json={"inputs": {"seed": seeds}}), line)
     assert client.post("/invocations", json={"inputs": {"seed": list(range(20))}}).status_code == 200
     check_refused(client.get("/digits?count=21"), "count: '21' is not allowed; expected a whole number from 1 to 20")
+    assert client.get("/about").json()["most"] == 20
+    monkeypatch.setattr(trained_model, "MOST_VALUES", 9 * 28 * 28)
+    nine = client.get("/digits?count=9").content
+    assert client.get("/digits").content == nine
 
 
 def test_labels_of_a_csv_stay_as_they_are(tmp_path: Path) -> None:
@@ -262,7 +266,7 @@ def test_a_model_without_labels_refuses_one(tmp_path: Path) -> None:
     check_refused(client.get("/digits?label=one"), "label: mlp draws without labels; leave label out")
     body = {"inputs": {"seed": [1], "label": ["one"]}}
     check_refused(client.post("/invocations", json=body), "label: this generator draws without labels")
-    assert client.get("/about").json() == {"name": "mlp", "labels": [], "truncation": True}
+    assert client.get("/about").json() == {"name": "mlp", "labels": [], "truncation": True, "most": 100}
 
 
 def test_a_translator_takes_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +297,8 @@ def test_a_translator_that_enlarges_takes_small_images(tmp_path: Path, monkeypat
         expected = to_uint8(made(to_float(torch.from_numpy(small)), torch.zeros(3))).numpy()
     assert close(client.post("/invocations", json={"inputs": small.tolist()}).json()["predictions"], expected)
     check_refused(client.post("/invocations", json={"inputs": images.tolist()}), "expected images of (1, 3, 3)")
-    assert client.get("/about").json() == {"name": "srgan", "labels": list(CLASSES), "truncation": False}
+    about = {"name": "srgan", "labels": list(CLASSES), "truncation": False, "most": 100}
+    assert client.get("/about").json() == about
     write_split("test", Split(images, np.arange(40) % 4, CLASSES))
     picture = Image.open(io.BytesIO(client.get("/digits?count=4&label=one").content))
     assert picture.size == (54, 54)  # two rows of two images of 12 × 12 and their borders, at twice their size

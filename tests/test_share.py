@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,26 @@ def test_a_file_that_the_remote_lacks_is_named_and_all_others_come(repository: P
         "nothing is lost, and `make pull` goes on from here\n"
     )
     assert (repository / "one.txt").read_text() == "1"
+
+
+def test_outputs_that_the_remote_does_not_take_are_counted(repository: Path, tmp_path: Path) -> None:
+    """Those that git stores, which `dvc push` leaves out: of a stage in the run-cache."""
+    outs = ("--outs", "kept", "--plots-no-cache", "out.txt")
+    command = "cp one.txt kept && cp one.txt out.txt && echo more >> out.txt"
+    run("dvc", "stage", "add", "--name", "copy", "--deps", "one.txt", *outs, command, cwd=repository)
+    run("dvc", "repro", "--quiet", cwd=repository)
+    digest = hashlib.md5((repository / "out.txt").read_bytes(), usedforsecurity=False).hexdigest()
+    in_the_way = tmp_path / "storage/files/md5" / digest[:2]
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.symlink_to(tmp_path / "nowhere")
+    failed = transfer(repository, "push")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.endswith(
+        "1 of 2 outputs of the run-cache were not transferred; nothing is lost, and `make push` goes on from here\n"
+    )
+    in_the_way.unlink()
+    assert transfer(repository, "push").returncode == 0
+    assert (in_the_way / digest[2:]).read_text() == "1more\n"
 
 
 def test_without_a_remote_one_line_says_how_to_add_one(repository: Path) -> None:

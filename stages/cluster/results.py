@@ -1,6 +1,7 @@
 """Move results between machines: DVC's remote has outputs, and the run-cache from which DVC restores stages."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_objects.fs.generic import copy
 
-from stages.config.errors import StageError
+from stages.config.errors import StageError, first_ten
 
 
 def share_cache(folder: Path) -> None:
@@ -26,8 +27,17 @@ def pull(names: Sequence[str]) -> None:
     with dvc_errors(), Repo() as repo, repo.lock:
         stages = [restorable(stage) for name in names for stage in repo.stage.collect(name)]
         repo.cloud.pull(files_of(stages))
-        for stage in stages:
-            stage.checkout(force=True)
+        if missing := [path for stage in stages for path in check_out(stage)]:
+            raise StageError(f"the remote lacks {', '.join(first_ten(missing))}")
+
+
+def check_out(stage: Any) -> list[str]:
+    """Write a stage's outputs from DVC's cache; return those of which it lacks something."""
+    try:
+        missing = stage.checkout(force=True).get("failed", [])
+    except FileNotFoundError as error:  # of an output that is a single file
+        missing = [error.filename]
+    return [os.path.relpath(path) for path in missing]
 
 
 def push(names: Sequence[str]) -> None:

@@ -45,6 +45,8 @@ class Outcome(TypedDict):
 def run_task(archive: bytes, task: Task, scratch: str, variables: dict[str, str], *earlier: Outcome) -> Outcome:
     """Build and push one part. A clone that an earlier attempt left is used again, so its training resumes.
 
+    Afterwards the clone is removed, unless MLflow's server did not take all that its stages recorded.
+
     `variables` are added to this machine's. `earlier` has the outcomes of the tasks that this one needs.
     """
     if missing := [outcome["name"] for outcome in earlier if outcome["state"] != DONE]:
@@ -65,7 +67,13 @@ def run_task(archive: bytes, task: Task, scratch: str, variables: dict[str, str]
         if status:
             return Outcome(name=task["name"], state=FAILED, reason=last_line.removeprefix("error: "), lock={})
         changed = {stage: entry for stage, entry in read_lock(folder).items() if entry != before.get(stage)}
-        shutil.rmtree(folder, ignore_errors=True)
+        if any((folder / ".cache" / "tracking").glob("*/events.jsonl")):
+            later = f"cd {folder} && python -m stages.tracking.exporter sync"
+            print(
+                f"{task['name']}: its clone stays, as not all is in MLflow yet; to export it later: {later}", flush=True
+            )
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     return Outcome(name=task["name"], state=DONE, reason="", lock=changed)
 
 
@@ -75,6 +83,9 @@ def unpack(archive: bytes, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
         if hasattr(tarfile, "data_filter"):  # not before Python 3.11.4, which Debian 12 lacks
             packed.extraction_filter = tarfile.data_filter
+        for member in packed.getmembers():
+            if not member.isdir():  # what is there may be a link into the cache that clones share
+                (folder / member.name).unlink(missing_ok=True)
         packed.extractall(folder)  # noqa: S202
 
 

@@ -35,7 +35,7 @@ def find_faults(model: Mapping[str, Any]) -> Iterator[str]:
         )
     if run["starts_from"] == "test_images":
         yield "it translates the test images that its samples are compared with, so it has no rank."
-    if "classification_accuracy" in scores and len(scores["class_share"]["real"]) == 1:
+    if "classification_accuracy" in scores and len(scores.get("class_share", {}).get("real", {})) == 1:
         yield "it learns labels, and the data have one class: every accuracy is 100 %."
     if evidence := find_collapse(scores, model["sample_count"]):
         yield f"mode collapse: {', '.join(evidence)}."

@@ -24,7 +24,7 @@ from stages.storage.files import one_line
 from stages.storage.images import grid_png
 
 PAGE = Path(__file__).with_name("page.html")
-MOST_PICTURED = 400
+MOST_PICTURED, MOST_ON_PAGE = 400, 100  # images of a request, and of the page's slider
 MOST_BYTES = 64 * 2**20  # of a request's body
 ARGUMENTS = ("seed", "count", "truncation", "label")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -52,7 +52,8 @@ def create_app(model: TrainedModel, hosts: Sequence[str] = ()) -> FastAPI:
     @app.get("/about")
     async def about() -> dict[str, Any]:
         translates = isinstance(model.generator, Translator)
-        return {"name": model.name, "labels": model.labels, "truncation": not translates}
+        most = min(MOST_ON_PAGE, model.most_rows)
+        return {"name": model.name, "labels": model.labels, "truncation": not translates, "most": most}
 
     @app.get("/digits")
     async def digits(request: Request) -> Response:
@@ -80,7 +81,8 @@ def query_to_png(model: TrainedModel, query: dict[str, str]) -> bytes:
     """The images that a query asks for, as a PNG; raises ParameterError for what is not allowed."""
     if unknown := sorted(set(query) - set(ARGUMENTS)):
         raise ParameterError(f"unknown argument {unknown[0]!r:.40}; expected some of: {', '.join(ARGUMENTS)}")
-    count = whole_number("count", query.get("count", "16"), 1, min(MOST_PICTURED, model.most_rows))
+    most = min(MOST_PICTURED, model.most_rows)
+    count = whole_number("count", query.get("count", str(min(16, most))), 1, most)
     seed = whole_number("seed", query.get("seed", "0"), 0, LAST_SEED - count + 1)
     label = model.label_index(query["label"], "label") if "label" in query else None
     images = draw(model, DrawRequest(count, seed, label, share("truncation", query.get("truncation", "1"))))

@@ -40,7 +40,7 @@ def find_build() -> Build | None:
     baseline, experiment = os.environ.get("DVC_EXP_BASELINE_REV", ""), os.environ.get("DVC_EXP_NAME")
     if experiment:
         return Build(f"{experiment} {baseline}".replace("'", "").strip(), experiment)
-    head = git("log", "-1", "--format=%H %s")
+    head = git("log", "-1", "--no-show-signature", "--format=%H %s")
     if not head:
         return None
     commit, _, subject = head.partition(" ")

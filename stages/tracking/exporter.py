@@ -80,6 +80,8 @@ def sync() -> int:
     """Export every log that was left behind, oldest first, and remove it; return how many could not be."""
     failed, folders = 0, _folders("*")
     for index, folder in enumerate(folders, 1):
+        if not (folder / EVENTS).exists():  # exported since by another process; to ask for its lock would make it anew
+            continue
         if not is_free(folder / LOCK):
             print(f"left alone {folder.name}: its stage is running")
             continue

@@ -66,7 +66,7 @@ class MLflowExporter:
     def _on_build(self, event: dict[str, Any]) -> None:
         self._on_end({"status": "FINISHED", "time": event["time"]})
         if event["build"]:
-            self.run_id, self.joined = self._find_build(event), True
+            self.run_id, self.joined = self._enter_build(event), True
 
     def _on_end(self, event: dict[str, Any]) -> None:
         if self.run_id and not self.joined:
@@ -79,7 +79,7 @@ class MLflowExporter:
         self.run_id, self.joined = "", False
 
     def _on_run(self, event: dict[str, Any]) -> None:
-        parent = {PARENT_TAG: self._find_build(event)} if event.get("build") else {}
+        parent = {PARENT_TAG: self._enter_build(event)} if event.get("build") else {}
         self.run_id = find_active(self.client, self._marker.read_text()) if self._marker.exists() else ""
         if not self.run_id:  # never begun, or deleted, or in another store
             tags = event["tags"] | parent
@@ -89,7 +89,7 @@ class MLflowExporter:
         params = [Param(key, str(value)) for key, value in event["parameters"].items()]
         self.client.log_batch(self.run_id, params=params)
 
-    def _find_build(self, event: dict[str, Any]) -> str:
+    def _enter_build(self, event: dict[str, Any]) -> str:
         self.build_key, name = event["build"]
         tags = {key: value for key, value in event["tags"].items() if key.startswith(("mlflow.source.", "dvc.exp"))}
         about = self.build_key, name, tags, event["time"]

@@ -44,7 +44,7 @@ def record_report(tracking: Tracking, models: Mapping[str, Sequence[Model]]) -> 
             for model in of_variant:
                 run, note = model["run"], describe_variant(name, model["scores"], ranks.get(name, ""))
                 event_log.join_run(name, model["model_sha256"], run["checkpoint"], otherwise=run, notice=NOTICE)
-                event_log.scores(model["checkpoint"]["images"], *compare(model["scores"]))
+                event_log.scores(model["checkpoint"]["images"], *select_compared(model["scores"]))
                 event_log.join_run(name, model["model_sha256"], run["checkpoint"])
                 event_log.note(note, of_build=True)
         if champion := find_champion(models):
@@ -61,7 +61,7 @@ def record_scores(
     for step, values in curve_points(model, curve_rows):
         event_log.metrics(step, values, "along_training")
     record_best(event_log, name, model, seeds)
-    event_log.scores(model["checkpoint"]["images"], *compare(model["scores"]))
+    event_log.scores(model["checkpoint"]["images"], *select_compared(model["scores"]))
     event_log.note(describe_variant(name, model["scores"]))
 
 
@@ -82,7 +82,7 @@ def record_best(event_log: EventLog, name: str, model: Model, seeds: Sequence[in
         event_log.model(files, model["model_sha256"])
 
 
-def compare(scores: Mapping[str, Mapping[str, Any]]) -> Compared:
+def select_compared(scores: Mapping[str, Mapping[str, Any]]) -> Compared:
     """Scores with a confidence interval, the one to choose by, and the interval of FID.
 
     They are few because MLflow's pages draw each. The description of the run has all.

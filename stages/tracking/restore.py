@@ -39,10 +39,10 @@ from stages.tracking.event_log import EventLog
 from stages.tracking.exporter import sync
 from stages.tracking.model_registry import PREFIX, find_model, find_version, has_files, set_champion
 from stages.tracking.recorded_scores import (
-    compare,
     curve_points,
     record_best,
     record_report,
+    select_compared,
 )
 from stages.tracking.run_names import SERVED_TAG
 from stages.tracking.store import find_run, open_store
@@ -104,7 +104,7 @@ def main(params: Params) -> None:
             restored += 1
             print(f"restored {model.name} (seed {model.config['seed']})", flush=True)
     print(f"MLflow: runs of {len(models)} models: {whole} complete, {completed} completed now, {restored} restored")
-    if absent := params.variants.keys() - {model.name for model in models}:
+    if absent := [name for name in params.variants if not (MODELS / name / CONFIG).exists()]:
         print(f"no model yet: {', '.join(sorted(absent))}; if DVC's cache has it, `dvc checkout` brings it")
     restore_build(tracking, models, is_changed=completed + restored > 0)
     if failed:
@@ -127,7 +127,7 @@ def has_all(client: MlflowClient, run: Run, model: ModelOnDisk) -> bool:
     restoring them says why.
     """
     scored, _ = read_scored(model)
-    wanted = {f"scores/{key}" for key in compare(scored["scores"]).values} if scored else set()
+    wanted = {f"scores/{key}" for key in select_compared(scored["scores"]).values} if scored else set()
     if SERVED_TAG not in run.data.tags or not wanted <= run.data.metrics.keys():
         return False
     if not (logged := find_model(client, run)):
@@ -185,7 +185,7 @@ def restore_run(tracking: Tracking, model: ModelOnDisk, run: Run | None, train: 
         event_log.model(files, model.sha256)
         if scored:
             record_best(event_log, name, scored, config["seeds"])
-            event_log.scores(scored["checkpoint"]["images"], *compare(scored["scores"]))
+            event_log.scores(scored["checkpoint"]["images"], *select_compared(scored["scores"]))
             event_log.note(describe_variant(name, scored["scores"]))
     return event_log.folder is not None and not event_log.folder.exists()
 

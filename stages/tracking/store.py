@@ -137,14 +137,14 @@ def find_or_create_build(
 ) -> str:
     """The id of the parent of a build's runs. It always counts as finished: nobody knows whether more will come."""
     with store_lock():
-        if found := find_build(client, experiment_id, key):
+        if found := find_build_run(client, experiment_id, key):
             return found
         run = client.create_run(experiment_id, time, {**tags, BUILD_TAG: key}, run_name=name)
         client.set_terminated(run.info.run_id, "FINISHED", time)
         return str(run.info.run_id)
 
 
-def find_build(client: MlflowClient, experiment_id: str, key: str) -> str:
+def find_build_run(client: MlflowClient, experiment_id: str, key: str) -> str:
     """The id of a build's parent run, the first if there are several; empty if there is none."""
     found = client.search_runs(
         [experiment_id], f"tags.`{BUILD_TAG}` = '{key}'", order_by=["attributes.start_time ASC"], max_results=1
@@ -157,7 +157,7 @@ def settle_build(client: MlflowClient, experiment_id: str, key: str, run_id: str
 
     All runs then move to the first parent. The last run to leave another parent removes it.
     """
-    first = find_build(client, experiment_id, key)
+    first = find_build_run(client, experiment_id, key)
     if first in ("", parent_id):
         return first
     client.set_tag(run_id, PARENT_TAG, first)

@@ -82,6 +82,22 @@ def test_a_remote_that_is_a_folder_is_the_same_folder_from_there(repository: Pat
     assert run("dvc", "config", "remote.shared.url", cwd=there).stdout.strip() == str(tmp_path / "elsewhere")
 
 
+def test_what_a_killed_attempt_left_is_replaced_and_not_written_through(repository: Path, tmp_path: Path) -> None:
+    """DVC restores files as links into the cache that clones on a machine share, and lets nobody write there."""
+    there, cached = tmp_path / "there", tmp_path / "cached"
+    cached.write_bytes(b"of another clone")
+    cached.chmod(0o444)
+    there.mkdir()
+    (there / "picture.png").hardlink_to(cached)
+    (there / "outputs").mkdir()
+    (there / "outputs/checkpoint").write_text("7")
+    with snapshot(repository) as clone:
+        unpack(pack(clone), there)
+    assert (there / "picture.png").read_bytes() == bytes(range(256))
+    assert cached.read_bytes() == b"of another clone"
+    assert (there / "outputs/checkpoint").read_text() == "7"
+
+
 def test_without_a_remote_a_line_says_how_to_add_one(repository: Path) -> None:
     run("dvc", "remote", "remove", "shared", cwd=repository)
     with pytest.raises(StageError, match=r"there is none: dvc remote add --default "), snapshot(repository):

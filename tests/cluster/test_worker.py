@@ -35,3 +35,24 @@ assert not [name for name in sys.modules if name.split(".")[0] == "stages"]
         [sys.executable, "-c", code], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
     )
     assert "it needs reference" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("is_exported", [True, False])
+def test_a_clone_stays_while_mlflow_lacks_something_of_it(
+    is_exported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, log = tmp_path / TASK["folder"], ".cache/tracking/1-train.key/events.jsonl"
+
+    def build(task: Task, folder: Path, *others: object) -> tuple[int, str]:
+        (folder / log).parent.mkdir(parents=True)
+        if not is_exported:
+            (folder / log).touch()
+        return 0, ""
+
+    monkeypatch.setattr(worker, "build", build)
+    monkeypatch.setattr(worker, "unpack", lambda archive, folder: None)
+    outcome = run_task(b"", TASK, str(tmp_path), {})
+    assert outcome["state"] == worker.DONE
+    assert folder.exists() != is_exported
+    command = f"cd {folder} && python -m stages.tracking.exporter sync"
+    assert (command in capsys.readouterr().out) != is_exported

@@ -14,6 +14,7 @@ from stages.config.errors import ParameterError, StageError
 from stages.config.params import Adam, Optimizers, Params, validate
 from stages.storage.pixels import to_uint8
 from stages.train import largest_batch
+from stages.training import processes
 from stages.training.batches import Batches
 from stages.training.receptive_field import receptive_field
 from stages.training.trainer import Trainer
@@ -94,6 +95,17 @@ def test_of_few_images_the_largest_batch_that_packs_divide_is_taken(images: int,
 def test_too_few_images_for_a_pack_are_refused() -> None:
     with pytest.raises(StageError, match="1 training images: too few for a batch of this variant"):
         largest_batch(PARAMS.variants["pacgan"], 1)
+
+
+def test_batches_that_processes_cannot_share_equally_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    dcgan = PARAMS.variants["dcgan"]
+    for count, is_allowed in ((2, True), (3, False), (dcgan.batch_size, True), (2 * dcgan.batch_size, False)):
+        monkeypatch.setattr(processes, "world_size", lambda count=count: count)
+        if is_allowed:
+            assert largest_batch(dcgan, 1000) == dcgan.batch_size
+        else:
+            with pytest.raises(StageError, match=f"^{count} processes: not allowed; .* divides batch_size 64$"):
+                largest_batch(dcgan, 1000)
 
 
 def divergence_of_modes(name: str, digits: np.ndarray, classes: np.ndarray, seed: int) -> float:

@@ -102,3 +102,6 @@ def test_labels_of_one_class_are_said_to_teach_nothing() -> None:
     assert fault == "it learns labels, and the data have one class: every accuracy is 100 %."
     assert list(find_faults(model({"cats": 1.0}))) == []
     assert list(find_faults(model({"cats": 0.5, "dogs": 0.5}, classification_accuracy=1.0))) == []
+    many = model(classification_accuracy=0.5)
+    del many["scores"]["class_share"]  # more classes than can be listed
+    assert list(find_faults(many)) == []

@@ -19,6 +19,20 @@ def test_a_build_is_a_commit_or_an_experiment(repository: Path, monkeypatch: pyt
     assert find_build() == Build(f"its {head}", "it's")
 
 
+def test_signatures_that_git_shows_are_no_part_of_a_build(repository: Path, tmp_path: Path) -> None:
+    gpg = tmp_path / "gpg"
+    said = ("[GNUPG:] SIG_CREATED ", "gpg: Good signature")
+    lines = ["cat >/dev/null", *(f"echo '{line}' >&2" for line in said), "echo -----BEGIN PGP SIGNATURE-----"]
+    gpg.write_text("\n".join(["#!/bin/sh", *lines]))
+    gpg.chmod(0o755)
+    for key, value in (("gpg.program", str(gpg)), ("log.showSignature", "true")):
+        git("config", key, value)
+    git("commit", "--quiet", "--allow-empty", "--gpg-sign", "-m", "Sign")
+    head = git("rev-parse", "HEAD")
+    assert "Good signature" in git("log", "-1")
+    assert find_build() == Build(head, f"{head[:7]} Sign")
+
+
 def test_there_is_no_build_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     monkeypatch.chdir(tmp_path)

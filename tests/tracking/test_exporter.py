@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from stages.tracking import event_log as event_log_module
 from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
 from stages.tracking.exporter_process import FAILURE
+from stages.tracking.log_follower import LogFollower
 from stages.tracking.run_names import MODEL_TAG
 from stages.tracking.store import STORE_FILE, open_store, quiet
 from tests.tracking.conftest import HASH, client, event_logs, exporters, log_training, logged_models, runs
@@ -161,6 +163,24 @@ def test_sync_keeps_off_a_running_stage_and_repairs_a_broken_off_log(
     stage.wait()
     assert exporter.sync() == 0
     assert [run.info.status for run in runs(tmp_path)] == ["KILLED"]
+    assert not event_logs(tmp_path)
+
+
+def test_sync_does_not_miss_a_log_that_an_exporter_removed_meanwhile(
+    alone: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        log_training(alone, tmp_path / "model")
+    logs = sorted(event_logs(tmp_path))
+    advance = LogFollower.advance
+
+    def remove_the_other(self: LogFollower) -> bool:
+        shutil.rmtree(logs[1])
+        return advance(self)
+
+    monkeypatch.setattr(LogFollower, "advance", remove_the_other)
+    assert exporter.sync() == 0
+    assert capfd.readouterr().out == f"exported {logs[0].name}\n"
     assert not event_logs(tmp_path)
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from stages.config.params import Tracking
 from stages.storage.files import write_bytes
 from stages.tracking.event_log import EventLog
-from stages.tracking.recorded_scores import NOTICE, compare, record_report, record_scores
+from stages.tracking.recorded_scores import NOTICE, record_report, record_scores, select_compared
 from tests.tracking.conftest import HASH, client, event_logs, events, model_files, runs
 
 pytestmark = pytest.mark.usefixtures("exported_here")
@@ -38,7 +38,7 @@ def model(sha256: str = HASH, rule: str = "last", seed: int = 0) -> Mapping[str,
 
 
 def test_few_scores_are_metrics() -> None:
-    assert compare(SCORES) == (VALUES, REAL)
+    assert select_compared(SCORES) == (VALUES, REAL)
 
 
 def test_models_without_a_run_get_one_with_their_scores_once(

@@ -22,12 +22,20 @@ WORK = {  # the functions of a stage that do what it is for, by the modules wher
     "sample": ("stages.sample:choose_checkpoint", "stages.contracts.generator:Generator.draw"),
     "evaluate": ("stages.evaluate:score_seed",),
     "report": (
-        "stages.report:write_page",
+        "stages.report:write_markdown",
+        "stages.reporting.html_page:write_html",
         "stages.reporting.pictures:draw_samples",
         "stages.reporting.pictures:draw_scores",
     ),
 }
 TIMES = 7
+
+
+def find(path: str) -> tuple[Any, str]:
+    """The module or class that has a function, and the function's name there."""
+    where, found = path.split(":")
+    *owners, name = found.split(".")
+    return getattr(import_module(where), owners[0]) if owners else import_module(where), name
 
 
 def measure(stage: str) -> None:
@@ -45,9 +53,7 @@ def measure(stage: str) -> None:
         return call
 
     for path in WORK[stage]:
-        where, found = path.split(":")
-        *owners, name = found.split(".")
-        owner = getattr(import_module(where), owners[0]) if owners else import_module(where)
+        owner, name = find(path)
         setattr(owner, name, timed(getattr(owner, name)))
     of_variant = stage != "report"
     sys.argv = [stage, *([VARIANT] if of_variant else [])]

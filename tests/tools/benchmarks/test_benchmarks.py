@@ -14,6 +14,7 @@ from stages.storage.images import Split
 from stages.storage.pixels import to_float
 from stages.training.batches import Batches
 from tests.tools.benchmarks.arithmetic import MatrixOperations
+from tests.tools.benchmarks.stages import WORK, find
 from tests.tools.benchmarks.training import Row, build, build_trainer, moments, to_markdown
 from tests.tools.benchmarks.usual_loop import PictureSet, UsualLoop
 
@@ -119,3 +120,9 @@ def test_the_table_has_a_row_for_each_variant() -> None:
     lines = to_markdown([row, row], "a machine").splitlines()
     assert lines[-1] == "| dcgan | float32 | 10 | 20 | 40 | 2.00 | 0.50 | 3 | 4 | 5 |"
     assert len({line.count("|") for line in lines[2:]}) == 1
+
+
+@pytest.mark.parametrize("path", [path for paths in WORK.values() for path in paths])
+def test_the_work_of_a_stage_is_a_function_that_exists(path: str) -> None:
+    owner, name = find(path)
+    assert callable(getattr(owner, name))
