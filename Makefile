@@ -19,7 +19,7 @@ repair:
 	@! grep -qs '^<<<<<<<' dvc.lock || { git checkout --quiet --ours dvc.lock 2>/dev/null; \
 		! grep -q '^<<<<<<<' dvc.lock || git show HEAD:./dvc.lock >dvc.lock; ! grep -q '^<<<<<<<' dvc.lock || rm dvc.lock; \
 		echo "dvc.lock had a merge conflict: ours is taken if git has it, and what is missing comes from DVC's cache." \
-		"When the build has ended: git add dvc.lock metrics" >&2; }
+		"When the build has ended: git add params.yaml dvc.lock metrics" >&2; }
 	@test ! -e dvc.lock || tail -n 4 dvc.lock | tr '\n' ';' | \
 		grep -Eq '(md5: [0-9a-f]{32}; *size: [0-9]+|nfiles: [0-9]+);$$' || { git show HEAD:./dvc.lock >dvc.lock || \
 		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }

@@ -19,10 +19,15 @@ SECRET = re.compile(
     re.MULTILINE,
 )
 TRANSFER = "ERROR: failed to transfer"  # DVC prints it for each file, after several tries
+LACKING = "Checkout failed for following targets"
 AGAIN = "nothing is lost, and `make {}` goes on from here"
 CHATTER = re.compile(
     r"ERROR: (failed to transfer '\S+' - |(unexpected|configuration) error - |failed to \w+ data .* - )?"
 )
+
+
+class LackingError(StageError):
+    """The remote lacks outputs that dvc.lock names."""
 
 
 def main() -> None:
@@ -32,7 +37,11 @@ def main() -> None:
     direction = parser.parse_args().direction
     with errors_as_lines():
         refuse_secrets()
-        said = transfer(direction)
+        try:
+            said = transfer(direction)
+        except LackingError:  # `make repro` may find what it needs among other machines' runs
+            transfer_runs(direction)
+            raise
         transfer_runs(direction)
         print(f"{direction}: {said}")
 
@@ -61,7 +70,8 @@ def transfer(direction: str) -> str:
                 break
     if process.returncode == 0:
         return said[-1] if said else "nothing to do"
-    raise StageError(f"{direction}: {explain(said)}; {AGAIN.format(direction)}")
+    kind = LackingError if any(LACKING in line for line in said) else StageError
+    raise kind(f"{direction}: {explain(said)}; {AGAIN.format(direction)}")
 
 
 def transfer_runs(direction: str) -> None:
@@ -91,7 +101,7 @@ def explain(said: list[str]) -> str:
     if not errors:
         return one_line(" ".join(said))
     first, *others = itertools.takewhile(bool, said[errors[0] :])  # until an empty line
-    if "Checkout failed for following targets" in first:
+    if LACKING in first:
         missing = itertools.takewhile(lambda line: line != "Is your cache up to date?", others)
         return f"the remote lacks {', '.join(first_ten(list(missing)))}, which `make repro` builds"
     return one_line(" ".join([CHATTER.sub("", first, count=1), *others]))

@@ -75,6 +75,14 @@ def test_the_workflow_calls_make_targets_that_exist() -> None:
         run("bash", "-n", "-c", step.get("run", ""), cwd=ROOT)
 
 
+def test_pip_installs_what_the_project_needs(clone: Path) -> None:
+    """As docs/cluster.md says: `pip install '.[cluster]'`. Here nothing is downloaded or installed."""
+    offline = ("--dry-run", "--no-deps", "--no-build-isolation", "--no-index")
+    done = run("python", "-m", "pip", "install", *offline, ".[cluster]", cwd=clone)
+    assert f"Would install {PROJECT['name']}-{PROJECT['version']}" in done.stdout
+    assert run("git", "status", "--short", cwd=clone).stdout == ""
+
+
 def test_the_citation_is_that_of_the_project() -> None:
     citation = read_yaml("CITATION.cff")
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # required by the format

@@ -11,7 +11,7 @@ import pytest
 
 from stages import share
 from stages.config.errors import StageError
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT, commit_all, run
 from tests.tools.faults import environment
 
 FILES = {"one.txt": "1", "two.txt": "22"}
@@ -52,12 +52,17 @@ def test_a_file_that_the_remote_lacks_is_named_and_all_others_come(repository: P
     assert (repository / "one.txt").read_text() == "1"
 
 
-def test_outputs_that_the_remote_does_not_take_are_counted(repository: Path, tmp_path: Path) -> None:
-    """Those that git stores, which `dvc push` leaves out: of a stage in the run-cache."""
+def add_stage(repository: Path) -> None:
+    """Build a stage, with one output in DVC's cache and one in git."""
     outs = ("--outs", "kept", "--plots-no-cache", "out.txt")
     command = "cp one.txt kept && cp one.txt out.txt && echo more >> out.txt"
     run("dvc", "stage", "add", "--name", "copy", "--deps", "one.txt", *outs, command, cwd=repository)
     run("dvc", "repro", "--quiet", cwd=repository)
+
+
+def test_outputs_that_the_remote_does_not_take_are_counted(repository: Path, tmp_path: Path) -> None:
+    """Those that git stores, which `dvc push` leaves out: of a stage in the run-cache."""
+    add_stage(repository)
     digest = hashlib.md5((repository / "out.txt").read_bytes(), usedforsecurity=False).hexdigest()
     in_the_way = tmp_path / "storage/files/md5" / digest[:2]
     in_the_way.parent.mkdir(parents=True)
@@ -70,6 +75,22 @@ def test_outputs_that_the_remote_does_not_take_are_counted(repository: Path, tmp
     in_the_way.unlink()
     assert transfer(repository, "push").returncode == 0
     assert (in_the_way / digest[2:]).read_text() == "1more\n"
+
+
+def test_what_another_machine_did_is_restored_though_dvc_lock_knows_nothing_of_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    add_stage(repository)
+    assert transfer(repository, "push").returncode == 0
+    commit_all(repository, "built")
+    run("git", "clone", "--quiet", str(repository), "there", cwd=tmp_path)
+    there = tmp_path / "there"
+    for name in ("dvc.lock", "out.txt"):
+        (there / name).unlink()
+    commit_all(there, "as before")
+    assert transfer(there, "pull").returncode == 1
+    assert "Stage 'copy' is cached" in run("dvc", "repro", cwd=there).stdout
+    assert (there / "out.txt").read_text() == "1more\n"
 
 
 def test_without_a_remote_one_line_says_how_to_add_one(repository: Path) -> None:
