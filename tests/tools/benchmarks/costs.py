@@ -27,12 +27,10 @@ KNEE = 0.8  # of the best rate
 
 def measure_training(batch_size: int, base_channels: int) -> dict[str, float]:
     """Milliseconds of a step (the median over cycles of lazy penalties), MiB beyond libraries and data."""
-    from stages.config.params import load
-    from stages.storage.images import read_split
     from tests.tools.benchmarks.arithmetic import MatrixOperations
-    from tests.tools.benchmarks.training import build_trainer
+    from tests.tools.benchmarks.training import build_trainer, read_inputs
 
-    params, train = load(), read_split("train")
+    params, train = read_inputs()
     variant = params.variant(VARIANT)
     network = variant.network.model_copy(update={"base_channels": base_channels})
     variant = variant.model_copy(update={"network": network, "batch_size": batch_size})
@@ -70,7 +68,7 @@ def measure_evaluation(samples: int) -> dict[str, float]:
     from stages.storage.paths import REFERENCE
     from stages.training.device import prepare
 
-    params, scores = load(), find_scores().values()
+    params, scores = load().model_copy(update={"device": "cpu"}), find_scores().values()
     evaluator = Evaluator(params, read_json(REFERENCE / "real.json"), prepare(params, 0))
     context, train = evaluator.context, evaluator.train
     images = train.images[np.random.default_rng(0).permutation(len(train.images))[:samples]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -144,7 +145,8 @@ def main() -> None:
                     score,
                     str(count),
                 ]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                env = os.environ | {"OPENBLAS_NUM_THREADS": str(THREADS)}  # NumPy reads it when it is imported
+                done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
                 found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
                 over = "alloc" in done.stderr.lower()  # as NumPy's and torch's errors say
                 failed = f"over {LIMIT} GiB" if over else f"ended with {done.returncode}" if done.returncode else ""

@@ -19,8 +19,12 @@ from typing import Any
 VARIANT = "dcgan"
 WORK = {  # the functions of a stage that do what it is for, by the modules where it finds them
     "train": ("stages.training.session:Session.run",),
-    "sample": ("stages.sample:choose_checkpoint", "stages.contracts.generator:Generator.draw"),
-    "evaluate": ("stages.evaluate:score_seed",),
+    "sample": (
+        "stages.sample:choose_checkpoint",
+        "stages.contracts.generator:Generator.draw",
+        "stages.contracts.generator:Generator.draw_pictures",
+    ),
+    "evaluate": ("stages.evaluate:see_samples", "stages.evaluate:score_seed"),
     "report": (
         "stages.report:write_markdown",
         "stages.reporting.html_page:write_html",

@@ -10,6 +10,8 @@ import argparse
 import sys
 import time
 
+import torch
+
 from stages.config.params import load
 from stages.contracts.generator import labels_like
 from stages.evaluation.feature_network import images_to_features, load_classifier
@@ -47,6 +49,8 @@ def main() -> None:
         if seen * asked.looks < total * (looks + 1):
             continue
         looks = seen * asked.looks // total
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # steps were only queued
         trained += time.perf_counter() - started
         average, data = trainer.ema.module, trainer.batches.images
         samples = to_uint8(trainer.gan.sample(average, wanted, data, seed=params.sample.seed))

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from stages import train as training_stage
@@ -188,6 +189,12 @@ def describe(params: Params) -> str:
     return f"{threads} of {[*names, 'a processor'][0]} ({instructions}), torch {torch.__version__}"
 
 
+def read_inputs() -> tuple[Params, Split]:
+    """Parameters for the CPU, whatever else there is, and training images in memory: mapped, they would count, too."""
+    train = read_split("train")
+    return load().model_copy(update={"device": "cpu"}), train._replace(images=np.array(train.images))
+
+
 def main() -> None:
     """Measure the variants that were asked for; print the table and, if all were, save it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -196,7 +203,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
     parser.add_argument("--memory", metavar="VARIANT", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    params, train = load(), read_split("train")
+    params, train = read_inputs()
     if asked.memory:
         before = forget_peak()
         _warm_up(trainer_steps(params, asked.memory, train))
