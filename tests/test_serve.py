@@ -30,6 +30,7 @@ from mlflow.models import infer_signature
 from mlflow.pyfunc import scoring_server
 from mlflow.tracking import MlflowClient
 from PIL import Image
+from safetensors.torch import save
 
 from stages.config.errors import ParameterError
 from stages.contracts.generator import Generator
@@ -38,9 +39,9 @@ from stages.serving import app as app_module
 from stages.serving import trained_model
 from stages.serving.app import create_app
 from stages.serving.trained_model import TrainedModel, load_model
-from stages.storage.files import read_json
+from stages.storage.files import read_json, write_bytes, write_json
 from stages.storage.images import Split, write_split
-from stages.storage.paths import CONFIG
+from stages.storage.paths import CHECKPOINT, CONFIG, MODELS, SAMPLES, SNAPSHOTS
 from stages.storage.pixels import to_float, to_uint8
 from stages.tracking.served_model import LOADER, example_inputs
 from tests.browser import console, open_browser, set_size
@@ -258,6 +259,21 @@ def test_other_requests_are_answered_in_one_line_too(client: TestClient, monkeyp
         assert "\n" not in answer.json()["message"]
     for path in ("/ping", "/health"):
         assert client.get(path).status_code == 200
+
+
+def test_of_the_best_checkpoint_the_weights_that_samples_were_drawn_with_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder, chosen = MODELS / NAME / "seed_3", SAMPLES / NAME / "seed_3" / CHECKPOINT
+    last = write_model(folder, NAME)
+    early = {f"generator.{key}": torch.stack([value * 2] * 2) for key, value in last.state_dict().items()}
+    write_bytes(folder / SNAPSHOTS, save(early | {"images_seen": torch.tensor([8, 16])}))
+    for rule, images, factor in (("", 0, 1), ("last", 16, 1), ("best", 8, 2)):
+        if rule:
+            write_json(chosen, {"rule": rule, "images": images})
+        served = load_model(folder).generator.state_dict()
+        assert all(torch.equal(served[key], value * factor) for key, value in last.state_dict().items()), rule
 
 
 def test_a_model_without_labels_refuses_one(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ class Sample(Strict):
 
     processes: Annotated[int, Field(ge=1, le=1024)]  # that draw and score samples together
     count: Annotated[int, Field(ge=10, le=10**7)]
-    seed: Seed
+    seed: Annotated[int, Field(ge=0, lt=2**32 // 10**7)]  # an image's own seed is seed * 10⁷ + its number, below 2³²
     truncation: Annotated[float, Field(ge=0, le=1)]
 
 

@@ -65,17 +65,22 @@ class ImageFolder(Dataset):
 
     @override
     def load(self, options: Preprocess, random: np.random.Generator) -> tuple[Split, Split]:
-        """All that is for training, and the test split; raises StageError, in one line, as fetch would have."""
+        """All that is for training, and the test split, in random order.
+
+        Raises StageError, in one line, as fetch would have.
+        """
         paths, problems = _survey(FETCHED, FETCHED)
+        places = random.permutation(len(paths))  # the first images of a split stand for all of them here and there
         images = scratch_array((len(paths), options.channels, options.image_size, options.image_size), np.uint8)
         with warnings.catch_warnings(action="ignore"):  # Pillow's, about a large picture that is cropped
-            for index, path in enumerate(paths):
-                images[index] = _to_array(_read(path, path), options)
+            for place, path in zip(places, paths, strict=True):
+                images[place] = _to_array(_read(path, path), options)
         if problems := [*problems, *_too_few(FETCHED, FETCHED, set(paths))]:
             raise StageError(problems[0])
         names = [path.parent.name for path in paths]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        labels = np.array([numbers[name] for name in names], np.int64)
+        labels = np.empty(len(paths), np.int64)
+        labels[places] = [numbers[name] for name in names]
         return hold_out_by_class(Split(images, labels, tuple(numbers)), options.test_images, random)
 
     @override

@@ -65,7 +65,7 @@ def is_malformed(scores: Records) -> bool:
 def find_collapse(scores: Records, samples: int) -> list[str]:
     """The evidence that a generator covers only part of the data; empty where it covers all of it, or nothing."""
     recall, duplicates, lost = scores["recall"], scores["duplicates"], scores["classes_lost"]["value"]
-    repeats = duplicates["value"] > REPEATED * duplicates["real"]
+    repeats = duplicates["value"] > REPEATED * max(duplicates["real"], REAL_QUANTILE)
     misses = recall["value"] < COLLAPSED * recall["real"] or lost
     if not repeats and (not misses or is_malformed(scores)):
         return []  # whatever coverage is: malformed samples lower it, too

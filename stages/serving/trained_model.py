@@ -12,7 +12,7 @@ from stages.contracts.generator import Generator, ImageShape
 from stages.sampling.loading import load_generator
 from stages.serving.arguments import MOST_IMAGES
 from stages.storage.files import read_json
-from stages.storage.paths import CONFIG, GENERATOR, MODELS
+from stages.storage.paths import CHECKPOINT, CONFIG, GENERATOR, MODELS, SAMPLES
 
 MOST_VALUES = MOST_IMAGES * 3 * 32 * 32  # of the images of one request
 
@@ -62,9 +62,21 @@ def find_model(name: str) -> Path:
     raise ParameterError(f"{where}: no such generator{allowed(where.name, trained)}, or a model's folder")
 
 
+def find_best(folder: Path) -> int | None:
+    """Images seen at the best snapshot, if `training.checkpoint: best` chose one for a model in models/."""
+    chosen = SAMPLES / folder.relative_to(MODELS) / CHECKPOINT if folder.is_relative_to(MODELS) else None
+    if chosen is None or not chosen.exists():
+        return None
+    checkpoint = read_json(chosen)
+    return int(checkpoint["images"]) if checkpoint["rule"] == "best" else None
+
+
 def load_model(folder: Path, name: str = "") -> TrainedModel:
-    """The model in a folder, on the CPU; raises StageError where its files do not fit together."""
-    generator = load_generator(folder)
+    """The model in a folder, on the CPU, at the checkpoint of which samples were drawn.
+
+    Raises StageError where its files do not fit together.
+    """
+    generator = load_generator(folder, checkpoint_images=find_best(folder))
     config = read_json(folder / CONFIG)
     channels, height, width = config["image_shape"]
     return TrainedModel(name or folder.name, generator, config["classes"], (channels, height, width))

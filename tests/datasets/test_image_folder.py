@@ -434,6 +434,15 @@ def test_the_smallest_folder_has_two_in_each_split() -> None:
     assert splits_of({"a": 6}) == {"train": [2], "validation": [2], "test": [2]}
 
 
+def test_the_first_images_of_a_split_are_of_all_classes() -> None:
+    """Scores and pictures that need few images take the first ones."""
+    splits_of(dict.fromkeys("abcd", 50))
+    for name in ("train", "validation", "test"):
+        labels = read_split(name).labels
+        half = np.bincount(labels[: len(labels) // 2], minlength=4) / np.bincount(labels)
+        assert half.min() > 0.1, name
+
+
 def test_the_seed_chooses_the_splits() -> None:
     contents = []
     for seed in (0, 0, 1):

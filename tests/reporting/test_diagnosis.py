@@ -48,6 +48,14 @@ def test_malformed_samples_are_no_mode_collapse_unless_they_repeat() -> None:
     assert fault.startswith("mode collapse: ")
 
 
+def test_one_pair_of_equal_samples_is_no_collapse_where_few_real_images_repeat_never() -> None:
+    few = model(duplicates=0.05)
+    few["scores"]["duplicates"]["real"] = 0.0
+    assert list(find_faults(few)) == []
+    few["scores"]["duplicates"]["value"] = 0.11
+    assert "duplicates 11.0% (real images 0.0%)" in next(find_faults(few))
+
+
 def test_classes_that_are_too_many_to_list_are_counted() -> None:
     collapsed = model(classes_lost=990)
     del collapsed["scores"]["class_share"]
