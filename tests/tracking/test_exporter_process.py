@@ -71,7 +71,12 @@ def test_what_exporters_have_to_tell_is_told_once(tracking: Tracking, tmp_path: 
 def test_what_is_left_while_another_is_taken_is_not_lost(tracking: Tracking) -> None:
     texts = [str(number) for number in range(40)]
     told: list[str] = []
-    exporter = threading.Thread(target=lambda: [leave_notice(text) for text in texts])
+
+    def leave_all() -> None:
+        for text in texts:
+            leave_notice(text)
+
+    exporter = threading.Thread(target=leave_all)
     exporter.start()
     while exporter.is_alive():
         told += take_notices()
