@@ -2,9 +2,12 @@
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
+from typing import NoReturn
 
 from stages.config.errors import TOLD, LostProcessError, StageError
 
@@ -46,14 +49,21 @@ def launch(count: int, module: str, *arguments: str) -> None:
     except SignalException as error:
         sys.exit(INTERRUPTED + error.sigval)
     except ChildFailedError as error:
-        codes = {number: failure.exitcode for number, failure in error.failures.items()}
-        told = [code for code in codes.values() if code > 0 and code != LostProcessError.exit_code]
-        killed = [number for number, code in codes.items() if code < 0]
-        if killed and not told:  # if one has told what is wrong, the others were killed because of it
-            signal = -codes[killed[0]]
-            raise StageError(f"process {killed[0]} of {count} was ended by signal {signal}; run again") from None
-        if not told:
-            raise StageError(f"the {count} processes lost contact with each other; run again") from None
-        sys.exit(told[0])
+        end({number: failure.exitcode for number, failure in error.failures.items()}, count)
     finally:
         os.environ.pop(TOLD, None)
+
+
+def end(codes: Mapping[int, int], count: int) -> NoReturn:
+    """Exit with the code of a process that has printed why it failed, or raise StageError; -9: ended by signal 9.
+
+    As soon as one has ended, torch ends the others by SIGTERM, before or after they notice.
+    """
+    told = [code for code in codes.values() if code > 0 and code != LostProcessError.exit_code]
+    if told:
+        sys.exit(told[0])
+    killed = {number: -code for number, code in codes.items() if code < 0}
+    first = min(killed, key=lambda number: killed[number] == signal.SIGTERM, default=None)
+    if first is None or (killed[first] == signal.SIGTERM and LostProcessError.exit_code in codes.values()):
+        raise StageError(f"the {count} processes lost contact with each other; run again") from None
+    raise StageError(f"process {first} of {count} was ended by signal {killed[first]}; run again") from None

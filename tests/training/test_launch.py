@@ -10,10 +10,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from stages.config.errors import LostProcessError
+from stages.config.errors import LostProcessError, StageError
+from stages.training.launch import end
 from tests.conftest import ROOT, clean_environment, clone_repository, run, set_parameters
 from tests.tools.faults import TRAIN, free_port, write_random_images
 from tests.tools.rebuilds import hashes
+
+LOST = LostProcessError.exit_code
 
 
 @pytest.fixture
@@ -100,6 +103,27 @@ def test_where_none_knows_why_the_connection_was_lost_a_line_says_so(tmp_path: P
     )
     ended = run("python", "-c", "\n".join(started), cwd=ROOT, check=False, PYTHONPATH=str(tmp_path))
     assert (ended.returncode, ended.stderr) == (1, "error: the 2 processes lost contact with each other; run again\n")
+
+
+@pytest.mark.parametrize(
+    ("codes", "says"),
+    [
+        ({0: LOST, 1: LOST}, "the 2 processes lost contact with each other; run again"),
+        ({0: -15, 1: LOST}, "the 2 processes lost contact with each other; run again"),
+        ({0: -15, 1: -9}, "process 1 of 2 was ended by signal 9; run again"),
+        ({0: LOST, 1: -9}, "process 1 of 2 was ended by signal 9; run again"),
+        ({0: -15}, "process 0 of 2 was ended by signal 15; run again"),
+    ],
+)
+def test_of_several_that_end_the_first_cause_is_told(codes: dict[int, int], says: str) -> None:
+    """By SIGTERM, 15, torch ends those that have not noticed yet that another one is gone."""
+    with pytest.raises(StageError, match=f"^{says}$"):
+        end(codes, 2)
+
+
+def test_the_exit_code_is_that_of_the_process_that_says_why() -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        end({0: -15, 1: LOST, 2: 2}, 3)
 
 
 def test_what_another_machine_lacks_its_first_process_says(repository: Path, tmp_path: Path) -> None:
