@@ -28,9 +28,9 @@ repair:
 test: $(BIN)/.installed
 	@$(MAKE) --no-print-directory --jobs 2 lint pytest
 
-# twice as many workers as cores of a small machine: tests also wait for servers
+# more workers than a small machine has cores: tests also wait for servers
 pytest: $(BIN)/.installed
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -38,11 +38,11 @@ FEW_IMAGES = {  # all stages in little time, on images of one's own: they take a
 
 # whose tests build, serve or kill things, the longest first: workers that begin with these end at about the same time
 SLOW = (
-    *("test_pipeline", "test_store_faults", "test_examples", "test_restore", "test_fan_out", "test_exporter"),
-    *("test_servers", "test_stacked_mnist", "test_tour", "test_ui", "test_ready_for_gpu", "test_launch"),
-    *("test_habits", "test_model_registry", "test_mlflow_exporter", "test_processes", "test_threads"),
-    *("test_onnx_export", "test_store", "test_scoring", "test_kill", "test_repair", "test_build", "test_fetch"),
-    "test_served_model",
+    *("test_first_build", "test_fan_out", "test_store_faults", "test_restore", "test_examples", "test_rebuilds"),
+    *("test_servers", "test_experiments", "test_changes", "test_tour", "test_stacked_mnist", "test_exporter"),
+    *("test_ready_for_gpu", "test_launch", "test_habits", "test_model_registry", "test_mlflow_exporter", "test_ui"),
+    *("test_processes", "test_threads", "test_onnx_export", "test_store", "test_scoring", "test_kill", "test_repair"),
+    *("test_build", "test_fetch", "test_served_model"),
 )
 
 

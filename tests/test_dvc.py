@@ -1,6 +1,6 @@
 """dvc.yaml is complete, and dvc.lock fits the code that is committed with it.
 
-Imports are followed here, for all variants; test_pipeline.py watches what stages really read, and which parameters.
+Imports are followed here, for all variants; tests/pipeline/ watches what stages really read, and which parameters.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_a_thousand_classes_count_the_first_plane_most() -> None:
 
 def test_it_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
     """A generator after so short a training reaches some of the thousand classes."""
-    from tests.test_pipeline import BEFORE, FEWER, stages_of, stages_run  # imports MLflow, which takes seconds
+    from tests.pipeline.smoke import BEFORE, FEWER, stages_of, stages_run  # imports MLflow, which takes seconds
 
     repository = clone_repository(tmp_path / "reprogan")
     dcgan = YAML().load(repository / "params.yaml")["variants"]["dcgan"]
