@@ -70,6 +70,13 @@ def test_a_picture_has_an_image_of_each_seed_in_rows(models: dict[str, Any], com
     assert not np.stack(cells[6:]).any()
 
 
+@pytest.fixture
+def few_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are drawn in pieces."""
+    monkeypatch.setattr("stages.serving.drawing.TOGETHER", 4)
+
+
+@pytest.mark.usefixtures("few_together")
 def test_an_array_has_each_label_in_turn(models: dict[str, Any], command: Generate) -> None:
     assert command("cgan", "--count", "6", "--out", "digits.npy")[0] == 0
     images = np.load("digits.npy")
@@ -88,6 +95,7 @@ def test_a_folder_takes_the_place_of_a_variant(models: dict[str, Any], command: 
     assert close(np.load("digits.npy"), alone(models["mlp"], [0], [0]))
 
 
+@pytest.mark.usefixtures("few_together")
 def test_steps_lead_from_each_image_to_that_of_the_next_seed(models: dict[str, Any], command: Generate) -> None:
     assert command("mlp", "--count", "3", "--seed", "8", "--interpolate", "5", "--out", "between.npy")[0] == 0
     images = np.load("between.npy")

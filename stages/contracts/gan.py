@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.config.components import Component
-from stages.contracts.generator import Generator, ImageShape
+from stages.contracts.generator import Generator, ImageShape, together
 from stages.contracts.network import Network
 from stages.contracts.objective import Objective
 from stages.contracts.regularizer import DiscriminatorOutputs, Regularizer
@@ -122,7 +122,7 @@ class GAN(nn.Module):
 
     def sample(self, generator: Generator, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
         """Samples in [-1, 1] in the course of training, one per label; some GANs' start from training images, uint8."""
-        return generator.sample(labels, seed=seed)
+        return generator.sample(labels, seed=seed, batch_size=together(training_images))
 
     # the two losses
 

@@ -18,6 +18,7 @@ ImageShape = tuple[int, int, int]  # (channels, height, width)
 COLUMNS, SHOWN = 10, 100  # of the picture of samples
 MOST_SAMPLES = 10**7  # of one seed
 PATHS = 10  # in the picture of interpolations
+TOGETHER = 500  # images of 28 × 28 pixels that go through a generator at once
 
 
 class Picture(NamedTuple):
@@ -54,7 +55,7 @@ class Generator(nn.Module):
         return self(latent * truncation, labels)
 
     @torch.no_grad()
-    def sample(self, labels: Tensor, *, seed: int, truncation: float = 1.0, batch_size: int = 500) -> Tensor:
+    def sample(self, labels: Tensor, *, seed: int, truncation: float = 1.0, batch_size: int = TOGETHER) -> Tensor:
         """Images (count, channels, height, width) in [-1, 1], one per label (count,).
 
         The latents are drawn on the CPU, so that a seed gives the same ones on every device. The state
@@ -139,6 +140,12 @@ class Generator(nn.Module):
 
         with evaluating(self):
             return in_batches(draw, len(seeds))
+
+
+def together(images: Tensor) -> int:
+    """How many images (…, height, width) go through a generator at once: fewer of large ones."""
+    height, width = images.shape[-2:]
+    return max(1, min(TOGETHER, TOGETHER * 28 * 28 // (height * width)))
 
 
 @contextmanager

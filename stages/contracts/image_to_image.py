@@ -7,8 +7,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from stages.contracts.gan import GAN, Fakes, Losses
-from stages.contracts.generator import evaluating
-from stages.contracts.translator import BATCH
+from stages.contracts.generator import evaluating, together
 from stages.storage.pixels import to_float
 
 
@@ -38,6 +37,7 @@ class ImageToImage(GAN):
     @torch.no_grad()
     def sample(self, generator: Any, labels: Tensor, training_images: Tensor, *, seed: int) -> Tensor:
         """Images made from the sources of the first training images, one per label."""
-        batches = zip(training_images[: len(labels)].split(BATCH), labels.split(BATCH), strict=True)
+        size = together(training_images)
+        batches = zip(training_images[: len(labels)].split(size), labels.split(size), strict=True)
         with evaluating(generator):
             return torch.cat([generator(generator.source(to_float(real.to(one.device))), one) for real, one in batches])

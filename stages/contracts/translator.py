@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from stages.contracts.generator import COLUMNS, SHOWN, Generator, ImageShape, Picture, to_pixels
+from stages.contracts.generator import COLUMNS, SHOWN, Generator, ImageShape, Picture, to_pixels, together
 from stages.storage.images import Split
 from stages.storage.pixels import to_float, to_outlines
 
 CYCLE = ("outlines", "cycled_images", "cycled_outlines")  # what a two-way translator draws besides images
-BATCH = 500
 
 
 class Translator(Generator):
@@ -46,9 +45,10 @@ class Translator(Generator):
         """Translations of the test images with the numbers from `first` on, as far as there are, and their labels."""
         self.eval()
         given = torch.from_numpy(test.images[first : first + len(labels)])
+        size = together(given)
         parts = [
             {name: to_pixels(made) for name, made in self.translate_all(to_float(images.to(some.device)), some).items()}
-            for images, some in zip(given.split(BATCH), labels[: len(given)].split(BATCH), strict=True)
+            for images, some in zip(given.split(size), labels[: len(given)].split(size), strict=True)
         ]
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return arrays | {"labels": test.labels[first : first + len(labels)]}

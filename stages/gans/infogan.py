@@ -110,6 +110,8 @@ class InfoGAN(GAN):
 
     def _code_losses(self, outputs: Tensor, fakes: Fakes) -> tuple[Tensor, Tensor]:
         categories, continuous = self.options.categories, self.options.continuous
+        if outputs.ndim > 2:  # a map, whose places each read the codes
+            outputs = outputs.flatten(2).mean(dim=2)
         _, category, codes = fakes.latent.tensor_split([-categories - continuous, -continuous], dim=1)
         _, read_category, read_codes = outputs.tensor_split([1, 1 + categories], dim=1)
         return (

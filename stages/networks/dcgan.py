@@ -59,6 +59,8 @@ class DCGANDiscriminator(StridedDiscriminator):
         self.projection = nn.Embedding(classes, self.features) if options.discriminator_sees_labels else None
         self.apply(initialise_normal if options.discriminator_init == "normal" else initialise_he)
         if options.discriminator_norm == "spectral":
+            if self.projection is not None:
+                initialise_normal(self.projection)  # of zeros there is no largest singular value to divide by
             self.apply(_normalise_spectrally)
 
     @override

@@ -60,7 +60,10 @@ class SAGANDiscriminator(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every pixel looks at every other: x + γ · o, with γ learned from 0 (section 3, equations 1 to 3)."""
+    """Every pixel looks at every other: x + γ · o, with γ learned from 0 (section 3, equations 1 to 3).
+
+    As in the first version of the paper, values have all channels, and no convolution follows.
+    """
 
     def __init__(self, channels: int, attention_channels: int) -> None:
         super().__init__()

@@ -18,4 +18,5 @@ def images_to_l1(one: np.ndarray, other: np.ndarray) -> float:
     """
     if one.shape != other.shape:
         raise ValueError(f"expected images of one shape, got {one.shape} and {other.shape}")
-    return float(np.abs(one.astype(np.int16) - other).mean() / 127.5)
+    difference = sum(int(np.abs(image.astype(np.int16) - like).sum()) for image, like in zip(one, other, strict=True))
+    return difference / one.size / 127.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stages.config.errors import ParameterError, StageError
-from stages.contracts.generator import to_pixels
+from stages.contracts.generator import TOGETHER, to_pixels
 from stages.contracts.rows import SeededRows
 from stages.contracts.translator import Translator
 from stages.serving.requests import translate
@@ -38,7 +39,7 @@ def draw(model: TrainedModel, request: DrawRequest) -> np.ndarray:
     if isinstance(model.generator, Translator):
         return translate_test_images(model, model.generator, request)
     seeds = range(request.seed, request.seed + request.count)
-    return to_pixels(model.generator.sample_rows(seeds, labels_of(model, request), truncation=request.truncation))
+    return rows_to_pixels(model, seeds, labels_of(model, request), request.truncation)
 
 
 def interpolate(model: TrainedModel, request: DrawRequest, shares: np.ndarray) -> np.ndarray:
@@ -55,8 +56,21 @@ def interpolate(model: TrainedModel, request: DrawRequest, shares: np.ndarray) -
     share = torch.from_numpy(shares).float().repeat(request.count).unsqueeze(1)
     latents = generator.mix_latents(start.repeat_interleave(steps, 0), end.repeat_interleave(steps, 0), share)
     rows, labels = [seed for seed in seeds for _ in range(steps)], labels.repeat_interleave(steps)
-    images = generator.sample_rows(rows, labels, truncation=request.truncation, latents=latents)
-    return to_pixels(images).reshape(request.count, steps, *model.image_shape)
+    images = rows_to_pixels(model, rows, labels, request.truncation, latents)
+    return images.reshape(request.count, steps, *model.image_shape)
+
+
+def rows_to_pixels(
+    model: TrainedModel, seeds: Sequence[int], labels: Tensor, truncation: float, latents: Tensor | None = None
+) -> np.ndarray:
+    """uint8 images (rows, channels, height, width) of these rows, few of which are floats at a time."""
+    pixels = np.empty((len(seeds), *model.image_shape), np.uint8)
+    for start in range(0, len(seeds), TOGETHER):
+        some = slice(start, start + TOGETHER)
+        given = None if latents is None else latents[some]
+        images = model.generator.sample_rows(seeds[some], labels[some], truncation=truncation, latents=given)
+        pixels[some] = to_pixels(images)
+    return pixels
 
 
 def labels_of(model: TrainedModel, request: DrawRequest) -> Tensor:

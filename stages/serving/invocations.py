@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import warnings
 from typing import Any
 
@@ -15,7 +14,7 @@ from mlflow.pyfunc import scoring_server
 
 from stages.config.errors import ParameterError
 from stages.contracts.translator import Translator
-from stages.serving.requests import column, serve
+from stages.serving.requests import serve
 from stages.serving.trained_model import TrainedModel
 from stages.storage.files import one_line
 from stages.storage.pixels import to_uint8
@@ -36,8 +35,7 @@ def answer(model: TrainedModel, body: bytes, content_type: str) -> bytes:
             inputs, shape = the_images(inputs), model.generator.source_shape(model.image_shape)
             if np.ndim(inputs) == 4 and np.shape(inputs)[1:] != shape:
                 raise ValueError(f"expected images of {shape}; got {np.shape(inputs)[1:]}")
-        check_rows(model, inputs)
-        images = to_uint8(serve(model.generator, inputs, model.classes)).numpy()
+        images = to_uint8(serve(model.generator, inputs, model.classes, model.most_rows)).numpy()
     except ValueError as error:
         raise ParameterError(one_line(error)) from None
     return json.dumps({"predictions": images.tolist()}).encode()
@@ -63,17 +61,6 @@ def parse(body: bytes, content_type: str) -> Any:
             return scoring_server.infer_and_parse_data({given[0]: content[given[0]]})
     except (MlflowException, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ParameterError(f"{given[0]} cannot be read: {one_line(error)}") from None
-
-
-def check_rows(model: TrainedModel, inputs: Any) -> None:
-    """Raise ValueError if the images of so many rows would take too much memory."""
-    if isinstance(model.generator, Translator):
-        rows = np.size(inputs) // math.prod(model.generator.source_shape(model.image_shape))
-    else:
-        rows = len(column(inputs, "seed")) if hasattr(inputs, "keys") and "seed" in inputs else 0
-    if rows > model.most_rows:
-        shape = model.image_shape
-        raise ValueError(f"{rows} rows are not allowed; expected 1 to {model.most_rows} for images of {shape}")
 
 
 def the_images(inputs: Any) -> Any:

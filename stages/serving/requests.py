@@ -16,16 +16,16 @@ from stages.storage.files import one_line
 from stages.storage.pixels import to_float
 
 
-def serve(generator: Generator, inputs: Any, classes: Sequence[str]) -> Tensor:
+def serve(generator: Generator, inputs: Any, classes: Sequence[str], most: int = MOST_IMAGES) -> Tensor:
     """Images (rows, channels, height, width) in [-1, 1] of a table's columns `seed` and `label`.
 
     Seeds are whole numbers from 0 to 2³² - 1, labels are among the generator's names. A translator takes uint8 sources
     (rows, channels, height, width). Raises ValueError, in one line, for other inputs, and for no rows or more than
-    10,000.
+    `most`.
     """
     if isinstance(generator, Translator):
-        return translate(generator, torch.from_numpy(read_images(inputs)))
-    seeds, labels = read_seeds_and_labels(inputs, generator.label_names(classes))
+        return translate(generator, torch.from_numpy(read_images(inputs, most)))
+    seeds, labels = read_seeds_and_labels(inputs, generator.label_names(classes), most)
     return generator.sample_rows(seeds, labels)
 
 
@@ -42,7 +42,7 @@ def translate(generator: Translator, images: Tensor) -> Tensor:
         raise ValueError(f"images of shape {tuple(images.shape)} do not fit: {one_line(error)}") from None
 
 
-def read_seeds_and_labels(table: Any, names: Sequence[str]) -> tuple[list[int], Tensor]:
+def read_seeds_and_labels(table: Any, names: Sequence[str], most: int = MOST_IMAGES) -> tuple[list[int], Tensor]:
     """The columns `seed` and `label` of a table, a mapping or a DataFrame: seeds, and labels (rows,) as indices.
 
     Labels are among `names`; without the column they are 0. Raises ValueError with what is allowed, in one line.
@@ -51,7 +51,7 @@ def read_seeds_and_labels(table: Any, names: Sequence[str]) -> tuple[list[int], 
     if "seed" not in columns:
         raise ValueError(f"expected rows with a seed{' and a label' if names else ''}; there is no column seed")
     seeds = column(table, "seed")
-    check_count(len(seeds))
+    check_count(len(seeds), most)
     for seed in seeds:
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= LAST_SEED:
             raise ValueError(f"seed: {seed!r:.40} is not allowed; expected a whole number from 0 to {LAST_SEED}")
@@ -68,8 +68,8 @@ def read_seeds_and_labels(table: Any, names: Sequence[str]) -> tuple[list[int], 
     return seeds, torch.tensor([index[label] for label in labels])
 
 
-def read_images(inputs: Any) -> np.ndarray:
-    """uint8 images (count, channels, height, width) of an array or nested lists.
+def read_images(inputs: Any, most: int = MOST_IMAGES) -> np.ndarray:
+    """At most so many uint8 images (count, channels, height, width) of an array or nested lists.
 
     Raises ValueError with what is allowed, in one line.
     """
@@ -80,16 +80,17 @@ def read_images(inputs: Any) -> np.ndarray:
         raise ValueError(f"{expected}; these are not all of one shape") from None
     if images.ndim != 4 or images.dtype.kind not in "iu":
         raise ValueError(f"{expected}; got {images.dtype} of shape {images.shape}")
-    check_count(len(images))
+    check_count(len(images), most)
     if not images.size or images.min() < 0 or images.max() > 255:
         raise ValueError(f"{expected}; got values outside 0 to 255, or no pixels")
     return images.astype(np.uint8)
 
 
-def check_count(rows: int) -> None:
+def check_count(rows: int, most: int) -> None:
     """Raise ValueError if a request has no rows, or too many."""
-    if not 1 <= rows <= MOST_IMAGES:
-        raise ValueError(f"{rows} rows are not allowed; expected 1 to {MOST_IMAGES}")
+    if not 1 <= rows <= most:
+        because = "" if most == MOST_IMAGES else " for images of this size"
+        raise ValueError(f"{rows} rows are not allowed; expected 1 to {most}{because}")
 
 
 def column(table: Any, name: str) -> list[Any]:

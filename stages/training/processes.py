@@ -206,16 +206,17 @@ def broadcast_object(value: Any) -> Any:
 class SharedDraws:
     """Within it, random numbers for this process's share of a batch are its share of those for the whole batch.
 
-    A tensor of k times `rows` rows has k shares, one after another, such as real images and fakes. Raises
-    StageError for random functions that cannot be shared. Torch's own are replaced meanwhile: a TorchFunctionMode,
-    which sees every function called, takes a twentieth of a step. One watches the first losses alone.
+    A tensor of k times `rows` rows has k shares, one after another, such as real images and fakes; one of
+    `rows / packed` rows, a number for each pack of images, has one. Raises StageError for random functions that
+    cannot be shared. Torch's own are replaced meanwhile: a TorchFunctionMode, which sees every function called, takes
+    a twentieth of a step. One watches the first losses alone.
     """
 
     losses = 0  # of this process so far
     is_paused = False
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows  # of a share
+    def __init__(self, rows: int, packed: int) -> None:
+        self.rows, self.packed = rows, packed  # of a share, and how many of them a discriminator sees as one
         self.replaced: dict[str, Callable[..., Tensor]] = {
             **{name: partial(self._like, function) for name, function in LIKE.items()},
             **{name: partial(self._of_shape, function) for name, function in OF_SHAPE.items()},
@@ -273,10 +274,12 @@ class SharedDraws:
 
     def _share(self, drawn: Tensor) -> Tensor:
         """The share of this process of each of k whole batches, one after another (k * processes * rows, …)."""
-        if len(drawn) % (self.rows * world_size()):
+        packs = self.rows // self.packed
+        own = packs if len(drawn) == packs * world_size() else self.rows
+        if len(drawn) % (own * world_size()):
             rows, wanted = len(drawn) // world_size(), self.rows
             raise StageError(f"random numbers for {rows} rows were asked for; a process has {wanted} of each batch")
-        return drawn.unflatten(0, (-1, world_size(), self.rows))[:, rank()].flatten(0, 1)
+        return drawn.unflatten(0, (-1, world_size(), own))[:, rank()].flatten(0, 1)
 
 
 class RefuseUnshared(TorchFunctionMode):
@@ -293,9 +296,9 @@ class RefuseUnshared(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def shared_draws(rows: int) -> AbstractContextManager[Any]:
+def shared_draws(rows: int, packed: int = 1) -> AbstractContextManager[Any]:
     """`SharedDraws` of several processes; nothing, which takes no time, of one."""
-    return SharedDraws(rows) if world_size() > 1 else nullcontext()
+    return SharedDraws(rows, packed) if world_size() > 1 else nullcontext()
 
 
 def _repeat(part: Tensor) -> Tensor:

@@ -100,13 +100,13 @@ class Trainer:
             self.gan.reuse_fakes = self.hyperparameters.reuse_fakes and not left
             real, labels, *batches = batches
             # a spectral norm takes its power iteration once a loss, for all images that the loss looks at
-            with self._autocast(), processes.shared_draws(len(real)), parametrize.cached():
+            with self._autocast(), self._shared_draws(len(real)), parametrize.cached():
                 losses = self.gan.discriminator_loss(real, labels)
             counts.update(self._descend(self.discriminator_optimizer, losses))
             self.gan.after_discriminator_step()
 
         self._let_discriminator_learn(False)  # saves the gradients nobody steps on
-        with self._autocast(), processes.shared_draws(len(real)), parametrize.cached():
+        with self._autocast(), self._shared_draws(len(real)), parametrize.cached():
             losses = self.gan.generator_loss(real, labels)
         counts.update(self._descend(self.generator_optimizer, losses))
         gradients = [weight.grad for weight in self.generator_optimizer.weights if weight.grad is not None]
@@ -139,6 +139,9 @@ class Trainer:
         if self.hyperparameters.precision == "bfloat16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def _shared_draws(self, rows: int) -> AbstractContextManager[Any]:
+        return processes.shared_draws(rows, self.gan.options.images_per_logit)
 
     def _descend(self, optimizer: StatefulOptimizer, losses: Losses) -> list[str]:
         optimizer.forget_gradients()

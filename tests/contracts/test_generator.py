@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stages.config.errors import StageError
-from stages.contracts.generator import Picture, labels_like, to_pixels
+from stages.contracts.generator import Picture, labels_like, to_pixels, together
 from stages.storage.images import Split
 from tests.contracts.generators import Plain, labels
 
@@ -54,6 +54,11 @@ def test_samples_do_not_depend_on_the_size_of_a_batch() -> None:
     generator = Plain("class")
     assert torch.equal(generator.sample(labels(7), seed=1, batch_size=3), generator.sample(labels(7), seed=1))
     assert generator.calls == {3: 2, 1: 1, 7: 1}
+
+
+def test_fewer_large_images_are_drawn_at_once() -> None:
+    sizes = {size: together(torch.empty(1, 3, size, size)) for size in (8, 28, 56, 256, 4096)}
+    assert sizes == {8: 500, 28: 500, 56: 125, 256: 5, 4096: 1}
 
 
 def test_truncation_draws_latents_towards_their_mean() -> None:

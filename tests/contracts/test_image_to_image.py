@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stages.contracts import image_to_image
 from stages.storage.pixels import to_float
 from tests.builders import build_gan, real_batch
 from tests.contracts.generators import Doubling
@@ -43,7 +42,7 @@ def test_no_gradient_of_the_discriminators_loss_reaches_the_generator(name: str)
 
 
 def test_samples_on_the_way_are_made_from_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_to_image, "BATCH", 4)
+    monkeypatch.setattr("stages.contracts.generator.TOGETHER", 4)
     training_images = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8)
     gan, generator = build_gan("pix2pix"), Doubling().train()
     samples = gan.sample(generator, torch.zeros(9, dtype=torch.int64), training_images, seed=1)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.contracts import translator
 from stages.contracts.generator import to_pixels
 from stages.contracts.translator import Translator
 from stages.storage.images import Split
@@ -23,7 +22,7 @@ def draw(count: int, translator: Translator | None = None) -> Any:
 
 
 def test_images_are_made_from_sources(monkeypatch: Any) -> None:
-    monkeypatch.setattr(translator, "BATCH", 5)
+    monkeypatch.setattr("stages.contracts.generator.TOGETHER", 5)
     arrays = draw(12, Doubling())
     small = to_float(torch.from_numpy(IMAGES[:12, :, ::2, ::2]))
     assert arrays.keys() == {"images", "labels"}
@@ -48,7 +47,7 @@ def test_a_source_has_the_images_shape_unless_the_generator_says_so() -> None:
 
 
 def test_every_way_is_drawn_of_each_image(monkeypatch: Any) -> None:
-    monkeypatch.setattr(translator, "BATCH", 5)
+    monkeypatch.setattr("stages.contracts.generator.TOGETHER", 5)
     arrays = draw(12)
     digits = to_float(torch.from_numpy(IMAGES[:12]))
     outlines = to_outlines(digits)

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tests.builders import build_gan
+from tests.builders import PARAMS, build_gan, real_batch
 
 
 def build(**options: Any) -> Any:
@@ -31,6 +31,20 @@ def test_the_codes_read_are_those_that_the_fakes_were_made_from() -> None:
     assert auxiliary["generator_code_loss"].item() == pytest.approx(squares.item(), rel=1e-4)
     perfect = torch.cat([torch.zeros(6, 1), categories * 50, codes], dim=1)
     assert sum(gan.discriminator_auxiliary_losses(perfect, perfect, fakes, torch.zeros(6)).values()) < 1e-4
+
+
+def test_a_map_reads_the_codes_in_the_mean_of_its_places() -> None:
+    gan = build()
+    fakes = gan.train().generate(torch.zeros(6, dtype=torch.int64))
+    outputs = torch.randn(6, 13, 2, 5)
+    of_map = gan.generator_auxiliary_losses(outputs, fakes, torch.zeros(6))
+    of_mean = gan.generator_auxiliary_losses(outputs.mean(dim=(2, 3)), fakes, torch.zeros(6))
+    assert of_map == {name: pytest.approx(loss.item(), rel=1e-5) for name, loss in of_mean.items()}
+    whole = build_gan("infogan", network=PARAMS.variants["conv"].components()["network"].model_dump())
+    real, labels = real_batch(4)
+    losses = whole.train().discriminator_loss(real, labels)
+    assert losses.loss.isfinite()
+    assert {"category_loss", "code_loss"} < set(losses.scalars)
 
 
 def test_categories_are_random_in_training_and_asked_for_in_samples() -> None:

@@ -31,6 +31,19 @@ def test_labels_are_shown_to_those_who_are_told_to_see_them(labels: str) -> None
     assert (network.generator_sees_labels, network.discriminator_sees_labels) == (labels != "none", labels == "both")
 
 
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "spectral"])
+@pytest.mark.parametrize("init", ["normal", "he"])
+def test_a_discriminator_of_labels_begins_with_finite_logits(norm: str, init: str) -> None:
+    torch.manual_seed(0)
+    discriminator = options(labels="both", discriminator_norm=norm, discriminator_init=init).discriminator((1, 8, 8), 3)
+    logits = discriminator(torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]))
+    logits.sum().backward()
+    assert logits.isfinite().all()
+    gradients = [weight.grad for weight in discriminator.parameters()]
+    assert len(gradients) > 4
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
 @pytest.mark.parametrize(
     ("shape", "start"), [((1, 28, 28), (3, 3)), ((3, 64, 64), (4, 4)), ((1, 27, 27), (3, 3)), ((1, 24, 41), (3, 5))]
 )

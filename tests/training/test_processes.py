@@ -16,8 +16,9 @@ from tests.builders import PARAMS
 from tests.conftest import ROOT, run
 
 TORCHRUN = ("python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-# all variants; fully connected, convolutions without batch norm, and with it; the precision of every training
-CASES = {f"float64:2:{','.join(PARAMS.variants)}": 1e-7, "float64:50:mlp,r3gan,dcgan": 1e-7, "float32:10:mlp": 1e-4}
+ALL = [*PARAMS.variants, "pacgan+wgan_gp", "pacgan+dragan"]  # and numbers that are drawn for packs
+# fully connected, convolutions without batch norm, and with it; the precision of every training
+CASES = {f"float64:2:{','.join(ALL)}": 1e-7, "float64:50:mlp,r3gan,dcgan": 1e-7, "float32:10:mlp": 1e-4}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,16 @@ def test_draws_are_the_share_of_those_of_the_whole_batch(draw: Any) -> None:
         real, fake = draw(2 * 4).chunk(2)
     assert torch.equal(real, whole_real[4:8])
     assert torch.equal(fake, whole_fake[4:8])
+
+
+@pytest.mark.usefixtures("second_of_three")
+def test_numbers_for_packs_are_the_share_too() -> None:
+    torch.manual_seed(0)
+    whole = torch.rand(2 * 3, 5)
+    torch.manual_seed(0)
+    with processes.shared_draws(4, packed=2):
+        part = torch.rand(2, 5)
+    assert torch.equal(part, whole[2:4])
 
 
 @pytest.mark.usefixtures("second_of_three")

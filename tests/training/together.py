@@ -1,6 +1,8 @@
 """Train variants for some steps in as many processes as torchrun started, and save what they come to.
 
-    torchrun … -m tests.training.together <folder> <precision>:<steps>:<variant>,<variant> …
+    torchrun … -m tests.training.together <folder> <precision>:<steps>:<name>,<name> …
+
+A name is that of a variant, or two as `pacgan+dragan`: the first one with the regularizer of the second.
 
 In float64 what adding up in another order changes stays far below what a wrong share would change.
 """
@@ -14,7 +16,7 @@ import torch
 from stages.training import processes
 from stages.training.device import prepare
 from stages.training.trainer_state import trainer_to_tensors
-from tests.builders import PARAMS, build_trainer
+from tests.builders import PARAMS, build_gan, build_trainer
 
 
 def main(folder: Path, *cases: str) -> None:
@@ -33,7 +35,9 @@ def train(precision: str, steps: str, names: str) -> dict[str, Any]:
     torch.Tensor.float = lambda self: self.to(dtype)  # type: ignore[method-assign]
     results = {}
     for name in names.split(","):
-        trainer = build_trainer(name, batch_size=8)
+        variant, _, other = name.partition("+")
+        regularizer = PARAMS.variants[other or variant].components()["regularizer"].model_dump()
+        trainer = build_trainer(variant, build_gan(variant, regularizer=regularizer), batch_size=8)
         start = {key: value.clone() for key, value in trainer_to_tensors(trainer).items()}
         list(trainer.train(8 * int(steps)))
         end = {key: value.clone() for key, value in trainer_to_tensors(trainer).items()}
