@@ -38,8 +38,8 @@ FEW_IMAGES = {  # all stages in little time, on images of one's own: they take a
 
 # whose tests build, serve or kill things, the longest first: workers that begin with these end at about the same time
 SLOW = (
-    *("test_first_build", "test_fan_out", "test_store_faults", "test_restore", "test_examples", "test_rebuilds"),
-    *("test_servers", "test_experiments", "test_changes", "test_tour", "test_stacked_mnist", "test_exporter"),
+    *("test_first_build", "test_fan_out", "test_store_faults", "test_restore", "test_examples", "test_servers"),
+    *("test_rebuilds", "test_experiments", "test_changes", "test_tour", "test_stacked_mnist", "test_exporter"),
     *("test_ready_for_gpu", "test_launch", "test_habits", "test_model_registry", "test_mlflow_exporter", "test_ui"),
     *("test_processes", "test_threads", "test_onnx_export", "test_store", "test_scoring", "test_kill", "test_repair"),
     *("test_build", "test_fetch", "test_served_model"),
@@ -58,9 +58,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Variables as in an activated .venv: its programs first on the path, nothing of DVC, MLflow, git or make."""
+    """Variables as in an activated .venv: its programs first on the path, nothing of DVC, MLflow, git or make.
+
+    Bytecode is written: without it each process would compile the project's modules anew.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     others = ("DVC_", "MLFLOW_", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")  # `make test` would speak in a test's make
+    others += ("PYTHONDONTWRITEBYTECODE",)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     return kept | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
 
