@@ -22,7 +22,7 @@ repair:
 		"When the build has ended: git add params.yaml dvc.lock metrics" >&2; }
 	@test ! -e dvc.lock || tail -n 4 dvc.lock | tr '\n' ';' | \
 		grep -Eq '(md5: [0-9a-f]{32}; *size: [0-9]+|nfiles: [0-9]+);$$' || { git show HEAD:./dvc.lock >dvc.lock || \
-		rm dvc.lock; echo "dvc.lock was cut off: git's is back; what was built since comes from DVC's cache" >&2; }
+		rm dvc.lock; echo "dvc.lock was cut off: git's is back; trainings and samples since come from DVC's cache" >&2; }
 
 # side by side: mypy takes a minute of one core
 test: $(BIN)/.installed

@@ -12,7 +12,7 @@ from stages.evaluation.inception import images_to_inception_features
 from stages.scoring.image_set import ImageSet
 from stages.scoring.score import REAL_QUANTILE, compute_scores, find_scores
 from stages.storage.files import rounded, write_array, write_json
-from stages.storage.images import read_split
+from stages.storage.images import Split, read_split
 from stages.storage.paths import REAL_SCORES, TRAIN_FEATURES, VALIDATION_FEATURES
 from stages.training.device import prepare
 
@@ -37,7 +37,7 @@ def main(params: Params) -> None:
     features, logits, training_set = train_features[subset], train_logits[subset], train.take(subset)
     real_images = {
         "training": evaluator.image_set(training_set.images, features, logits, training_set=training_set),
-        "test": ImageSet(pixels=test.images, logits=test_logits, labels=test.labels, codes=test.labels),
+        "test": first_images(test, test_logits, params.sample.count),
     }
     scores: dict[str, Any] = {}
     for score in find_scores().values():
@@ -55,6 +55,12 @@ def main(params: Params) -> None:
         print("reference: the data repeat themselves: over 1 % of test images are training images, too")
     fid, inception_score = (scores[name]["value"] for name in ("fid", "inception_score"))
     print(f"reference: real images: FID {fid:.3f}, inception score {inception_score:.3f}")
+
+
+def first_images(test: Split, logits: np.ndarray, count: int) -> ImageSet:
+    """The first `count` test images in the samples' place, and as codes that mean what they should."""
+    labels = test.labels[:count]
+    return ImageSet(pixels=test.images[:count], logits=logits[:count], labels=labels, codes=labels)
 
 
 def check_count(evaluator: Evaluator) -> None:

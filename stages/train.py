@@ -236,7 +236,7 @@ def describe_generator(generator: Generator, image_shape: ImageShape) -> dict[st
 
 def hash_code(variant: Variant) -> str:
     """Hash of the code that a training of this variant runs."""
-    shared = [file for folder in SHARED_CODE for file in sorted((CODE / folder).glob("*.py"))]
+    shared = [file for folder in SHARED_CODE for file in sorted((CODE / folder).glob("[!.]*.py"))]
     components = [CODE / folder / f"{getattr(variant, role).name}.py" for role, folder in FOLDERS.items()]
     return hash_files([Path(__file__), *shared, CODE / "networks" / "layers.py", *components])
 

@@ -63,8 +63,8 @@ def clean_environment() -> dict[str, str]:
     Bytecode is written: without it each process would compile the project's modules anew.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    others = ("DVC_", "MLFLOW_", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")  # `make test` would speak in a test's make
-    others += ("PYTHONDONTWRITEBYTECODE",)
+    in_make = ("MAKE", "MFLAGS")  # `make test` would speak in a test's make
+    others = ("DVC_", "MLFLOW_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GIT_", *in_make)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     return kept | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
 

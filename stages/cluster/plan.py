@@ -148,5 +148,5 @@ def read_inputs(clone: Path) -> dict[str, Any]:
 
 def hash_code(path: Path) -> str:
     """Hash of a file, or of all Python files in a folder."""
-    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    files = sorted(path.glob("[!.]*.py")) if path.is_dir() else [path]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -40,6 +40,9 @@ class BrokenComponent:
     reason: str
 
 
+UNRESOLVED = (ComponentOptions, BrokenComponent)  # what stands in the place of a component that was not built
+
+
 def component_class(role: str, name: str) -> type[Component]:
     """The class of a component; raises as `find_class` does."""
     from_file = find_class(FOLDERS[role], name, Component)

@@ -29,7 +29,8 @@ class Inputs:
         self.params = params_file.read_bytes() if params_file.exists() else b""
         now = time.time()
         self.code = {  # a file that was written since the process began may have been imported before that
-            path: "unknown" if STARTED <= path.stat().st_mtime <= now else _digest(path) for path in CODE.rglob("*.py")
+            path: "unknown" if STARTED <= path.stat().st_mtime <= now else _digest(path)
+            for path in CODE.rglob("[!.]*.py")  # editors and macOS leave hidden files
         }
 
     def raise_if_changed(self) -> None:

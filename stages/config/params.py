@@ -12,7 +12,15 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.config.components import FOLDERS, NAME, BrokenComponent, Strict, component_class, component_field
+from stages.config.components import (
+    FOLDERS,
+    NAME,
+    UNRESOLVED,
+    BrokenComponent,
+    Strict,
+    component_class,
+    component_field,
+)
 from stages.config.errors import ParameterError, StageError
 from stages.config.registry import allowed
 from stages.config.types import BatchSize, NonNegative, Positive, Rate, Seed, Size, Text
@@ -89,7 +97,7 @@ class Variant(Strict):
 
     @model_validator(mode="after")
     def _components_fit(self) -> Self:
-        if hasattr(self.gan, "check"):  # resolved, and not broken
+        if not isinstance(self.gan, UNRESOLVED):
             others = (self.network, self.objective, self.regularizer)
             if not any(isinstance(component, BrokenComponent) for component in others):
                 self.gan.check(*others)
@@ -171,7 +179,7 @@ class Downstream(Strict):
     """A classifier that learns from samples of a conditional generator."""
 
     images: ByBudget
-    real_images: Positive
+    real_images: Annotated[int, Field(ge=2, le=10**9)]  # batch norm needs two
 
 
 class Evaluate(Strict):
@@ -244,7 +252,7 @@ class Params(Strict):
                     "has an equal share of every batch"
                 )
             try:
-                if hasattr(variant.gan, "check_batch_size"):  # resolved, and not broken
+                if not isinstance(variant.gan, UNRESOLVED):
                     variant.gan.check_batch_size(variant.batch_size // self.training.processes)
             except ValueError as error:
                 raise ValueError(f"variants.{name}.{error}") from None

@@ -54,7 +54,7 @@ def choices(folder: str, contract: type[Any]) -> list[str]:
 
 def module_names(folder: str) -> list[str]:
     """Names of the modules in stages/<folder>."""
-    return sorted(path.stem for path in (CODE / folder).glob("[!_]*.py"))
+    return sorted(path.stem for path in (CODE / folder).glob("[!_.]*.py"))
 
 
 def _classes(folder: str, name: str, contract: type[Contract]) -> list[type[Contract]]:

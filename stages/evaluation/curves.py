@@ -20,5 +20,5 @@ def gradient_left(gradients: np.ndarray) -> float:
 
 
 def rises(fids: Sequence[float]) -> int:
-    """How often FID rose by a quarter or more from one snapshot to the next; twice is an oscillation."""
+    """How often FID rose by more than a quarter from one snapshot to the next; twice is an oscillation."""
     return sum(later > RISE * earlier for earlier, later in pairwise(fids))

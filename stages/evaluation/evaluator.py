@@ -18,7 +18,7 @@ from stages.evaluation.manifold import Manifold, features_to_manifold, manifolds
 from stages.evaluation.neighbours import Nearest, find_nearest
 from stages.scoring.frechet import features_to_fid
 from stages.scoring.image_set import Context, ImageSet
-from stages.scoring.inception_score import logits_to_inception_score
+from stages.scoring.inception_score import at_most, logits_to_inception_score
 from stages.storage.files import read_array, read_json, write_array
 from stages.storage.images import read_split
 from stages.storage.paths import CLASSIFIER, CONFIG, FEATURES, TRAIN_FEATURES, VALIDATION_FEATURES
@@ -90,6 +90,7 @@ class Evaluator:
 
     def score_snapshot(self, features: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """FID against validation images and inception score of a snapshot's features and logits (images, …)."""
+        logits = at_most(logits, len(self.context.validation_features))  # as many as the real baseline has
         splits = min(self.options.inception_splits, len(logits))
         return {
             "fid": features_to_fid(features, self.context.validation_features),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from stages.config.errors import StageError
 from stages.storage.files import read_json
 from stages.storage.paths import CONFIG, WEIGHTS
 from stages.storage.pixels import to_float
@@ -76,7 +77,10 @@ def _convolution(channels: int, depth: int, stride: int) -> list[nn.Module]:
 
 def load_classifier(folder: Path, device: torch.device) -> FeatureNetwork:
     """The trained network of a classifier's folder, ready to evaluate; raises StageError where files do not fit."""
-    network = FeatureNetwork(**read_json(folder / CONFIG)["network"])
+    try:
+        network = FeatureNetwork(**read_json(folder / CONFIG)["network"])
+    except (KeyError, TypeError) as error:
+        raise StageError(f"{folder / CONFIG}: describes no classifier: {error!r}") from None
     read_weights(network, folder / WEIGHTS, device)
     network.body = _without_norms(network.body)  # with channels last, 2.5 times as fast on a CPU
     return network.to(memory_format=torch.channels_last)

@@ -16,8 +16,10 @@ from stages.storage.pixels import to_uint8_outlines
 
 
 def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
-    """uint8 images (count, channels, height, width) of that shape; raises StageError for anything else."""
+    """At least two uint8 images (count, channels, height, width) of that shape; raises StageError for anything else."""
     images = read_array(path, mapped=True)
+    if len(images) < 2:
+        raise StageError(f"{path}: {len(images)} samples are too few: expected at least 2")
     if images.dtype != np.uint8 or images.shape[1:] != image_shape:
         expected = f"uint8 (count, {', '.join(map(str, image_shape))})"
         raise StageError(f"{path}: expected {expected}, got {images.dtype} {images.shape}")
@@ -29,7 +31,8 @@ def read_labels(path: Path, count: int, classes: int) -> np.ndarray:
     labels = read_array(path)
     if labels.dtype != np.int64 or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
         expected = f"int64 ({count},), each from 0 to {classes - 1}"
-        raise StageError(f"{path}: expected {expected}, got {labels.dtype} {labels.shape}")
+        found = f", from {labels.min()} to {labels.max()}" if labels.size else ""
+        raise StageError(f"{path}: expected {expected}, got {labels.dtype} {labels.shape}{found}")
     return labels
 
 
@@ -88,8 +91,6 @@ READERS: Mapping[str, Callable[[Path, np.ndarray, Evaluator], Any]] = {
 
 
 def check_features(folder: Path, features: np.ndarray) -> None:
-    """Raise StageError for features (images, dims) that cannot be scored: of less than two images, or not finite."""
-    if len(features) < 2:
-        raise StageError(f"{folder}: {len(features)} samples are too few: expected at least 2")
+    """Raise StageError for features (images, dims) that are not finite."""
     if not np.isfinite(features).all():
         raise StageError(f"{folder}: features of samples are not finite; is models/classifier whole?")

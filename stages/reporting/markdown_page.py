@@ -15,7 +15,8 @@ INTRODUCTION = """\
 # Variants
 
 The report stage writes this page. Scores compare {count:,} samples of each variant with the test images. The first row
-is the real baseline: as many training images (all, if they are fewer), or for the inception score the test images.
+is the real baseline: as many training images (all, if they are fewer), or for the inception score and the accuracies
+of labels and codes the test images.
 A rank is one more than the number of variants whose FID interval lies entirely below. Variants that start from test
 images have none (-).
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from stages.scoring.score import Context, Estimate, ImageSet, score
+from stages.storage.files import scratch_array
 from stages.storage.images import Split
 
 
@@ -21,6 +22,8 @@ def augmented_accuracy(images: ImageSet, context: Context) -> Estimate:
 def join_evenly(one: Split, other: Split) -> Split:
     """Both sets together, the smaller repeated so that half of all images come from each."""
     count = max(len(one.images), len(other.images))
-    both = [split.take(np.arange(count) % len(split.images)) for split in (one, other)]
-    images, labels = (np.concatenate([getattr(split, name) for split in both]) for name in ("images", "labels"))
-    return one._replace(images=images, labels=labels)
+    images = scratch_array((2 * count, *one.image_shape), np.uint8)
+    for half, split in ((images[:count], one), (images[count:], other)):
+        np.take(split.images, np.arange(count), axis=0, out=half, mode="wrap")
+    labels = [np.resize(split.labels, count) for split in (one, other)]
+    return one._replace(images=images, labels=np.concatenate(labels))

@@ -5,13 +5,13 @@ import numpy as np
 from stages.scoring.frechet import FidTo, Gaussian, features_to_gaussian
 from stages.scoring.score import Context, Estimate, ImageSet, score
 
-FEWEST = 10  # images: a fifth of them are two
+FEWEST = 10  # images, for each dimension of the features: a fifth of them are two
 
 
 @score("FID∞", position=11, by_inception=True)
 def fid_infinity(images: ImageSet, context: Context) -> Estimate | None:
-    """FID as it would be with endlessly many samples: it compares across sample counts. It needs ten samples."""
-    if len(images.features) < FEWEST:
+    """FID as with endlessly many samples: it compares across sample counts. It needs ten samples a feature."""
+    if len(images.features) < FEWEST * images.features.shape[1]:
         return None
     options, test = context.options, features_to_gaussian(context.test_features)
     points = options.fid_infinity_points
@@ -23,8 +23,9 @@ def features_to_fid_infinity(features: np.ndarray, reference: Gaussian, *, point
 
     FID of N images is too large by about a constant over N. So it is computed at `points` sizes from a fifth of the
     images to all of them, each a random choice, and a line in 1 / N is followed to 0. The result lacks the bias of few
-    images, so it may be just below 0; the bias of the reference's count stays. Raises ValueError for fewer than ten
-    images or two points.
+    images, so it may be just below 0; the bias of the reference's count stays. With fewer than ten images for each
+    dimension the bias is no line, and the result is far too low. Raises ValueError for fewer than ten images or two
+    points.
     """
     if len(features) < FEWEST or points < 2:
         raise ValueError(f"expected at least {FEWEST} images and 2 points, got {len(features)} and {points}")

@@ -11,13 +11,19 @@ from stages.scoring.score import Context, Estimate, ImageSet, score
 @score(better="higher", needs=("logits",), baseline="test", position=50)
 def inception_score(images: ImageSet, context: Context) -> Estimate:
     """High where the classifier is sure of each sample's class, and classes vary: from 1 to the number of classes."""
-    options, log_probabilities = context.options, logits_to_log_probabilities(images.logits)
+    logits = at_most(images.logits, len(context.test_labels))  # as many as the baseline has: of more it is higher
+    options, log_probabilities = context.options, logits_to_log_probabilities(logits)
 
     def statistic(chosen: np.ndarray) -> tuple[float, float]:
         return split_and_score(log_probabilities[chosen], min(options.inception_splits, len(chosen)), options.seed)
 
-    estimate = bootstrap_to_estimate(lambda chosen: statistic(chosen)[0], len(images.logits), options)
-    return estimate._replace(std=statistic(np.arange(len(images.logits)))[1])
+    estimate = bootstrap_to_estimate(lambda chosen: statistic(chosen)[0], len(logits), options)
+    return estimate._replace(std=statistic(np.arange(len(logits)))[1])
+
+
+def at_most(logits: np.ndarray, images: int) -> np.ndarray:
+    """All rows, or so many of them in even steps: samples may come class by class."""
+    return logits if len(logits) <= images else logits[np.arange(images) * len(logits) // images]
 
 
 def logits_to_inception_score(logits: np.ndarray, splits: int, seed: int) -> tuple[float, float]:

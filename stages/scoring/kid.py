@@ -33,10 +33,11 @@ def features_to_kid(
         raise ValueError(f"expected (at least 2 images, dims) twice, got {features.shape} and {reference.shape}")
     size = min(subset_size, len(features), len(reference))
     random = np.random.default_rng(seed)
-    both = [torch.from_numpy(images).double() for images in (features, reference)]
+    both = [torch.from_numpy(images) for images in (features, reference)]
     values = []
     for _ in range(subsets):
-        chosen = [images[torch.from_numpy(random.choice(len(images), size, replace=False))] for images in both]
+        indices = [torch.from_numpy(random.choice(len(images), size, replace=False)) for images in both]
+        chosen = [images[some].double() for images, some in zip(both, indices, strict=True)]
         one, other, between = (
             torch.addmm(left.new_ones(()), left, right.T, alpha=1 / left.shape[1]).pow_(3)
             for left, right in ((chosen[0], chosen[0]), (chosen[1], chosen[1]), (chosen[0], chosen[1]))

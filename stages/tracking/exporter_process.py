@@ -41,7 +41,7 @@ def new_log_folder(name: str) -> Path:
     The key is a hash of what they must share with the stage: this code, and where MLflow is.
     """
     settings = sorted(item for item in os.environ.items() if item[0].startswith("MLFLOW_"))
-    code = sorted((str(path), path.stat().st_mtime_ns) for path in Path(__file__).parents[1].rglob("*.py"))
+    code = sorted((str(path), path.stat().st_mtime_ns) for path in Path(__file__).parents[1].rglob("[!.]*.py"))
     key = hashlib.sha256(repr((settings, code)).encode()).hexdigest()[:8]
     return event_logs() / f"{time.strftime('%Y%m%dT%H%M%S')}-{name}-{uuid.uuid4().hex[:8]}.{key}"
 

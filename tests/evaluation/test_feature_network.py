@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+from stages.config.errors import StageError
 from stages.evaluation import feature_network
 from stages.evaluation.feature_network import FeatureNetwork, images_to_features, load_classifier
 from stages.storage.files import write_json
@@ -25,6 +28,11 @@ def test_any_image_shape_gives_features_and_logits(
         "classes": 4,
     }
     network = FeatureNetwork(**config).eval()
+    for layer in network.modules():  # a new norm is the identity, and one that is lost would not be missed
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            for values in (layer.running_mean, layer.running_var, layer.weight, layer.bias):
+                assert values is not None
+                nn.init.uniform_(values, 0.5, 1.5)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     write_json(tmp_path / "config.json", {"network": config})
     images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
@@ -34,6 +42,13 @@ def test_any_image_shape_gives_features_and_logits(
     assert features.shape == (5, 6)
     expected = network(torch.from_numpy(images) / 127.5 - 1).detach().numpy()
     assert logits == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("config", [{}, {"network": {"base": 2}}, {"network": {"more": 1}}, {"network": [1]}])
+def test_a_config_of_something_else_is_refused_in_one_line(tmp_path: Path, config: dict[str, Any]) -> None:
+    write_json(tmp_path / "config.json", config)
+    with pytest.raises(StageError, match=r"^\S+/config.json: describes no classifier: [^\n]+$"):
+        load_classifier(tmp_path, torch.device("cpu"))
 
 
 def test_large_images_are_averaged_down_first() -> None:

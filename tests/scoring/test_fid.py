@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from stages.scoring.fid_infinity import features_to_fid_infinity
+from stages.scoring.fid_infinity import features_to_fid_infinity, fid_infinity
 from stages.scoring.frechet import FidTo, Gaussian, features_to_gaussian
+from tests.scoring.contexts import build_context, build_images
 
 
 def spd(seed: int, dims: int = 6) -> np.ndarray:
@@ -99,6 +100,18 @@ def test_fid_infinity_is_free_of_the_bias_of_few_samples() -> None:
     infinite = [features_to_fid_infinity(features, reference, points=15, seed=0) for features in sets]
     assert np.mean(plain) > 1.05
     assert np.mean(infinite) == pytest.approx(1, abs=0.02)
+
+
+def test_fid_infinity_is_left_out_where_the_bias_is_no_line() -> None:
+    """Ten images for each dimension: fewer give a result that is far too low."""
+    random = np.random.default_rng(0)
+    real = random.normal(size=(500, 20))
+    scores = [
+        fid_infinity.compute(build_images(random.normal(size=(count, 20)), real), build_context(real))
+        for count in (199, 200)
+    ]
+    assert scores[0] is None
+    assert scores[1] is not None
 
 
 def test_fid_infinity_refuses_what_no_line_goes_through() -> None:

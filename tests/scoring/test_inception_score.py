@@ -7,7 +7,8 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from stages.scoring.inception_score import logits_to_inception_score
+from stages.scoring.inception_score import inception_score, logits_to_inception_score
+from tests.scoring.contexts import build_context, build_images
 
 
 def test_uniform_probabilities_score_one() -> None:
@@ -47,3 +48,19 @@ def test_order_of_sorted_samples_does_not_matter() -> None:
 def test_fewer_images_than_splits_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be split"):
         logits_to_inception_score(np.zeros((3, 10)), splits=4, seed=0)
+
+
+def test_as_many_images_are_scored_as_the_real_baseline_has() -> None:
+    """Of forty classes in a row, all sure: of more images per split, more classes would be seen."""
+    random = np.random.default_rng(0)
+    real, features = random.normal(size=(200, 4)), random.normal(size=(2000, 4))
+    logits = 1000.0 * np.eye(40)[np.repeat(np.arange(40), 50)]
+    context = build_context(real)
+    whole, steps = (
+        inception_score.compute(build_images(of, real, logits=seen), context)
+        for of, seen in ((features, logits), (features[:200], logits[::10]))
+    )
+    assert whole is not None
+    assert steps is not None
+    assert whole.value == steps.value == pytest.approx(37, abs=3)
+    assert logits_to_inception_score(logits, 2, 0)[0] > 39

@@ -54,7 +54,7 @@ def test_a_generator_that_knows_one_of_two_clusters() -> None:
 
 def test_inception_score_has_an_interval() -> None:
     logits = np.random.default_rng(0).normal(0, 3, (400, 10))
-    context = build_context(np.random.default_rng(0).normal(size=(20, 2)))
+    context = build_context(np.random.default_rng(0).normal(size=(400, 2)))
     record = compute_scores(ImageSet(logits=logits), context, [find_scores()["inception_score"]])["inception_score"]
     assert (record["value"], record["std"]) == logits_to_inception_score(logits, 2, 3)
     assert 0.02 < record["ci95"] < 0.5
