@@ -96,6 +96,8 @@ def read_results(params: Params) -> tuple[dict[str, Result], dict[str, Sequence[
 def write_champion(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Write the best generator to data/champion, as DVC's artifact; an empty folder where all are translators."""
     CHAMPION.mkdir(parents=True, exist_ok=True)
+    for earlier in (CHAMPION / CONFIG, CHAMPION / GENERATOR):
+        earlier.unlink(missing_ok=True)
     if champion := find_champion(models):
         name, best = champion
         folder = seed_folder(MODELS / name, best["run"]["seeds"], best["run"]["seed"])

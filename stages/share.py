@@ -15,8 +15,9 @@ from stages.storage.files import one_line
 DVC_CONFIG = Path(".dvc/config")  # in git; config.local is not
 SECRET = re.compile(
     r"^\s*(access_key_id|secret_access_key|session_token|account_key|sas_token|connection_string|client_secret"
-    r"|gdrive_client_secret|oss_key_secret|password|token|credentialpath)\s*=",
-    re.MULTILINE,
+    r"|gdrive_client_secret|oss_key_secret|sse_customer_key|password|passphrase|token|credentialpath"
+    r"|url(?=\s*=\s*\S+://[^/\s]*:[^/\s]*@))\s*=",  # an address with a password
+    re.MULTILINE | re.IGNORECASE,  # as DVC reads keys
 )
 TRANSFER = "ERROR: failed to transfer"  # DVC prints it for each file, after several tries
 LACKING = "Checkout failed for following targets"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from stages import build
 from stages.build import find_devices, find_diverged, refuse_without_git
 from stages.config.command import OUTPUTS, refuse_links
 from stages.config.errors import StageError
@@ -123,3 +125,26 @@ def test_variants_that_diverged_are_what_failed(repository: Path) -> None:
     for name, models in {"mlp": [], "dcgan": [{"seed": 0}]}.items():
         write_json(Path(f"metrics/variants/{name}/scores.json"), {"models": models, "failures": [f"{name} diverged"]})
     assert find_diverged(["conv", "dcgan", "mlp"]) == ["mlp"]
+
+
+def test_scores_of_an_earlier_build_are_not_those_of_a_variant_that_failed(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mlp", "dcgan"):
+        write_json(repository / f"metrics/variants/{name}/scores.json", {"models": [{}], "failures": []})
+        write_json(repository / f"metrics/{name}.json", {})
+    monkeypatch.setattr(build, "find_changed", lambda: None)
+    monkeypatch.setattr(build, "repro", lambda *_, **__: build.Built(succeeded=True))
+    monkeypatch.setattr(build, "build_variants", lambda *_: (True, ["mlp"]))
+    assert build.build(["mlp", "dcgan"], 1, []) == ["mlp"]
+    assert [path.parent.name for path in repository.glob("metrics/variants/*/scores.json")] == ["dcgan"]
+    assert [path.stem for path in repository.glob("metrics/*.json")] == ["dcgan"]
+
+
+def test_a_job_sees_its_own_cards_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    monkeypatch.setattr(build, "DVC", (sys.executable, "-c", shown))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    build.repro(device="2,3")
+    build.repro()
+    assert capsys.readouterr().out == "2,3\nNone\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.build_part import build
+from stages.build_part import build, is_tracked_elsewhere
 from stages.config.errors import StageError
 from tests.conftest import run
 
@@ -19,3 +19,11 @@ def test_a_stage_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     build("good")
     with pytest.raises(StageError, match="dvc repro bad failed"):
         build("bad")
+
+
+@pytest.mark.parametrize(("uri", "kept"), [("", False), ("sqlite:///x.db", False), ("http://there.example", True)])
+def test_runs_are_tracked_where_the_store_outlives_the_clone(
+    uri: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert is_tracked_elsewhere() == kept

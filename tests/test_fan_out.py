@@ -9,14 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
 
+from stages.cluster.worker import Task
 from stages.config.errors import ParameterError
-from stages.fan_out import check, check_shares, parser
+from stages.fan_out import check, check_shares, find_gpus, parser, run_tasks
 from tests.conftest import FEW_IMAGES, clean_environment, clone_repository, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
 from tests.tools.rebuilds import differences, hashes
@@ -219,3 +221,23 @@ def test_without_ray_a_line_says_how_to_get_it(home: Path) -> None:
     code = "import runpy, sys; sys.modules['ray'] = None; runpy.run_module('stages.fan_out', run_name='__main__')"
     ended = run("python", "-c", code, cwd=home, check=False)
     assert (ended.returncode, ended.stderr) == (1, "error: Ray is not installed: pip install '.[cluster]'\n")
+
+
+def test_machines_get_the_variables_of_mlflow_and_the_remote_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "MY_TOKEN"):
+        monkeypatch.setenv(name, "x")
+    sent: list[Any] = []
+    placed = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *given: sent.append(given)))
+    ray = SimpleNamespace(put=bytes, get=lambda result: result, remote=lambda _: placed)
+    task = Task(name="mlp", stage="", overrides=[], stages=[], needs=[], folder="", processes=1, threads=1)
+    run_tasks(ray, b"", [task], "/scratch", 0)
+    ((_, _, _, variables),) = sent
+    assert {"AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI"} <= variables.keys()
+    assert "MY_TOKEN" not in variables
+
+
+@pytest.mark.parametrize(("device", "cards", "gpus"), [("auto", 2, 1), ("auto", 0, 0), ("cuda", 0, 1), ("cpu", 2, 0)])
+def test_a_process_gets_a_card_where_stages_would_use_one(device: str, cards: int, gpus: float) -> None:
+    ray = SimpleNamespace(cluster_resources=lambda: {"GPU": cards})
+    experiment: Any = SimpleNamespace(params=SimpleNamespace(device=device))
+    assert find_gpus(ray, [experiment]) == gpus

@@ -261,3 +261,11 @@ def test_the_python_of_the_page_does_what_it_says(models: dict[str, Any], comman
     with torch.no_grad():
         expected = generator(torch.from_numpy(found["latent"]), torch.full((16,), 3))
     np.testing.assert_allclose(found["images"], expected.numpy(), atol=1e-4)
+
+
+def test_a_path_keeps_its_label_and_the_truncation(models: dict[str, Any], command: Generate) -> None:
+    arguments = ("--count", "3", "--interpolate", "5", "--truncation", "0.5", "--out", "between.npy")
+    assert command("cgan", *arguments)[0] == 0
+    images = np.load("between.npy")
+    assert close(images[:, 0], alone(models["cgan"], [0, 1, 2], [0, 1, 2], 0.5))
+    assert close(images[:, -1], alone(models["cgan"], [1, 2, 3], [0, 1, 2], 0.5))

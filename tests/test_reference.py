@@ -14,6 +14,7 @@ from stages import reference
 from stages.config.errors import ParameterError
 from stages.config.params import Params, load
 from stages.evaluation.feature_network import FeatureNetwork, images_to_features, load_classifier
+from stages.scoring.code_accuracy import codes_to_accuracy
 from stages.scoring.frechet import features_to_fid
 from stages.scoring.inception_score import logits_to_inception_score
 from stages.storage.files import read_array, read_json, rounded, write_bytes, write_json
@@ -89,7 +90,7 @@ def test_training_images_take_the_samples_place_but_where_the_classifier_learned
     expected, _ = logits_to_inception_score(test_logits, params.evaluate.inception_splits, params.evaluate.seed)
     assert values["inception_score"] == pytest.approx(rounded(float(expected)))
     assert values["label_accuracy"] == pytest.approx(rounded(float(np.mean(test_logits.argmax(axis=1) == test_labels))))
-    assert values["code_accuracy"] >= values["label_accuracy"]
+    assert values["code_accuracy"] == pytest.approx(rounded(codes_to_accuracy(test_labels, test_logits.argmax(axis=1))))
     assert {"classification_accuracy", "augmented_accuracy", "small_set_accuracy"} <= values.keys()
     # training images are no copies of training images, and no translations
     assert not {"copies_pixels", "copies_features", "paired_l1", "outline_fid", "inception_fid"} & values.keys()
@@ -184,3 +185,18 @@ def test_too_few_images_for_inception_are_told(params: Params) -> None:
         "take more than 50 test images",
     ]
     assert not Path("data/reference").exists()
+
+
+def test_classifiers_that_learn_from_samples_are_tested_on_test_images(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested: list[np.ndarray] = []
+
+    def learn_and_test(split: Split, test: Split, *others: Any) -> float:
+        tested.append(test.images)
+        return 0.5
+
+    monkeypatch.setattr("stages.evaluation.evaluator.learn_and_test", learn_and_test)
+    reference.main(params)
+    assert len(tested) == 3
+    assert all(np.array_equal(images, read_split("test").images) for images in tested)

@@ -19,6 +19,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from stages.config.errors import StageError
 from stages.report import refuse_leftovers, write_curves
+from stages.reporting.html_page import tiles
 from stages.storage.files import write_csv
 from stages.storage.images import grid_png
 from stages.storage.paths import CURVE, REPORT, VARIANTS
@@ -180,7 +181,7 @@ def choose_second_snapshot(scores: Any) -> None:
 
 
 def test_a_first_seed_that_diverged_hides_no_other_seed(tmp_path: Path, raw_params: Callable[[], Any]) -> None:
-    build(tmp_path, raw_params(), {"mlp": [3.0], "cgan": [2.0]}, sharpness=0.5)
+    build(tmp_path, raw_params(), {"mlp": [1.0], "cgan": [2.0]}, sharpness=0.5)
 
     def lose_first_seed(scores: Any) -> None:
         scores["models"][0]["run"] |= {"seeds": [5, 7], "seed": 7}
@@ -195,6 +196,9 @@ def test_a_first_seed_that_diverged_hides_no_other_seed(tmp_path: Path, raw_para
     page = (tmp_path / "metrics/report/index.html").read_text()
     assert "mlp (seed 5) diverged" in page
     assert '"mlp": [{"images": "8"' in page  # its grids along training
+    assert json.loads((tmp_path / "data/champion/config.json").read_text()) == {"of": "mlp"}
+    for rows, columns in ((1, 20), (10, 10)):  # strips, and cards, of both variants
+        assert page.count(tiles(np.full((30, 1, 28, 28), 200, np.uint8), rows, columns)) == 2
 
 
 def test_variants_that_are_equal_diverged_or_large_have_a_report(tmp_path: Path, raw_params: Callable[[], Any]) -> None:

@@ -51,6 +51,14 @@ def test_the_last_snapshot_is_what_the_saved_generator_draws(params: Params) -> 
     assert read_json(Path("data/samples/cgan/checkpoint.json")) == {"images": 40, "rule": "last"}
 
 
+def test_samples_are_truncated_as_params_yaml_asks(params: Params) -> None:
+    train.main(params, "mlp")
+    sample.main(params.model_copy(update={"sample": params.sample.model_copy(update={"truncation": 0.5})}), "mlp")
+    generator, labels = load_generator(Path("models/mlp"), CPU), torch.zeros(11, dtype=torch.int64)
+    rows = generator.sample_rows(range(2 * 10**7, 2 * 10**7 + 11), labels, truncation=0.5)
+    assert np.array_equal(read_array(Path("data/samples/mlp/images.npy")), to_uint8(rows).numpy())
+
+
 @pytest.mark.parametrize(("name", "kind", "many"), [("cgan", "labels", 4), ("infogan", "codes", 10), ("mlp", None, 0)])
 def test_what_was_asked_for_is_written_where_it_counts(params: Params, name: str, kind: str | None, many: int) -> None:
     train.main(params, name)

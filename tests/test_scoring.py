@@ -18,9 +18,13 @@ from stages.config.params import Params, load
 from stages.contracts.generator import to_pixels
 from stages.evaluation import evaluator
 from stages.evaluation.feature_network import FeatureNetwork
+from stages.evaluation.inception import images_to_inception_features
+from stages.evaluation.manifold import features_to_manifold
+from stages.evaluation.neighbours import Nearest
+from stages.scoring.frechet import features_to_fid
 from stages.scoring.seeds import average_scores
-from stages.storage.files import read_array, read_json, rounded, write_array
-from stages.storage.images import SCALE, Split, write_split
+from stages.storage.files import read_array, read_json, rounded, write_array, write_csv
+from stages.storage.images import SCALE, Split, read_split, write_split
 from stages.storage.paths import REAL_SCORES
 from tests.conftest import ROOT
 
@@ -97,12 +101,21 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
     assert len(scores) > 25
     assert without <= {"copies_pixels", "copies_features"}
     assert 0 < scores["inception_fid"]["real"] < scores["inception_fid"]["value"]
+    real, seen = (
+        images_to_inception_features(Pixels(), images, torch.device("cpu"))
+        for images in (read_split("test").images, read_array(Path("data/samples/cgan/seed_3/images.npy")))
+    )
+    assert of_seeds[0]["inception_fid"]["value"] == pytest.approx(features_to_fid(seen, real), rel=1e-4)
+    far, near = (features_to_manifold(one, 5).squared_nearest for one in (real, seen))
+    threshold = np.quantile(far, 1 - 0.99 ** ((len(far) - 1) / (len(near) - 1)))
+    assert of_seeds[0]["inception_duplicates"]["value"] == pytest.approx(np.mean(near <= threshold), abs=1e-5)
     assert scores["inception_recall"]["value"] <= scores["inception_recall"]["real"]
     assert scores["class_kl"]["real"] == pytest.approx(0, abs=0.05)
 
     # each seed's checkpoint is the one of lowest validation FID, as the curve in scores.csv has it
     with Path("metrics/variants/cgan/scores.csv").open() as file:
         rows = list(csv.DictReader(file))
+    assert float(rows[0]["fid_real"]) == read_json(REAL_SCORES)["snapshots"]["fid"]
     for seed, model in zip(SEEDS, models, strict=True):
         best = min((row for row in rows if int(row["seed"]) == seed), key=lambda row: float(row["fid"]))
         assert model["checkpoint"] == {"images": int(best["images"]), "rule": "best"}
@@ -189,7 +202,7 @@ def test_a_collapse_and_a_divergence_are_results(params: Params, capsys: pytest.
     scores = read_json(Path("metrics/variants/cgan/scores.json"))["models"][0]["scores"]
     assert scores["fid"]["value"] > scores["fid"]["real"]
     assert scores["duplicates"]["value"] == 1
-    assert scores["recall"]["value"] == scores["density"]["value"] * 0 == 0
+    assert (scores["recall"]["value"], scores["density"]["value"]) == (0, 0)
     assert read_json(Path("metrics/mlp.json")) == {}
     with pytest.raises(StageError, match=r"^no scores: mlp \(seed \d+\) diverged by step"):
         report.main(params)
@@ -220,3 +233,17 @@ def test_a_classifier_that_diverges_says_what_to_try(params: Params, monkeypatch
 def test_images_that_are_not_finite_end_the_sampling() -> None:
     with pytest.raises(StageError, match="not finite"):
         to_pixels(torch.full((2, 1, 12, 12), torch.nan))
+
+
+def test_each_likely_copy_stands_over_its_own_training_image() -> None:
+    images, of_training = (np.arange(first, first + 4, dtype=np.uint8)[:, None, None, None] for first in (0, 10))
+    found = Nearest(np.array([3, 2, 1, 0]), np.array([0.9, 0.1, 0.5, 0.7]))
+    drawn = evaluate.draw_closest(images, of_training, [found]).flatten().tolist()
+    assert drawn == [1, 2, 3, 0, 12, 11, 10, 13]
+
+
+def test_a_seed_is_diagnosed_by_its_own_losses(tmp_path: Path) -> None:
+    rows = [{"seed": seed, "generator_gradient": norm} for seed, norm in ((3, 4.0), (3, 4.0), (5, 4.0), (5, 1.0))]
+    write_csv(tmp_path / "losses.csv", list(rows[0]), rows)
+    left = [evaluate.diagnose(tmp_path / "losses.csv", seed, [8.0])["gradient_left"] for seed in (3, 5)]
+    assert left == [1, 0.25]

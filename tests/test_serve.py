@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import httpx
@@ -491,3 +492,8 @@ def test_a_port_that_is_taken_is_said_in_one_line(folder: Path) -> None:
         said, errors = process.communicate(timeout=30)
     assert (process.returncode, said) == (1, "")
     assert errors == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use; see --host and --port\n"
+
+
+def test_the_command_refuses_foreign_host_names(server: tuple[str, subprocess.Popen[str]]) -> None:
+    with pytest.raises(HTTPError, match="400"):
+        urlopen(Request(f"{server[0]}/ping", headers={"Host": "foreign.example"}))  # noqa: S310 a local address

@@ -120,7 +120,14 @@ def test_the_first_file_that_fails_ends_a_push(
     assert str(caught.value).startswith("push: the disk is full: try later; nothing is lost")
 
 
-@pytest.mark.parametrize("key", ["access_key_id", "secret_access_key", "session_token", "password", "sas_token"])
+SECRETS = (
+    *("access_key_id", "secret_access_key", "session_token", "sse_customer_key", "account_key", "sas_token"),
+    *("connection_string", "client_secret", "gdrive_client_secret", "oss_key_secret", "password", "passphrase"),
+    *("token", "credentialpath", "PASSWORD"),
+)
+
+
+@pytest.mark.parametrize("key", SECRETS)
 def test_credentials_in_git_are_refused(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".dvc").mkdir()
@@ -134,3 +141,14 @@ def test_this_repository_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(ROOT)
     assert share.DVC_CONFIG.exists()
     share.refuse_secrets()
+
+
+def test_a_password_in_an_address_in_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    for address in ("https://there.example:8080/a", "ssh://me@there.example/a", "s3://bucket/a:b@c"):
+        (tmp_path / ".dvc/config").write_text(f"['remote \"storage\"']\n    url = {address}\n")
+        share.refuse_secrets()
+    (tmp_path / ".dvc/config").write_text("['remote \"storage\"']\n    url = https://me:abc@there.example/a\n")
+    with pytest.raises(StageError, match=r"^\.dvc/config is in git, and has url: use"):
+        share.refuse_secrets()

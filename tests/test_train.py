@@ -39,6 +39,9 @@ def test_a_run_leaves_models_curves_and_snapshots(small_params: Params) -> None:
     assert config["receptive_field"] == [12, 12]
     learned = sum(value.size for key, value in weights.items() if "running" not in key and "num_" not in key)
     assert config["parameters"]["generator"] == learned
+    assert "projection.weight" not in weights
+    discriminator = load_file("models/dcgan/discriminator.safetensors")
+    assert config["parameters"]["discriminator"] == sum(value.size for value in discriminator.values()) != learned
 
 
 def test_two_trainings_write_the_same_bytes(small_params: Params) -> None:
@@ -181,7 +184,7 @@ def test_a_killed_training_resumes_and_ends_with_the_same_bytes(
     assert not [path for path in Path(".cache/resume").rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("changed", ["setting", "data", "nothing"])
+@pytest.mark.parametrize("changed", ["setting", "data", "code", "machine", "nothing"])
 def test_no_training_resumes_from_before_a_change(
     changed: str, small_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,9 +195,47 @@ def test_no_training_resumes_from_before_a_change(
     elif changed == "data":
         labels = read_array(PROCESSED / "train" / "labels.npy")
         write_array(PROCESSED / "train" / "labels.npy", labels[::-1].copy())
+    elif changed == "code":
+        monkeypatch.setattr(train, "hash_code", lambda variant: "of other code")
+    elif changed == "machine":
+        monkeypatch.setattr(train, "environment", lambda device: {"instructions": "others"})
     steps = watch_steps(monkeypatch)
     train.main(small_params, "mlp")
     assert steps[0] == (24 if changed == "nothing" else 0)
+
+
+def test_the_hash_of_code_changes_with_each_file_that_a_training_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(ROOT / "stages", tmp_path / "stages"))
+    monkeypatch.setattr(train, "CODE", copy)
+    dcgan = load().variants["dcgan"]
+    files = ["gans/standard.py", "networks/dcgan.py", "networks/layers.py", "objectives/non_saturating.py"]
+    files += ["regularizers/r1.py", "contracts/gan.py", "storage/pixels.py", "training/ema.py"]
+    found = {train.hash_code(dcgan)}
+    for file in files:
+        with (copy / file).open("a") as code:
+            code.write("# another thought")
+        found.add(train.hash_code(dcgan))
+    assert len(found) == 1 + len(files)
+
+
+def test_the_loop_has_the_settings_of_params_yaml(small_params: Params) -> None:
+    changes = {
+        "learning_rate_decay_from": 0.25,
+        "ema_rampup": 0.5,
+        "precision": "bfloat16",
+        "reuse_fakes": not small_params.training.reuse_fakes,
+        "noise_std": 0.125,
+        "noise_until": 0.75,
+        "augment": ["cutout"],
+    }
+    changed = small_params.model_copy(update={"training": small_params.training.model_copy(update=changes)})
+    wgan = changed.variants["wgan"].model_copy(update={"critic_steps": 4, "ema_halflife_images": 77})
+    found = train.hyperparameters(changed, wgan)
+    assert {name: getattr(found, name) for name in changes} == changes
+    assert (found.optimizers, found.critic_steps, found.ema_halflife_images) == (wgan.optimizers, 4, 77)
+    assert found.cuda_graphs == changed.cuda_graphs
 
 
 def test_checkpoints_that_cannot_be_written_cost_one_line(

@@ -16,7 +16,7 @@ from stages.config.errors import StageError, first_ten
 
 DIFF = (
     *("git", "-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false"),
-    *("diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD"),
+    *("diff", "--binary", "--unified=3", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD"),
 )
 
 

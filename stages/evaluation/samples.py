@@ -18,11 +18,11 @@ from stages.storage.pixels import to_uint8_outlines
 def read_samples(path: Path, image_shape: tuple[int, ...]) -> np.ndarray:
     """At least two uint8 images (count, channels, height, width) of that shape; raises StageError for anything else."""
     images = read_array(path, mapped=True)
-    if len(images) < 2:
-        raise StageError(f"{path}: {len(images)} samples are too few: expected at least 2")
     if images.dtype != np.uint8 or images.shape[1:] != image_shape:
         expected = f"uint8 (count, {', '.join(map(str, image_shape))})"
         raise StageError(f"{path}: expected {expected}, got {images.dtype} {images.shape}")
+    if len(images) < 2:
+        raise StageError(f"{path}: {len(images)} samples are too few: expected at least 2")
     return images
 
 

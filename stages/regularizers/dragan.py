@@ -10,7 +10,10 @@ from stages.training import processes
 
 
 class DRAGAN(LazyRegularizer):
-    """weight · E (|∇D(x + δ)| - 1)², δ uniform in [0, noise_scale · σ] with σ the batch's standard deviation."""
+    """weight · E (|∇D(x + δ)| - 1)², δ uniform in [0, noise_scale · σ] with σ the batch's standard deviation.
+
+    So does the authors' code; the paper has δ normal.
+    """
 
     noise_scale: NonNegative  # in standard deviations of the batch's pixels
 

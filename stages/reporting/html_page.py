@@ -97,10 +97,8 @@ def describe_card(report: Report, row: Row) -> dict[str, Any]:
         "curve": curve,
         "losses_chart": losses_chart(losses),
         "scores_chart": scores_chart(curve),
-        "classes": (classes := describe_classes(result.scores)),
-        "classes_caption": f"share of the {CLASSES_SHOWN} rarest classes"
-        if len(classes) == CLASSES_SHOWN
-        else "share of each class",
+        "classes": describe_classes(result.scores),
+        "classes_caption": caption_classes(result.scores),
         "scores": [
             (score, ARROWS.get(score.better, ""), format_score(score, result.scores), format_real(score, result.scores))
             for score in report.scores.values()
@@ -117,6 +115,12 @@ def format_real(score: Score, records: Records) -> str:
     """What real images reach of a score; empty where that is not known."""
     real = records[score.name].get("real")
     return format(real, score.format) if isinstance(real, float | int) else ""
+
+
+def caption_classes(records: Records) -> str:
+    """What `describe_classes` describes."""
+    count = len(records.get("class_share", {"value": {}})["value"])
+    return "share of each class" if count <= CLASSES_SHOWN else f"share of the {CLASSES_SHOWN} rarest classes"
 
 
 def describe_classes(records: Records) -> list[dict[str, Any]]:

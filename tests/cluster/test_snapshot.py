@@ -42,6 +42,7 @@ def test_a_snapshot_has_the_changes_that_git_knows(repository: Path) -> None:
     (repository / "picture.png").write_bytes(bytes(reversed(range(256))))
     run("git", "add", "stages/new.py", cwd=repository)
     run("git", "config", "diff.noprefix", "true", cwd=repository)
+    run("git", "config", "diff.context", "0", cwd=repository)
     before = run("git", "status", "--short", cwd=repository).stdout
     with snapshot(repository) as clone:
         assert contents(clone) == contents(repository)

@@ -35,6 +35,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "stages"]
         [sys.executable, "-c", code], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
     )
     assert "it needs reference" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("is_exported", [True, False])

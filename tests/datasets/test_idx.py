@@ -6,6 +6,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import socket
 import threading
 from pathlib import Path
 
@@ -161,3 +162,10 @@ def test_images_and_labels_must_be_as_many() -> None:
     (FETCHED / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(59, np.uint8)))
     with pytest.raises(StageError, match="data/fetched: train-images-idx3-ubyte has 60 images but 59 labels"):
         MNIST().load(preprocess_options(), np.random.default_rng(0))
+
+
+def test_a_mirror_that_stays_silent_is_given_up(archives: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and answers none
+        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{silent.getsockname()[1]}/"])
+        with pytest.raises(StageError, match="torchvision: timed out"):
+            FashionMNIST().fetch(fetch_options("torchvision", timeout_seconds=1))

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stages.config.errors import StageError
-from stages.evaluation.samples import check_features, read_labels, read_samples
+from stages.evaluation.samples import (
+    check_features,
+    read_bicubic,
+    read_cycles,
+    read_labels,
+    read_pairs,
+    read_samples,
+)
 
 GOOD = np.zeros((200, 1, 28, 28), np.uint8)
 
@@ -19,6 +28,7 @@ GOOD = np.zeros((200, 1, 28, 28), np.uint8)
         (np.full((200, 1, 28, 28), np.nan), "got float64 (200, 1, 28, 28)"),
         (GOOD.astype(np.int16) - 1, "got int16"),
         (GOOD[:, 0], "got uint8 (200, 28, 28)"),
+        (np.array(5, np.uint8), "got uint8 ()"),
         (np.zeros((200, 3, 28, 28), np.uint8), "got uint8 (200, 3, 28, 28)"),
         (np.zeros((200, 1, 32, 32), np.uint8), "got uint8 (200, 1, 32, 32)"),
     ],
@@ -74,3 +84,21 @@ def test_features_that_say_nothing_are_refused() -> None:
     with pytest.raises(StageError, match="features of samples are not finite"):
         check_features(Path("data/samples/mlp"), np.full((20, 8), np.nan))
     check_features(Path("data/samples/mlp"), np.zeros((8, 8)))  # all alike: that is a result
+
+
+def test_a_translator_is_compared_with_the_test_images_that_it_started_from(tmp_path: Path) -> None:
+    train, test, made = np.random.default_rng(0).integers(0, 256, (3, 6, 1, 12, 12), np.uint8)
+
+    def see(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images.reshape(len(images), -1), np.eye(6)[images[:, 0, 0, 0] % 6]
+
+    evaluator: Any = SimpleNamespace(
+        train=SimpleNamespace(images=train), test=SimpleNamespace(images=test), features_and_logits=see
+    )
+    for level, name in enumerate(("outlines", "cycled_images", "cycled_outlines", "bicubic"), 1):
+        np.save(tmp_path / f"{name}.npy", np.full_like(made[:4], level))
+    pairs, cycles = (read(tmp_path, made[:4], evaluator) for read in (read_pairs, read_cycles))
+    assert np.array_equal(pairs["digits"], test[:4])
+    assert pairs["digit_classes"].tolist() == (test[:4, 0, 0, 0] % 6).tolist()
+    assert [cycles[name].max() for name in ("made_outlines", "cycled_digits", "cycled_outlines")] == [1, 2, 3]
+    assert (read_bicubic(tmp_path, made[:4], evaluator).features == 4).all()

@@ -33,6 +33,16 @@ def test_the_codes_read_are_those_that_the_fakes_were_made_from() -> None:
     assert sum(gan.discriminator_auxiliary_losses(perfect, perfect, fakes, torch.zeros(6)).values()) < 1e-4
 
 
+def test_the_discriminator_reads_codes_off_fakes() -> None:
+    gan, (real, labels) = build().train(), real_batch(6)
+    gan.reuse_fakes = True
+    losses = gan.discriminator_loss(real, labels)
+    fakes = gan._last_fakes
+    read = gan.generator_auxiliary_losses(gan.discriminate(fakes.images, labels), fakes, labels)
+    assert losses.scalars["code_loss"].item() == pytest.approx(read["generator_code_loss"].item(), rel=1e-4)
+    assert losses.scalars["category_loss"].item() == pytest.approx(read["generator_category_loss"].item(), rel=1e-4)
+
+
 def test_a_map_reads_the_codes_in_the_mean_of_its_places() -> None:
     gan = build()
     fakes = gan.train().generate(torch.zeros(6, dtype=torch.int64))
@@ -54,7 +64,10 @@ def test_categories_are_random_in_training_and_asked_for_in_samples() -> None:
     drawn = generator.latent(labels)
     counts = drawn[:, -12:-2].sum(dim=0)
     assert (counts - 400).abs().max() < 100  # the data's labels do not leak
-    assert drawn[:, -2:].abs().max() <= 1
+    codes = drawn[:, -2:]  # uniform in [-1, 1]
+    assert codes.abs().max() <= 1
+    assert codes.mean().item() == pytest.approx(0, abs=0.05)
+    assert codes.var().item() == pytest.approx(1 / 3, abs=0.02)
     generator.eval()
     assert torch.equal(generator.latent(labels)[:, -12:-2], one_hot(labels, 10).float())
 

@@ -43,9 +43,11 @@ def test_real_images_fade_as_fakes_do() -> None:
     assert torch.equal(gan.transform_real(images), images)
     gan.on_step_start(0.5)
     assert torch.allclose(gan.transform_real(images), avg_pool2d(images, 2))
-    gan.on_step_start(0.7)  # half faded in
     blurred = interpolate(avg_pool2d(images, 2), scale_factor=2)
-    assert torch.allclose(gan.transform_real(images), (blurred + images) / 2, atol=1e-6)
+    for progress, share in ((0.7, 0.5), (0.65, 0.25)):  # of the fade-in
+        gan.on_step_start(progress)
+        assert gan.generator.stage()[1] == pytest.approx(share)
+        assert torch.allclose(gan.transform_real(images), (1 - share) * blurred + share * images, atol=1e-6)
 
 
 def test_fakes_have_the_resolution_of_real_images() -> None:

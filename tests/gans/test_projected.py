@@ -46,6 +46,16 @@ def test_features_keep_their_size_through_the_scales() -> None:
     assert all(0.5 < later / earlier < 2 for earlier, later in pairwise(sizes))
 
 
+def test_each_scale_sees_mixed_channels() -> None:
+    discriminator = build_gan("projected").discriminator.eval()
+    images, labels = real_batch(3)
+    before = discriminator(images, labels)
+    for mixing in discriminator.channel_mixing:
+        mixing.weight.neg_()
+    after = discriminator(images, labels)
+    assert all(not torch.allclose(old, new) for old, new in zip(before.unbind(2), after.unbind(2), strict=True))
+
+
 def test_labels_are_refused() -> None:
     found = components("cgan")
     gan = resolve("gan", PARAMS.variants["projected"].gan.model_dump())

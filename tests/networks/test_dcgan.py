@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import layer_norm
 
 from stages.config.errors import StageError
 from stages.networks import dcgan
+from stages.networks.layers import doubling, initialise_he
 
 
 def options(**changes: Any) -> dcgan.DCGANNetwork:
@@ -84,3 +86,17 @@ def test_he_weights_keep_the_size_of_what_passes_through() -> None:
         squares[init] = layers(images).square().mean().item()
     assert 0.3 < squares["he"] < 2
     assert squares["normal"] < 0.01 * squares["he"]
+
+
+def test_he_weights_of_transposed_convolutions_keep_the_size_too() -> None:
+    """Each pixel gathers kernel / stride² of the inputs; a leaky ReLU, which follows, halves mean squares."""
+    torch.manual_seed(0)
+    layer = doubling(64, 64, (16, 16)).apply(initialise_he)
+    inside = layer(torch.randn(32, 64, 8, 8))[:, :, 2:-2, 2:-2]
+    assert inside.square().mean().item() == pytest.approx(2, rel=0.1)
+
+
+def test_layer_norm_is_that_of_all_channels_and_pixels() -> None:
+    hidden = 3 * torch.randn(2, 6, 5, 5) + 1
+    (norm,) = dcgan._norm("layer", 6)
+    assert torch.allclose(norm(hidden), layer_norm(hidden, hidden.shape[1:]), atol=1e-5)

@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
 from stages.networks import progan
+from tests.builders import build_gan
 
 SHAPE = (1, 28, 28)
 LABELS = torch.zeros(3, dtype=torch.int64)
@@ -103,6 +104,16 @@ def test_equalised_layers_start_with_outputs_of_unit_size() -> None:
 def test_pixel_norm_leaves_each_pixel_a_mean_square_of_one() -> None:
     hidden = torch.randn(2, 6, 3, 3) * torch.rand(2, 1, 3, 3) * 9
     assert torch.allclose(progan._pixel_norm(hidden).square().mean(dim=1), torch.ones(2, 3, 3), atol=1e-4)
+
+
+def test_the_generators_layers_are_followed_by_pixel_norm() -> None:
+    generator = build_gan("progan").generator
+    generator.growth.fill_(len(generator.to_images) - 1)
+    seen: list[torch.Tensor] = []
+    generator.to_images[-1].register_forward_hook(lambda _layer, given, _output: seen.append(given[0]))
+    generator(torch.randn(2, generator.latent_size), torch.zeros(2, dtype=torch.int64))
+    (hidden,) = seen
+    assert hidden.square().mean(dim=1).median().item() == pytest.approx(1, abs=1e-3)
 
 
 def test_the_minibatchs_deviation_tells_one_image_from_many() -> None:

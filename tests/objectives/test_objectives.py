@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from stages.config.registry import find_class
 FOLDER = Path(__file__).parent.parent.parent / "stages" / "objectives"
 NAMES = sorted(file.stem for file in FOLDER.glob("[!_]*.py"))
 
-# logits of the probabilities 3/4 and 1/2, and of 1/4 and 9/10: no sum is zero, so no sign can hide
+# logits of the probabilities 3/4 and 1/2, and of 1/4 and 9/10
 REAL = torch.tensor([[log(3)], [0.0]])
 FAKE = torch.tensor([[-log(3)], [2 * log(3)]])
 BY_HAND = {
@@ -49,6 +49,16 @@ def objective(name: str, real_target: float = 1.0, fake_target: float = 0.0) -> 
 
 def test_every_objective_has_its_values_by_hand() -> None:
     assert sorted(BY_HAND) == NAMES
+
+
+def test_signs_and_factors_do_not_hide_where_sums_above_are_zero_or_equal() -> None:
+    assert objective("wasserstein").discriminator_loss(REAL, FAKE + 1).item() == pytest.approx(1, abs=1e-6)
+    relativistic = objective("relativistic")  # fake - real is now -2 log 3 + 1 and 2 log 3 + 1
+    differences = [-2 * log(3) + 1, 2 * log(3) + 1]
+    discriminator = sum(log(1 + exp(difference)) for difference in differences) / 2
+    generator = sum(log(1 + exp(-difference)) for difference in differences) / 2
+    assert relativistic.discriminator_loss(REAL, FAKE + 1).item() == pytest.approx(discriminator, abs=1e-6)
+    assert relativistic.generator_loss(REAL, FAKE + 1).item() == pytest.approx(generator, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

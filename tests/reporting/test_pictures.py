@@ -61,3 +61,8 @@ def test_points_lie_where_the_scores_are_and_the_same_scores_give_the_same_bytes
         assert (third - second) / (second - first) == pytest.approx(further, rel=0.02)
         assert (second > first) == (color == (31, 119, 180))
     assert draw_scores(rows) == draw_scores(rows)
+
+
+@pytest.mark.parametrize("column", ["fid_real", "fid_ci95"])
+def test_the_real_baseline_and_intervals_are_drawn(column: str) -> None:
+    assert draw_scores([ROWS[0] | {column: 0.4}, ROWS[1]]) != draw_scores(ROWS)

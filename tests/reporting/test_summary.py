@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stages.reporting.summary import summarize
+from stages.reporting.summary import find_champion, summarize
 from tests.reporting.records import model, record, result
 
 FIDS = {"a": (3.0, 0.2), "b": (1.0, 0.1), "c": (3.1, 0.01), "d": (3.15, 0.02), "e": (3.5, 0.4), "f": (9.0, 1.0)}
@@ -52,3 +52,12 @@ def test_columns_follow_the_declared_scores_and_leave_out_what_nobody_has() -> N
     assert (of_plain["generator_parameters"], of_plain["discriminator_parameters"]) == (1234567, 4)
     assert (of_plain["seeds"], of_conditional["seeds"]) == (1, 2)
     assert not any(isinstance(value, dict) for row in rows for value in row.values())
+
+
+def test_the_champion_is_the_best_on_validation_images_among_all_seeds() -> None:
+    best = model(fid=2.0, validation_fid=2.0)
+    models = {"a": [model(fid=1.0, validation_fid=3.0)], "b": [model(fid=0.5, validation_fid=9.0), best]}
+    assert find_champion(models) == ("b", best)
+    translator = model(validation_fid=0.1)
+    translator["run"]["starts_from"] = "test_images"
+    assert find_champion(models | {"c": [translator]}) == ("b", best)

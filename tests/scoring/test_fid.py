@@ -119,3 +119,11 @@ def test_fid_infinity_refuses_what_no_line_goes_through() -> None:
     for count, points in ((9, 5), (100, 1)):
         with pytest.raises(ValueError, match="at least 10 images and 2 points"):
             features_to_fid_infinity(np.zeros((count, 2)), reference, points=points, seed=0)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.scoring.frechet.BLOCK", 10)
+    features = np.random.default_rng(0).normal(5, 2, (103, 4))
+    mean, covariance = features_to_gaussian(features)
+    assert mean == pytest.approx(features.mean(axis=0))
+    assert covariance == pytest.approx(np.cov(features.T))

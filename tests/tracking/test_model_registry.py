@@ -140,3 +140,13 @@ def test_a_build_has_the_ranking_and_the_page(has_page: bool, tracking: Tracking
     files = [file.path for file in client(tmp_path).list_artifacts(parent.info.run_id, "report")]
     assert files == (["report/index.html"] if has_page else [])
     shutil.rmtree(report)
+
+
+def test_what_people_wrote_of_a_run_outlives_its_evaluation(tracking: Tracking, tmp_path: Path) -> None:
+    train(tracking, tmp_path, "x", HASH, 0)
+    (run,), store = runs(tmp_path), client(tmp_path)
+    store.set_tag(run.info.run_id, "mlflow.note.content", "mine")
+    evaluate(tracking, "x", scored(HASH, 3.0))
+    note = store.get_run(run.info.run_id).data.tags["mlflow.note.content"]
+    assert note.endswith("mine")
+    assert "FID" in note

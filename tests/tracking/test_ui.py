@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -257,6 +258,8 @@ def test_make_ui_serves_the_local_store_and_names_its_pages_once_they_can_be_ope
         named = addresses(f"http://127.0.0.1:{port}", experiment)
         assert lines == [restored, *(f"{shown}: {address}" for shown, address in named.items()), "Ctrl-C ends it"]
         assert search_runs(port, experiment) == {}
+        with pytest.raises(ConnectionRefusedError):  # a server of all addresses would answer
+            socket.create_connection(("127.0.0.2", port), timeout=5)
         again = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (again.returncode, again.stdout) == (1, "")
         other = "`make ui PORT=<another>` takes another"

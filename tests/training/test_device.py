@@ -18,7 +18,9 @@ from stages.training.device import prepare
 
 def test_cpu_is_cpu_and_seeds_decide() -> None:
     params = load().model_copy(update={"device": "cpu"})
+    torch.backends.cudnn.allow_tf32 = True  # as torch has it
     assert prepare(params, seed=3).type == "cpu"
+    assert not torch.backends.cudnn.allow_tf32
     first = torch.rand(3)
     prepare(params, seed=3)
     assert torch.equal(torch.rand(3), first)

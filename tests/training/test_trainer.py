@@ -16,7 +16,7 @@ from stages.contracts.gan import GAN, Losses
 from stages.contracts.generator import ImageShape
 from stages.training import optimizers
 from stages.training.trainer import Trainer
-from tests.builders import SHAPE, build_gan, build_trainer, hyperparameters
+from tests.builders import PARAMS, SHAPE, build_gan, build_trainer, hyperparameters
 
 
 def build(kind: type[GAN] = GAN, seed: int = 0, network: dict[str, Any] | None = None, **changes: Any) -> Trainer:
@@ -69,6 +69,33 @@ def test_critic_steps_come_before_each_generator_step() -> None:
     assert list(trainer.train(8)) == [4, 8]
     turn = ["discriminator", "after", "discriminator", "after", "generator"]
     assert trainer.gan.calls == [("start", 0.0), *turn, ("start", 0.5), *turn]
+
+
+def test_each_critic_step_has_a_batch_of_its_own() -> None:
+    trainer, seen = build(critic_steps=3), []
+    loss = trainer.gan.discriminator_loss
+
+    def watch(real: Tensor, labels: Tensor) -> Losses:
+        seen.append(real)
+        return loss(real, labels)
+
+    trainer.gan.discriminator_loss = watch  # type: ignore[method-assign]
+    trainer.step()
+    assert len(torch.cat(seen).unique(dim=0)) == 3 * 4
+
+
+def test_each_network_keeps_its_own_learning_rate() -> None:
+    rates = PARAMS.variants["wgan"].optimizers
+    trainer = build_trainer("wgan")
+    trainer.follow_schedules(0.0)
+    found = [one.param_groups[0]["lr"] for one in (trainer.generator_optimizer, trainer.discriminator_optimizer)]
+    assert found == [rates.generator.learning_rate, rates.discriminator.learning_rate]
+    assert found[0] != found[1]
+
+
+def test_instance_noise_fades_along_a_training() -> None:
+    trainer = build(noise_std=0.4, noise_until=0.5)
+    assert [trainer.gan.noise_std for _ in trainer.train(16)] == pytest.approx([0.4, 0.2, 0, 0])
 
 
 def test_the_last_step_is_whole() -> None:
