@@ -25,7 +25,7 @@ from stages.scoring.frechet import features_to_fid
 from stages.scoring.seeds import average_scores
 from stages.storage.files import read_array, read_json, rounded, write_array, write_csv
 from stages.storage.images import SCALE, Split, read_split, write_split
-from stages.storage.paths import REAL_SCORES
+from stages.storage.paths import IMAGES, REAL_SCORES, SAMPLES, seed_folder
 from tests.conftest import ROOT
 
 SEEDS = [3, 5]
@@ -62,7 +62,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     return change(
         params,
         budget="smoke",
-        classifier=change(params.classifier, width=4, feature_size=8, batch_size=16, images=lengths),
+        classifier=change(params.classifier, width=4, feature_size=6, batch_size=16, images=lengths),
         training=change(params.training, seeds=SEEDS, log_steps=3, snapshots=3, snapshot_images=20, checkpoint="best"),
         sample=change(params.sample, count=60),
         evaluate=change(params.evaluate, **fewer),
@@ -103,7 +103,7 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
     assert 0 < scores["inception_fid"]["real"] < scores["inception_fid"]["value"]
     real, seen = (
         images_to_inception_features(Pixels(), images, torch.device("cpu"))
-        for images in (read_split("test").images, read_array(Path("data/samples/cgan/seed_3/images.npy")))
+        for images in (read_split("test").images, read_array(seed_folder(SAMPLES / "cgan", SEEDS, 3) / IMAGES))
     )
     assert of_seeds[0]["inception_fid"]["value"] == pytest.approx(features_to_fid(seen, real), rel=1e-4)
     far, near = (features_to_manifold(one, 5).squared_nearest for one in (real, seen))
