@@ -98,7 +98,10 @@ def _all_reduce(tensor: Tensor) -> Tensor:
 
 
 def _all_reduce_parts(parts: Sequence[Tensor]) -> Tensor:
-    """The sum over processes of several rows of numbers, one after another (numbers,)."""
+    """The sum over processes of several rows of numbers, one after another (numbers,).
+
+    The next exchange but one may overwrite it.
+    """
     return _memory.all_reduce_parts(parts) if _memory else _all_reduce(torch.cat(list(parts)))
 
 
@@ -164,7 +167,10 @@ def backward(loss: Tensor) -> None:
 
 
 def all_reduce_gradients(weights: Sequence[nn.Parameter], scalars: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Give weights the sum of all processes' gradients, and return the means of scalars: all in one exchange."""
+    """Give weights the sum of all processes' gradients, and return the means of scalars: all in one exchange.
+
+    The next exchange but one may overwrite both.
+    """
     if world_size() == 1:
         return scalars
     learning = [(weight, _without_gaps(weight, grad)) for weight in weights if (grad := weight.grad) is not None]
@@ -172,8 +178,9 @@ def all_reduce_gradients(weights: Sequence[nn.Parameter], scalars: Mapping[str, 
     with torch.no_grad():
         parts.append(torch.stack(list(scalars.values())).to(parts[0]).div_(world_size()))
     summed, offset = _all_reduce_parts(parts), 0
+    start = summed.storage_offset()
     for weight, gradient in learning:
-        weight.grad = summed.as_strided(gradient.shape, gradient.stride(), offset)
+        weight.grad = summed.as_strided(gradient.shape, gradient.stride(), start + offset)
         offset += gradient.numel()
     return dict(zip(scalars, summed[offset:].unbind(), strict=True))
 

@@ -29,9 +29,9 @@ LINUX_ON_X86 = ("Linux", "x86_64")
 
 
 class SharedMemory:
-    """A double-buffered all-reduce: each process has two slots and a counter of its exchanges.
+    """A double-buffered all-reduce: each process has two slots, and counts its exchanges.
 
-    A process writes its numbers, then its counter, and reads those of the others once their counters are as high.
+    A process writes its numbers, then its count, and reads those of the others once their counts are as high.
     Meanwhile others may begin the next exchange: it uses the other slots.
     """
 
@@ -40,9 +40,10 @@ class SharedMemory:
         self.ended = ended  # tells of a process that has
         self.exchanges = 0  # so far
         view = memoryview(memory)
-        self.counters = [view[start : start + 8].cast("q") for start in range(0, CACHE_LINE * count, CACHE_LINE)]
-        slots = np.frombuffer(memory, np.uint8, offset=CACHE_LINE * count)
-        self.slots = torch.from_numpy(slots).view(2, count, SLOT_BYTES)
+        counters = [view[start : start + 8].cast("q") for start in range(0, 2 * CACHE_LINE * count, CACHE_LINE)]
+        self.written, self.summed = counters[:count], counters[count:]
+        slots = np.frombuffer(memory, np.uint8, offset=2 * CACHE_LINE * count)
+        self.slots = torch.from_numpy(slots).view(2, count + 1, SLOT_BYTES)  # the last is for the sum
         self._views: dict[tuple[torch.dtype, int], list[list[Tensor]]] = {}  # of the slots, for so many numbers
 
     def all_reduce(self, tensor: Tensor) -> None:
@@ -52,51 +53,56 @@ class SharedMemory:
         """
         flat, most = tensor.view(-1), SLOT_BYTES // tensor.element_size()
         for piece in flat.split(most) if len(flat) > most else [flat]:
-            slots = self._next_slots(piece.dtype, len(piece))
+            *slots, _ = self._next_slots(piece.dtype, len(piece))
             slots[self.rank].copy_(piece)
-            self._sum(slots, piece)
+            self._tell(self.written)
+            _sum(slots, piece)
 
     def all_reduce_parts(self, parts: Sequence[Tensor]) -> Tensor:
         """The sum over processes of several rows of numbers of one type, one after another (numbers,); raises as above.
 
-        They are written to the shared memory once, and not copied before.
+        Each process adds up a share of them. The sum may lie in the shared memory: it is there until the next exchange
+        but one.
         """
         length, dtype = sum(part.numel() for part in parts), parts[0].dtype
         if length * parts[0].element_size() > SLOT_BYTES:
             flat = torch.cat(list(parts))
             self.all_reduce(flat)
             return flat
-        slots = self._next_slots(dtype, length)
+        *slots, summed = self._next_slots(dtype, length)
         torch.cat(list(parts), out=slots[self.rank])
-        summed = torch.empty(length, dtype=dtype)
-        self._sum(slots, summed)
+        self._tell(self.written)
+        each = -(-length // (len(slots) * CACHE_LINE)) * CACHE_LINE  # numbers
+        own = slice(self.rank * each, (self.rank + 1) * each)
+        _sum([slot[own] for slot in slots], summed[own])
+        self._tell(self.summed)
         return summed
 
     def _next_slots(self, dtype: torch.dtype, length: int) -> list[Tensor]:
-        """Each process's slot (length,) in the exchange that begins."""
+        """Each process's slot (length,) in the exchange that begins, and that of their sum."""
         self.exchanges += 1
         if (dtype, length) not in self._views:
             self._views[dtype, length] = [list(slots.view(dtype)[:, :length]) for slots in self.slots]
         return self._views[dtype, length][self.exchanges % 2]
 
-    def _sum(self, slots: Sequence[Tensor], out: Tensor) -> None:
-        """The sum of all slots, once each process has written its own."""
-        self.counters[self.rank][0] = self.exchanges
-        self._wait()
-        first, second, *others = slots
-        torch.add(first, second, out=out)
-        for other in others:
-            out.add_(other)
-
-    def _wait(self) -> None:
+    def _tell(self, counters: Sequence[memoryview]) -> None:
+        """Count this exchange, and wait until all others have counted it."""
+        counters[self.rank][0] = self.exchanges
         end = time.monotonic() + SPIN_SECONDS
-        for counter in self.counters:
+        for counter in counters:
             while counter[0] < self.exchanges:
                 if time.monotonic() < end:
                     os.sched_yield()
                 # it may have ended after this exchange
                 elif self.ended.poll(POLL_MILLISECONDS) and counter[0] < self.exchanges:
                     raise LostProcessError
+
+
+def _sum(slots: Sequence[Tensor], out: Tensor) -> None:
+    first, second, *others = slots
+    torch.add(first, second, out=out)
+    for other in others:
+        out.add_(other)
 
 
 def meet() -> SharedMemory | None:
@@ -107,7 +113,7 @@ def meet() -> SharedMemory | None:
     count, rank = dist.get_world_size(), dist.get_rank()
     if os.environ.get("LOCAL_WORLD_SIZE") != str(count) or (platform.system(), platform.machine()) != LINUX_ON_X86:
         return None
-    size = (CACHE_LINE + 2 * SLOT_BYTES) * count
+    size = 2 * (CACHE_LINE * count + SLOT_BYTES * (count + 1))
     own = _create_memory(size) if rank == 0 else None
     said: list[Any] = [None] * count
     dist.all_gather_object(said, (os.getpid(), own, os.fstat(own).st_ino if own is not None else None))

@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,13 +54,24 @@ def main(folder: Path, ends_after: int | None = None) -> None:
     kinds = {
         (length, dtype): processes._all_reduce(numbers(rank, length, dtype)) for length in LENGTHS for dtype in DTYPES
     }
-    pause, sums = random.Random(rank), []  # noqa: S311 only pauses
+    pause, sums, add_up = random.Random(rank), [], shared_memory._sum  # noqa: S311 only pauses
+
+    def sleepy_sum(slots: Sequence[torch.Tensor], out: torch.Tensor) -> None:
+        if pause.random() < 0.05:  # the others wait for this one's share of the sum, too
+            time.sleep(0.0005)
+        add_up(slots, out)
+
+    shared_memory._sum = sleepy_sum
     for number in range(EXCHANGES):
         if rank == processes.world_size() - 1 and number == ends_after:
             os._exit(3)
         if pause.random() < 0.1:  # now this one is late, now another
             time.sleep(pause.choice([0.0005, 0.002, 2 * shared_memory.SPIN_SECONDS * (number % 50 == 0)]))
-        sums.append(processes._all_reduce(torch.full((999,), float(number * (rank + 1)))).unique().tolist())
+        value = float(number * (rank + 1))
+        summed = processes._all_reduce_parts([torch.full((length,), value) for length in (990, 9)])
+        at_once = summed.clone()
+        whole = processes._all_reduce(torch.full((999,), value))
+        sums.append([tensor.unique().tolist() for tensor in (at_once, summed, whole)])
     torch.manual_seed(rank)
     drawn = processes._all_reduce(torch.randn(10000))
     transposed = processes.all_reduce_mean(torch.full((3, 2), float(rank)).T)

@@ -86,7 +86,7 @@ def test_gradients_are_added_up_however_they_lie_in_memory(found: list[dict[str,
 
 def test_no_exchange_is_mixed_with_the_next(found: list[dict[str, Any]]) -> None:
     for result in found:
-        assert result["sums"] == [[float(number * (1 + 2 + 3))] for number in range(EXCHANGES)]
+        assert result["sums"] == [[[float(number * (1 + 2 + 3))]] * 3 for number in range(EXCHANGES)]
 
 
 def test_each_has_the_same_bits(found: list[dict[str, Any]]) -> None:

