@@ -31,6 +31,7 @@ CONNECT_SECONDS = 10
 RETRIES = 5  # of a task whose machine or process died
 PASSED_ON = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_")  # prefixes of variables that MLflow's and DVC's clients read
 SLURM_SCRIPT = "docs/examples/slurm.sh"
+ARRAY = 1000  # numbers of jobs that SLURM allows in an array, unless a cluster sets MaxArraySize
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 
 
@@ -51,6 +52,7 @@ def main() -> None:
         began = time.monotonic()
         ray = connect(options.address)
         gpus = options.gpus if options.gpus is not None else find_gpus(ray, experiments)
+        tell_what_waits(ray, tasks, gpus)
         outcomes = run_tasks(ray, archive, tasks, options.scratch, gpus)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(
@@ -88,12 +90,15 @@ def check(options: argparse.Namespace) -> None:
 
 
 def check_shares(gpus: float, tasks: Sequence[Task]) -> None:
-    """Raise ParameterError if a task needs more than one GPU but not a whole number of them: Ray cannot place it."""
+    """Raise ParameterError for a part of a GPU that cannot be had: Ray gives one task parts of one GPU alone.
+
+    Several processes of a task do not share a GPU.
+    """
     processes = max(task["processes"] for task in tasks)
-    if (needed := processes * gpus) > 1 and needed != int(needed):
+    if gpus != int(gpus) and (gpus > 1 or processes > 1):
+        others = "" if processes > 1 else ", or less than 1"
         raise ParameterError(
-            f"--gpus: {gpus:g} is not allowed: a task of {processes} processes would take {needed:g} GPUs; expected a "
-            "whole number, or at most 1"
+            f"--gpus: {gpus:g} is not allowed: a task has {processes} processes; expected a whole number{others}"
         )
 
 
@@ -123,6 +128,16 @@ def find_gpus(ray: Any, experiments: Sequence[Experiment]) -> float:
     return float("cuda" in devices or ("auto" in devices and ray.cluster_resources().get("GPU", 0) > 0))
 
 
+def tell_what_waits(ray: Any, tasks: Sequence[Task], gpus: float) -> None:
+    """Say which tasks no node can take: Ray starts them once there is such a node, and waits for it silently."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for task in tasks:
+        cores, cards = task["processes"] * task["threads"], task["processes"] * gpus
+        if not any(node.get("CPU", 0) >= cores and node.get("GPU", 0) >= cards for node in nodes):
+            needs = f"{cores} cores" + (f" and {cards:g} GPUs" if cards else "")
+            print(f"fan_out: {task['name']} waits for a node with {needs}: the cluster has none", file=sys.stderr)
+
+
 def run_tasks(ray: Any, archive: bytes, tasks: Sequence[Task], scratch: str, gpus: float) -> list[Outcome]:
     """Run tasks; return their outcomes. Ray starts a task after those that it needs, and again if its machine dies."""
     variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
@@ -150,13 +165,17 @@ def submission(plan: Path, tasks: Sequence[Task], gpus: float | None) -> str:
     cards = max(task["processes"] for task in tasks) * (gpus or 0)
     shared = f"sbatch --parsable --cpus-per-task={cores}" + (f" --gres=gpu:{cards:g}" if cards else "")
     folder = shlex.quote(str(plan))
-    shared += f" --output={folder}/task-%a.log"
-    lines, first = [], 0
-    for index, (_, group) in enumerate(groupby(tasks, lambda task: task["stage"].split("@")[0])):
-        last = first + len(list(group)) - 1
-        after = f" --dependency=afterany:$array{index - 1}" if index else ""
-        lines.append(f"array{index}=$({shared} --array={first}-{last}{after} {SLURM_SCRIPT} {folder})")
-        first = last + 1
+    lines, after, first = list[str](), "", 0
+    for _, group in groupby(tasks, lambda task: task["stage"].split("@")[0]):
+        end, before = first + len(list(group)), len(lines)
+        for offset in range(first // ARRAY * ARRAY, end, ARRAY):
+            numbers = f"{max(first - offset, 0)}-{min(end - offset, ARRAY) - 1}"
+            log = f"task-{offset // ARRAY}%3a.log" if offset else "task-%a.log"
+            options = f"--output={folder}/{log} --array={numbers}{after}"
+            arguments = f"{SLURM_SCRIPT} {folder}" + (f" {offset}" if offset else "")
+            lines.append(f"array{len(lines)}=$({shared} {options} {arguments})")
+        after = " --dependency=afterany" + "".join(f":$array{index}" for index in range(before, len(lines)))
+        first = end
     return "\n".join([*lines, f"echo {' '.join(f'$array{index}' for index in range(len(lines)))}"])
 
 

@@ -118,11 +118,12 @@ def prepare_training(params: Params, name: str, seed: int) -> Prepared:
     device = prepare(params, seed)
     processes.join(device)
     data = read_split("train")
+    machine, digest, code = environment(device), data_digest(data), hash_code(variant)
+    processes.require_same({"parameters": settings(params, variant), "code": code, "training images": digest})
     trainer = build_trainer(params, variant, data, device)
     config = describe(params, variant, trainer, data, seed, device)
-    machine, digest = environment(device), data_digest(data)
     # the other seeds do not matter to this one
-    key = key_of(config | {"seeds": None, "processes": None}, hash_code(variant), digest, machine)
+    key = key_of(config | {"seeds": None, "processes": None}, code, digest, machine)
     checkpoints = Checkpoints(name, key, params.resume.every_seconds)
     plan = Plan(name, seed, config["variant"]["images"], params.training)
     return Prepared(trainer, plan, checkpoints, config, machine, digest)
@@ -202,24 +203,31 @@ def describe(
 ) -> dict[str, Any]:
     """config.json of a model: what it was built from, and what it is."""
     gan = trainer.gan
-    about = variant.model_dump(exclude={"summary", "paper", "images", *FOLDERS})
-    components = {role: component.model_dump() for role, component in variant.components().items()}
     return {
-        "variant": components | about | {"images": getattr(variant.images, params.budget)},
-        "training": params.training.model_dump(exclude={"seeds", "checkpoint", "processes"}),
+        **settings(params, variant),
         "processes": processes.world_size(),
-        "seeds": list(params.training.seeds),
         "seed": seed,
-        "budget": params.budget,
-        "checkpoint": params.training.checkpoint,
         "device": device.type,
-        "threads": params.threads,
         "image_shape": list(train.image_shape),
         "classes": list(train.classes),
         "training_images": len(trainer.batches.images),
         **describe_generator(gan.generator, train.image_shape),
         "parameters": {name: _count(getattr(gan, name)) for name in ("generator", "discriminator")},
         "receptive_field": list(receptive_field(gan, train.image_shape)),  # of a logit, in pixels
+    }
+
+
+def settings(params: Params, variant: Variant) -> dict[str, Any]:
+    """The parameters of all seeds' trainings."""
+    about = variant.model_dump(exclude={"summary", "paper", "images", *FOLDERS})
+    components = {role: component.model_dump() for role, component in variant.components().items()}
+    return {
+        "variant": components | about | {"images": getattr(variant.images, params.budget)},
+        "training": params.training.model_dump(exclude={"seeds", "checkpoint", "processes"}),
+        "seeds": list(params.training.seeds),
+        "budget": params.budget,
+        "checkpoint": params.training.checkpoint,
+        "threads": params.threads,
     }
 
 

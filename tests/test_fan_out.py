@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from ruamel.yaml import YAML
 
 from stages.cluster.worker import Task
 from stages.config.errors import ParameterError
-from stages.fan_out import check, check_shares, find_gpus, parser, run_tasks
+from stages.fan_out import check, check_shares, find_gpus, parser, run_tasks, submission, tell_what_waits
 from tests.conftest import FEW_IMAGES, clean_environment, clone_repository, commit_all, run, set_parameters
 from tests.datasets.pictures import write_pictures
 from tests.tools.rebuilds import differences, hashes
@@ -185,13 +186,39 @@ def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...], line
         check(parser().parse_args(arguments))
 
 
-@pytest.mark.parametrize(("gpus", "processes"), [(1.5, 1), (0.75, 2)])
-def test_a_part_of_a_gpu_besides_a_whole_one_is_refused(gpus: float, processes: int) -> None:
+@pytest.mark.parametrize(("gpus", "processes"), [(1.5, 1), (0.5, 2), (1.5, 2)])
+def test_a_part_of_a_gpu_that_no_task_can_use_is_refused(gpus: float, processes: int) -> None:
     tasks: Any = [{"processes": 1}, {"processes": processes}]
-    with pytest.raises(ParameterError, match=rf"^--gpus: {gpus} is not allowed: a task of {processes} .* 1\.5 GPUs"):
+    with pytest.raises(ParameterError, match=rf"^--gpus: {gpus} is not allowed: a task has {processes} processes; exp"):
         check_shares(gpus, tasks)
-    for allowed in (0, 1, 0.5, 2, 0.25):
+    for allowed in (0, 1, 2):
         check_shares(allowed, tasks)
+    check_shares(0.25, tasks[:1])
+
+
+def test_a_task_that_no_node_can_take_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [("CPU", 2, True), ("GPU", 1, True), ("CPU", 64, False)]  # the last has left
+    ray: Any = SimpleNamespace(nodes=lambda: [{"Alive": alive, "Resources": {of: n}} for of, n, alive in nodes])
+    tasks: Any = [{"name": "dcgan", "processes": 2, "threads": 1}, {"name": "mlp", "processes": 2, "threads": 2}]
+    tell_what_waits(ray, tasks, 0)
+    assert capsys.readouterr().err == "fan_out: mlp waits for a node with 4 cores: the cluster has none\n"
+    tell_what_waits(ray, tasks[:1], 1)
+    assert "dcgan waits for a node with 2 cores and 2 GPUs" in capsys.readouterr().err
+
+
+def test_no_array_has_numbers_that_slurm_refuses() -> None:
+    tasks: Any = [{"stage": "reference"}, *[{"stage": "evaluate@mlp"}] * 2250, {"stage": "report"}]
+    *lines, last = submission(Path("plan"), [task | {"processes": 1, "threads": 1} for task in tasks], None).split("\n")
+    assert last == "echo $array0 $array1 $array2 $array3 $array4"
+    shown = r"array(\d)=.*plan/(\S+) --array=(\d+)-(\d+)(?: --dependency=afterany:(\S+))? \S+slurm.sh plan ?(\d*)\)"
+    found = [re.fullmatch(shown, line) for line in lines]
+    assert [match and match.groups() for match in found] == [
+        ("0", "task-%a.log", "0", "0", None, ""),
+        ("1", "task-%a.log", "1", "999", "$array0", ""),
+        ("2", "task-1%3a.log", "0", "999", "$array0", "1000"),
+        ("3", "task-2%3a.log", "0", "250", "$array0", "2000"),
+        ("4", "task-2%3a.log", "251", "251", "$array1:$array2:$array3", "2000"),
+    ]
 
 
 def test_a_plan_is_never_written_over(home: Path, tmp_path: Path) -> None:
@@ -201,11 +228,15 @@ def test_a_plan_is_never_written_over(home: Path, tmp_path: Path) -> None:
     assert ended.stderr.startswith(f"error: {tmp_path} has a plan already: ")
 
 
-def test_nobody_else_reads_the_credentials_of_a_plan(home: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    run("python", "-m", "stages.fan_out", "mlp", "--plan", str(tmp_path), "--scratch", str(home), cwd=home)
-    assert (tmp_path / "repository.tar.gz").exists()
-    assert tmp_path.stat().st_mode & 0o077 == 0
+def test_nobody_else_and_not_git_reads_the_credentials_of_a_plan(home: Path) -> None:
+    before = run("git", "status", "--short", cwd=home).stdout
+    plan = home / "plan"
+    plan.mkdir(mode=0o755)
+    run("python", "-m", "stages.fan_out", "mlp", "--plan", "plan", "--scratch", str(home), cwd=home)
+    assert (plan / "repository.tar.gz").exists()
+    assert plan.stat().st_mode & 0o077 == 0
+    assert run("git", "status", "--short", cwd=home).stdout == before
+    shutil.rmtree(plan)
 
 
 def test_a_cluster_that_is_not_there_is_one_line(home: Path) -> None:

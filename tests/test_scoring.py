@@ -126,6 +126,11 @@ def test_scores_of_two_seeds_at_their_best_with_a_second_network(
     assert (width - SCALE, height - SCALE) == (7 * 13 * SCALE, 2 * 4 * 13 * SCALE)
 
 
+def pictures_of(variant: str) -> set[str]:
+    """The names of its sample pictures."""
+    return {path.stem for path in Path(f"metrics/variants/{variant}/pictures").iterdir()}
+
+
 def test_translators_are_scored_by_what_they_offer(params: Params) -> None:
     all_variants, variants = load(ROOT / "params.yaml").variants, {}
     for name in ("cyclegan", "pix2pix", "srgan"):
@@ -144,6 +149,8 @@ def test_translators_are_scored_by_what_they_offer(params: Params) -> None:
             stage.main(params, name)
         scores = read_json(Path(f"metrics/variants/{name}/scores.json"))["models"][0]["scores"]
         assert scores.keys() & (pairs | cycles | bicubic | learned) == pairs | offered
+        assert scores.keys() & {"label_accuracy", "code_accuracy"} == {"label_accuracy"}
+        assert pictures_of(name) == {"samples", "translations"}
         assert scores["psnr"]["value"] > 0
         assert "real" not in scores["psnr"]
 
@@ -160,6 +167,8 @@ def test_codes_may_be_more_than_the_classes_of_the_data(params: Params) -> None:
     assert np.bincount(read_array(Path("data/samples/infogan/codes.npy"))).tolist() == [6] * 10
     scores = read_json(Path("metrics/variants/infogan/scores.json"))["models"][0]["scores"]
     assert 0.1 <= scores["code_accuracy"]["value"] <= 0.3  # three codes of ten stand for a class
+    assert scores.keys() & {"label_accuracy", "classification_accuracy", "psnr", "bicubic_fid"} == set()
+    assert pictures_of("infogan") == {"samples", "interpolations", "sweep_category", "sweep_code_1", "sweep_code_2"}
 
 
 def test_missing_weights_of_inception_cost_a_line_and_no_other_score(

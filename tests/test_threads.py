@@ -14,12 +14,14 @@ from tests.tools.faults import TRAIN, outputs, run_there, small_training
 
 VARIABLES: dict[str, dict[str, str]] = {
     "none": {},
-    "many": dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "7"),
-    "dynamic": {"OMP_DYNAMIC": "true", "MKL_DYNAMIC": "true"},
-    "limit": {"OMP_THREAD_LIMIT": "1"},
-    "passive": {"OMP_WAIT_POLICY": "passive", "OMP_PROC_BIND": "true"},
+    "many": {
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "7"),
+        "OMP_WAIT_POLICY": "passive",
+        "OMP_PROC_BIND": "true",
+    },
+    # with several threads, oneDNN once deadlocked under these
+    "limiting": {"OMP_DYNAMIC": "true", "MKL_DYNAMIC": "true", "OMP_THREAD_LIMIT": "1"},
 }
-LIMITING = ("dynamic", "limit")  # with several threads, oneDNN once deadlocked under these
 
 COUNT = """
 from stages.config.params import load
@@ -49,7 +51,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, 
 
 
 def test_no_variable_changes_a_byte(undisturbed: dict[int, dict[str, bytes]], tmp_path: Path) -> None:
-    for threads, names in ((1, VARIABLES.keys() - {"none"}), (2, LIMITING)):
+    for threads, names in ((1, ("many", "limiting")), (2, ("limiting",))):
         assert len(undisturbed[threads]) == 10  # five of the model, a loss curve, four grids
         for name in names:
             assert train(tmp_path, threads, name) == undisturbed[threads], name

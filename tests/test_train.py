@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from stages import train
 from stages.config.params import Params, load
 from stages.storage.files import read_array, read_json, write_array
 from stages.storage.paths import PROCESSED
+from stages.training import processes
 from stages.training.checkpoints import Checkpoints
 from stages.training.trainer import Trainer
 from tests.conftest import ROOT
@@ -202,6 +204,23 @@ def test_no_training_resumes_from_before_a_change(
     steps = watch_steps(monkeypatch)
     train.main(small_params, "mlp")
     assert steps[0] == (24 if changed == "nothing" else 0)
+
+
+def test_what_several_machines_must_have_in_common_is_compared(
+    small_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = list[dict[str, Any]]()
+    monkeypatch.setattr(processes, "require_same", lambda about: compared.append(dict(about)))
+    train.prepare_training(small_params, "dcgan", 0)
+    labels = read_array(PROCESSED / "train/labels.npy")
+    write_array(PROCESSED / "train/labels.npy", labels[::-1].copy())
+    monkeypatch.setattr(train, "hash_code", lambda variant: "other")
+    less = small_params.variants["dcgan"].model_copy(update={"ema_halflife_images": 7})
+    train.prepare_training(small_params.model_copy(update={"variants": {"dcgan": less}}), "dcgan", 0)
+    one, other = compared
+    assert list(one) == ["parameters", "code", "training images"]
+    assert [name for name in one if one[name] != other[name]] == list(one)
+    assert one["parameters"]["variant"].keys() == other["parameters"]["variant"].keys()
 
 
 def test_the_hash_of_code_changes_with_each_file_that_a_training_runs(

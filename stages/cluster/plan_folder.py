@@ -17,6 +17,7 @@ def write_plan(folder: Path, archive: bytes, tasks: Sequence[Task], scratch: str
         raise ParameterError(f"{folder} has a plan already: choose another folder, or remove this one")
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)  # the archive may hold credentials
+    write_bytes(folder / ".gitignore", b"*\n")  # git must not have them
     write_bytes(folder / ARCHIVE, archive)
     write_json(folder / PLAN, {"scratch": scratch, "tasks": tasks})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from stages.reporting.markdown_page import ARROWS, format_score
 from stages.reporting.plots import curves_chart, losses_chart, scores_chart
 from stages.reporting.summary import Records, Report, Row
 from stages.scoring.score import Score
-from stages.storage.files import flatten, read_rows
+from stages.storage.files import flatten, read_rows, write_bytes
 from stages.storage.images import SCALE, grid
-from stages.storage.paths import CLOSEST, CURVE, LOSSES, PICTURES, TRAINING, VARIANTS
+from stages.storage.paths import CLOSEST, CURVE, LOSSES, PICTURES, TRAINING, VARIANTS, repository
 
 TEMPLATE = "report.html.jinja"
 SIDE_BY_SIDE = 20  # samples of each variant
@@ -37,7 +38,7 @@ def write_html(report: Report) -> str:
     )
     cards = [describe_card(report, row) for row in report.rows]
     return environment.get_template(TEMPLATE).render(
-        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script"),
+        vega=vega_script().replace("</script", "<\\/script"),
         facts=describe_facts(report),
         columns=[(score, ARROWS.get(score.better, "")) for score in report.columns()],
         real_cells=score_cells(report, report.real),
@@ -48,6 +49,14 @@ def write_html(report: Report) -> str:
         first_shown=next((card["name"] for card in cards if card["rank"] == 1 and card["moments"]), None),
         snapshot_images=f"{report.params.training.snapshot_images:,}",
     )
+
+
+def vega_script() -> str:
+    """vega-embed with all that it needs. To bundle it takes over a second, so the script is kept."""
+    file = repository() / ".cache" / f"vega-{version('vl-convert-python')}.js"
+    if not file.exists():
+        write_bytes(file, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").encode())
+    return file.read_bytes().decode()
 
 
 def describe_facts(report: Report) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from stages.config.errors import TOLD, LostProcessError, StageError
+from stages.training.processes import LAUNCHER
 
 HERE = "127.0.0.1"
 INTERRUPTED = 128  # plus a signal's number: the exit code that shells give
@@ -44,14 +45,15 @@ def launch(count: int, module: str, *arguments: str) -> None:
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
-            os.environ[TOLD] = folder
+            os.environ |= {TOLD: folder, LAUNCHER: str(os.getpid())}
             elastic_launch(config, sys.executable)("-m", module, *arguments)
     except SignalException as error:
         sys.exit(INTERRUPTED + error.sigval)
     except ChildFailedError as error:
         end({number: failure.exitcode for number, failure in error.failures.items()}, count)
     finally:
-        os.environ.pop(TOLD, None)
+        for name in (TOLD, LAUNCHER):
+            os.environ.pop(name, None)
 
 
 def end(codes: Mapping[int, int], count: int) -> NoReturn:

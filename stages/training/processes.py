@@ -6,9 +6,12 @@ With one process these functions change nothing.
 """
 
 import atexit
+import ctypes
 import math
 import os
+import platform
 import re
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -38,6 +41,8 @@ UNSHARED = {
 }
 LOST = re.compile("closed|reset|broken pipe|refused|timed? ?out|exited", re.IGNORECASE)  # of a connection
 WATCHED = 100  # losses, which RefuseUnshared watches
+LAUNCHER = "REPROGAN_LAUNCHER"  # names the id of the process that started these (training/launch.py)
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 _memory: shared_memory.SharedMemory | None = None  # of processes of one machine
 
 
@@ -60,10 +65,22 @@ def join(device: torch.device) -> None:
     """Meet the others where torchrun says, if it started this process; a second call does nothing."""
     global _memory
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        _end_with_launcher()
         atexit.register(leave)  # after a failure, too: threads that still run would end this process by a signal
         with _exchange():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
             _memory = shared_memory.meet() if device.type == "cpu" else None
+
+
+def _end_with_launcher() -> None:
+    """Let Linux end this process where the one that started it is killed, and cannot end it itself.
+
+    It would train on, beside the next start of the same training.
+    """
+    if (launcher := os.environ.get(LAUNCHER)) and platform.system() == "Linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(launcher):  # killed before
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def leave() -> None:
@@ -199,6 +216,16 @@ def broadcast_weights(module: nn.Module) -> None:
         with _exchange():
             for tensor in [*module.parameters(), *module.buffers()]:
                 dist.broadcast(tensor.detach(), 0)
+
+
+def require_same(about: Mapping[str, Any]) -> None:
+    """Raise StageError in a process where something is not as in the first one: another machine has another clone."""
+    first = broadcast_object(dict(about))
+    if other := [name for name, value in about.items() if value != first[name]]:
+        raise StageError(
+            f"process {rank()} of {world_size()}: {', '.join(other)}: not as in process 0; expected the same commit, "
+            "params.yaml and data on all machines"
+        )
 
 
 def broadcast_object(value: Any) -> Any:

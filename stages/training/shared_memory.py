@@ -25,6 +25,7 @@ SLOT_BYTES = 4 * 2**20  # of one process: longer tensors are exchanged in pieces
 CACHE_LINE = 64  # bytes that processors pass on at once: counters of different processes lie that far apart
 SPIN_SECONDS = 0.002  # of waiting in which a core does not sleep: waking it up takes longer than an exchange
 POLL_MILLISECONDS = 1  # between two looks after that
+LOST_SECONDS = 30 * 60  # after which a process that is alive counts as lost, as gloo has it
 LINUX_ON_X86 = ("Linux", "x86_64")
 
 
@@ -88,13 +89,13 @@ class SharedMemory:
     def _tell(self, counters: Sequence[memoryview]) -> None:
         """Count this exchange, and wait until all others have counted it."""
         counters[self.rank][0] = self.exchanges
-        end = time.monotonic() + SPIN_SECONDS
+        began = time.monotonic()
         for counter in counters:
             while counter[0] < self.exchanges:
-                if time.monotonic() < end:
+                if (waited := time.monotonic() - began) < SPIN_SECONDS:
                     os.sched_yield()
                 # it may have ended after this exchange
-                elif self.ended.poll(POLL_MILLISECONDS) and counter[0] < self.exchanges:
+                elif (self.ended.poll(POLL_MILLISECONDS) or waited > LOST_SECONDS) and counter[0] < self.exchanges:
                     raise LostProcessError
 
 
@@ -121,7 +122,7 @@ def meet() -> SharedMemory | None:
     try:
         memory = _map(pids[0], descriptors[0], inodes[0], size)
         ended = _poll_exits([pid for pid in pids if pid != os.getpid()])
-    except OSError:
+    except (OSError, AttributeError):
         memory = None
     dist.all_gather_object(said, memory is not None)
     if own is not None:
@@ -130,11 +131,14 @@ def meet() -> SharedMemory | None:
 
 
 def _create_memory(size: int) -> int | None:
-    """A descriptor of memory that lies in no folder, and goes with its processes; None where there is none."""
+    """A descriptor of memory that lies in no folder, and goes with its processes; None where there is none.
+
+    Some Pythons are built without the functions of Linux that this and `_poll_exits` need.
+    """
     try:
         descriptor = os.memfd_create("exchange")
         os.truncate(descriptor, size)
-    except OSError:
+    except (OSError, AttributeError):
         return None
     return descriptor
 

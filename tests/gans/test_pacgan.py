@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-from sklearn.neighbors import KNeighborsClassifier  # type: ignore[import-untyped]
 from torch import Tensor
 
 from stages.config.components import resolve
@@ -119,12 +117,16 @@ def divergence_of_modes(name: str, digits: np.ndarray, classes: np.ndarray, seed
     trainer = Trainer(gan, Batches(data, labels, 32), hyperparameters(name, optimizers=same))
     list(trainer.train(500 * 32))
     samples = to_uint8(trainer.ema.module.sample(labels[:5000], seed=1)).numpy()
+    from sklearn.neighbors import KNeighborsClassifier  # type: ignore[import-untyped]
+
     seen = KNeighborsClassifier(1).fit(digits.reshape(-1, 64), classes).predict(samples.reshape(-1, 64))
     shares = np.bincount(seen.reshape(-1, 3) @ [100, 10, 1], minlength=1000) / len(samples)
     return float((shares[shares > 0] * np.log(1000 * shares[shares > 0])).sum())
 
 
 def test_packs_keep_more_modes_at_the_same_length_and_rate() -> None:
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped] # imports much
+
     data = load_digits()
     digits = (data.images * (255 / 16)).round().astype(np.uint8)
     divergence = {

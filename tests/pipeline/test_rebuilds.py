@@ -39,7 +39,7 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, tm
     clone = tmp_path / "jobs"
     run("git", "checkout", "--quiet", "HEAD~1", cwd=clone)  # before it was built
     every = YAML().load(clone / "params.yaml")["variants"]
-    names = ("infogan", "mlp")
+    names = ("cgan", "mlp")
     set_parameters(clone, {"variants": {name: every[name] for name in names}, "tracking.enabled": False})
     (clone / ".venv").symlink_to(Path(sys.executable).parents[1])
     take_first_stages(repository, clone)
@@ -49,13 +49,13 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, tm
     assert max(output.index(f"'train@{name}'") for name in names) < output.index("'evaluate@")
     assert "build: 2 variants, 2 at a time" in output
     assert sorted(re.findall(r"build: (\w+): built \((\d) of 2\)", output), key=lambda line: line[1]) in (
-        [("infogan", "1"), ("mlp", "2")],
-        [("mlp", "1"), ("infogan", "2")],
+        [("cgan", "1"), ("mlp", "2")],
+        [("mlp", "1"), ("cgan", "2")],
     )
     assert stages_run(run("dvc", "repro", cwd=clone).stdout) == set()
     # DVC is asked once whether anything changed, and then for what has, and no other variant
     watched = "import stages.build as b; r = b.repro; b.repro = lambda *a, **k: print(a) or r(*a, **k)"
-    watch = ("python", "-c", f"{watched}; print(b.build(['infogan', 'mlp'], 2, []))")
+    watch = ("python", "-c", f"{watched}; print(b.build(['cgan', 'mlp'], 2, []))")
     assert run(*watch, cwd=clone).stdout == "[]\n"
     (clone / "models/mlp/generator.safetensors").unlink()
     again = run(*watch, cwd=clone).stdout
@@ -81,7 +81,7 @@ def test_two_jobs_build_the_same_bytes_and_name_what_failed(repository: Path, tm
     assert "error: no scores: progan was not built" in failed.stdout
     assert "build: failed: progan; see above" in failed.stderr
     states = dict(re.findall(r"build: (\w+): (.*) \(\d of 3\)", failed.stdout))
-    assert states == {"progan": "failed", "mlp": "built", "infogan": "up to date"}
+    assert states == {"progan": "failed", "mlp": "built", "cgan": "up to date"}
     assert "stages/networks/progan.py: RuntimeError('half an edit')" in failed.stdout
     # Ctrl-C ends it all: what waits for its turn does not begin
     set_parameter(clone, "variants", {name: every[name] for name in names})

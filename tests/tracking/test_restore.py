@@ -19,6 +19,7 @@ from tests.tools.faults import TRAIN, environment, run_there, small_training, st
 
 RESTORE = (sys.executable, "-m", "stages.tracking.restore")
 SEEDS = (0, 3)
+EMPTY = "empty.db"  # a store that MLflow has made, with nothing in it
 NOTHING_TO_DO = "MLflow: runs of 2 models: 2 complete, 0 completed now, 0 restored\n"
 COMPLETED = "MLflow: runs of 2 models: 0 complete, 2 completed now, 0 restored\n"
 SCORES = {"fid": {"value": 3.0, "ci95": 0.25, "real": 1.0}, "class_fid": {"value": {"Bag": 4.0}}}
@@ -50,7 +51,7 @@ def write_scores(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
     """Two trainings with their scores, recorded as they ran."""
     changes: dict[str, Any] = {"tracking.enabled": True, "tracking.wait_seconds": 120}
     changes |= {"training.seeds": list(SEEDS), "training.checkpoint": "best"}
@@ -58,6 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     train(folder)
     write_scores(folder)
     assert run_there(folder, sys.executable, "-c", EVALUATE).stderr == ""
+    shutil.copy(empty_store, folder / EMPTY)
     yield folder
     stop_exporters(folder)
 
@@ -112,7 +114,9 @@ def recorded(folder: Path) -> dict[str, Any]:
 
 
 def delete_store(folder: Path) -> None:
-    (folder / "mlflow.db").unlink()
+    """An empty one is in its place: MLflow takes over a second to make it."""
+    shutil.copy(folder / EMPTY, folder / "new.db")
+    (folder / "new.db").replace(folder / "mlflow.db")
     shutil.rmtree(folder / "mlartifacts")
 
 
@@ -122,6 +126,7 @@ def test_restored_runs_are_those_of_the_trainings_and_none_is_made_twice(
     kept = run_there(folder, *RESTORE)
     assert kept.stdout.startswith(NOTHING_TO_DO)
     delete_store(folder)
+    (folder / "mlflow.db").unlink()
     restored = run_there(folder, *RESTORE)
     first, second, summary, others = restored.stdout.splitlines()
     assert [first, second] == [f"restored mlp (seed {seed})" for seed in SEEDS]

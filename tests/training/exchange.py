@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from stages.config.errors import StageError
 from stages.training import processes, shared_memory
 
 LENGTHS = (1, 1000, shared_memory.SLOT_BYTES // 4, shared_memory.SLOT_BYTES // 2 + 3)
@@ -42,7 +44,17 @@ def together(rank: int) -> dict[str, torch.Tensor]:
     unused = torch.nn.Parameter(torch.empty(3))
     scalars = processes.all_reduce_gradients([*weights.values(), unused], {"loss": torch.tensor(float(rank))})
     assert unused.grad is None
-    return {name: weight.grad for name, weight in weights.items() if weight.grad is not None} | dict(scalars)
+    summed = {name: weight.grad for name, weight in weights.items() if weight.grad is not None} | dict(scalars)
+    return {name: tensor.clone() for name, tensor in summed.items()}
+
+
+def refusal(about: dict[str, Any]) -> str:
+    """What is said where a process has another clone."""
+    try:
+        processes.require_same(about)
+    except StageError as error:
+        return str(error)
+    return ""
 
 
 def main(folder: Path, ends_after: int | None = None) -> None:
@@ -77,7 +89,8 @@ def main(folder: Path, ends_after: int | None = None) -> None:
     transposed = processes.all_reduce_mean(torch.full((3, 2), float(rank)).T)
     rows = [[numbers(rank, length, torch.float32) for length in lengths] for lengths in ROWS]
     found = {"in memory": processes._memory is not None, "kinds": kinds, "sums": sums}
-    found |= {"rows": [processes._all_reduce_parts(some) for some in rows], "together": together(rank)}
+    found |= {"rows": [processes._all_reduce_parts(some).clone() for some in rows], "together": together(rank)}
+    found |= {"refused": refusal({"code": "a", "data": rank, "parameters": {"threads": rank // 2}})}
     found |= {"drawn": drawn, "transposed": transposed, "scalar": processes._all_reduce(torch.tensor(1.0))}
     torch.save(found, folder / f"{rank}.pt")
     processes.leave()

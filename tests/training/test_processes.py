@@ -19,6 +19,7 @@ TORCHRUN = ("python", "-m", "torch.distributed.run", "--standalone", "--nproc-pe
 ALL = [*PARAMS.variants, "pacgan+wgan_gp", "pacgan+dragan"]  # and numbers that are drawn for packs
 # fully connected, convolutions without batch norm, and with it; the precision of every training
 CASES = {f"float64:2:{','.join(ALL)}": 1e-7, "float64:50:mlp,r3gan,dcgan": 1e-7, "float32:10:mlp": 1e-4}
+FOUR = "float64:2:dcgan,dragan,progan,began"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     arguments = ("-m", "tests.training.together", str(folder), *CASES)
     run("python", *arguments, cwd=ROOT)
     run(*TORCHRUN, *arguments, cwd=ROOT)
-    return [torch.load(folder / f"{name}.pt") for name in ("1-0", "2-0", "2-1")]
+    four = [*TORCHRUN[:-1], "--nproc-per-node=4", *arguments[:3], FOUR]
+    run(*four, cwd=ROOT, SEVERAL_MACHINES="")
+    return [torch.load(folder / f"{name}.pt") for name in ("1-0", "2-0", "2-1", "4-0", "4-3")]
 
 
 def difference(one: dict[str, Tensor], other: dict[str, Tensor], start: dict[str, Tensor]) -> float:
@@ -43,7 +46,7 @@ def difference(one: dict[str, Tensor], other: dict[str, Tensor], start: dict[str
 
 @pytest.mark.parametrize(("case", "tolerance"), CASES.items(), ids=["all", "long", "float32"])
 def test_two_processes_come_to_what_one_does(trained: list[Any], case: str, tolerance: float) -> None:
-    one, first, second = (results[case] for results in trained)
+    one, first, second = (results[case] for results in trained[:3])
     assert set(one) == set(case.split(":")[2].split(","))
     for name in one:
         for key, value in first[name]["end"].items():
@@ -51,6 +54,16 @@ def test_two_processes_come_to_what_one_does(trained: list[Any], case: str, tole
         assert difference(one[name]["end"], first[name]["end"], one[name]["start"]) < tolerance, name
         assert first[name]["scalars"] == pytest.approx(one[name]["scalars"], rel=1e-4, abs=1e-4), name
         assert torch.equal(one[name]["end"]["random.cpu"], first[name]["end"]["random.cpu"]), name
+
+
+def test_so_do_four_that_share_no_memory(trained: list[Any]) -> None:
+    (one, *_), (first, last) = trained[:3], (results[FOUR] for results in trained[3:])
+    of_one = one[next(iter(CASES))]
+    assert len(first) == 4
+    for name, results in first.items():
+        for key, value in results["end"].items():
+            assert torch.equal(value, last[name]["end"][key]), (name, key)
+        assert difference(of_one[name]["end"], results["end"], of_one[name]["start"]) < 1e-7, name
 
 
 @pytest.fixture

@@ -101,6 +101,15 @@ def test_they_add_up_tensors_of_any_shape(found: list[dict[str, Any]]) -> None:
         assert result["scalar"] == 3
 
 
+def test_a_process_of_another_clone_says_what_differs(found: list[dict[str, Any]]) -> None:
+    expected = "not as in process 0; expected the same commit, params.yaml and data on all machines"
+    assert [result["refused"] for result in found] == [
+        "",
+        f"process 1 of 3: data: {expected}",
+        f"process 2 of 3: data, parameters: {expected}",
+    ]
+
+
 def test_a_process_that_has_ended_ends_the_others(tmp_path: Path) -> None:
     # the last one is a zombie meanwhile: nobody asks for its exit code before the others have ended
     assert end(start(tmp_path, "20")) == [(LostProcessError.exit_code, "")] * (COUNT - 1) + [(3, "")]

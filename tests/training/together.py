@@ -2,11 +2,13 @@
 
     torchrun … -m tests.training.together <folder> <precision>:<steps>:<name>,<name> …
 
+They share memory, unless the variable SEVERAL_MACHINES is set.
 A name is that of a variant, or two as `pacgan+dragan`: the first one with the regularizer of the second.
 
 In float64 what adding up in another order changes stays far below what a wrong share would change.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ def main(folder: Path, *cases: str) -> None:
     """Each process writes the states and scalars of all variants, by case."""
     device = prepare(PARAMS.model_copy(update={"device": "cpu", "threads": 1}), 0)
     processes.join(device)
+    if "SEVERAL_MACHINES" in os.environ:
+        processes._memory = None  # as there
     results = {case: train(*case.split(":")) for case in cases}
     torch.save(results, folder / f"{processes.world_size()}-{processes.rank()}.pt")
     processes.leave()
