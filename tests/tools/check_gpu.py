@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stages.config.errors import errors_as_lines
 from stages.config.params import Params, load
 from stages.storage.images import Split, read_split
 from stages.training.trainer import Trainer
@@ -99,4 +100,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_as_lines():
+        main()

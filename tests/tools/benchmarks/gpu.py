@@ -17,6 +17,7 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from stages.config.errors import errors_as_lines
 from stages.config.params import Params, load
 from stages.storage.images import Split, read_split
 from tests.tools.benchmarks.training import CYCLE, trainer_steps, usual_steps
@@ -119,4 +120,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_as_lines():
+        main()

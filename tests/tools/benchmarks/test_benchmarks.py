@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
+import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from stages.config.params import load
 from stages.storage.images import Split
 from stages.storage.pixels import to_float
 from stages.training.batches import Batches
+from tests.conftest import ROOT
 from tests.tools.benchmarks.arithmetic import MatrixOperations
 from tests.tools.benchmarks.stages import WORK, find
 from tests.tools.benchmarks.training import Row, build, build_trainer, moments, to_markdown
@@ -126,3 +131,17 @@ def test_the_table_has_a_row_for_each_variant() -> None:
 def test_the_work_of_a_stage_is_a_function_that_exists(path: str) -> None:
     owner, name = find(path)
     assert callable(getattr(owner, name))
+
+
+@pytest.mark.parametrize("tool", ["benchmarks.training", "benchmarks.time_to_fid", "benchmarks.gpu", "check_gpu"])
+@pytest.mark.filterwarnings("ignore:.* found in sys.modules:RuntimeWarning")
+def test_before_a_build_a_line_says_what_is_missing(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [tool])
+    with pytest.raises(SystemExit, match=r"^1$"):
+        runpy.run_module(f"tests.tools.{tool}", run_name="__main__")
+    said = capsys.readouterr().err
+    assert said == "error: data/processed/train/classes.json: is missing: run `dvc repro preprocess`\n"

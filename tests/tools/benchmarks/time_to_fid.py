@@ -12,6 +12,7 @@ import time
 
 import torch
 
+from stages.config.errors import errors_as_lines
 from stages.config.params import load
 from stages.contracts.generator import labels_like
 from stages.evaluation.feature_network import images_to_features, load_classifier
@@ -66,4 +67,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_as_lines():
+        main()

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from stages import train as training_stage
+from stages.config.errors import errors_as_lines
 from stages.config.params import Params, load
 from stages.contracts.gan import GAN
 from stages.storage.images import Split, read_split
@@ -221,4 +222,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_as_lines():
+        main()
