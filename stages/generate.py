@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from stages.serving.arguments import LAST_SEED, MOST_IMAGES, Parser, share, whol
 
 SUFFIXES = (".png", ".gif", ".npy")
 FRAMES, MILLISECONDS = 24, 60  # of an animation: frames one way, time of each
+LARGEST_GIF = 2**16 - 1  # pixels a side
 EPILOG = """\
 examples:
   python -m stages.generate dcgan --out digits.png
@@ -114,7 +116,9 @@ def drawn_to_bytes(model: Any, request: Any, steps: int, suffix: str, columns: i
     from stages.serving.drawing import draw, interpolate
     from stages.storage.images import SCALE, grid_png, grids_to_gif
 
-    square = columns or math.ceil(math.sqrt(request.count))
+    square = min(columns, request.count) or math.ceil(math.sqrt(request.count))
+    if suffix == ".gif":
+        check_size(square, math.ceil(request.count / square), model.image_shape)
     if not steps:
         images = draw(model, request)
     else:
@@ -128,6 +132,19 @@ def drawn_to_bytes(model: Any, request: Any, steps: int, suffix: str, columns: i
         there = list(images.swapaxes(0, 1))
         return grids_to_gif(there + there[-2:0:-1], square, SCALE, MILLISECONDS)
     return grid_png(images.reshape(-1, *images.shape[-3:]), steps or square)
+
+
+def check_size(columns: int, rows: int, image_shape: Sequence[int]) -> None:
+    """Raise ParameterError where the grids of a .gif are larger than the format allows."""
+    from stages.storage.images import SCALE
+
+    sides = zip((rows, columns), image_shape[1:], strict=True)
+    height, width = (SCALE * (count * (size + 1) + 1) for count, size in sides)
+    if max(height, width) > LARGEST_GIF:
+        raise ParameterError(
+            f"--count, --columns: {rows} rows of {columns} images are {width} × {height} pixels; a .gif has at most "
+            f"{LARGEST_GIF} a side"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Serve a trained model: a page for a browser, pictures, and MLflow's /invocations for programs.
 
 Without VARIANT it serves models:/reprogan@champion of MLflow's registry, which `make repro` sets. With VARIANT it reads
-models/VARIANT (config.json, generator.safetensors). It writes nothing. Ctrl-C ends it.
+models/VARIANT (config.json, generator.safetensors). Ctrl-C ends it.
 """
 
 from __future__ import annotations

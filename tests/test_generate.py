@@ -70,6 +70,11 @@ def test_a_picture_has_an_image_of_each_seed_in_rows(models: dict[str, Any], com
     assert not np.stack(cells[6:]).any()
 
 
+def test_a_grid_has_no_more_columns_than_images(models: dict[str, Any], command: Generate) -> None:
+    assert command("cgan", "--count", "3", "--columns", "9999", "--out", "row.png")[0] == 0
+    assert Image.open("row.png").size == (2 * (3 * 29 + 1), 2 * 30)
+
+
 @pytest.fixture
 def few_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images are drawn in pieces."""
@@ -153,6 +158,14 @@ def test_a_translator_draws_from_outlines_of_test_images(models: dict[str, Any],
         assert line in errors
 
 
+def test_a_translator_draws_from_no_other_classes(models: dict[str, Any], command: Generate) -> None:
+    images = np.zeros((4, 1, 28, 28), np.uint8)
+    write_split("test", Split(images, np.arange(4) % 4, ("a", *CLASSES[1:])))
+    code, _, errors = command("cyclegan", "--count", "2", "--out", "other.npy")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "its classes are not those of the images that cyclegan learned from" in errors
+
+
 def test_a_picture_and_an_onnx_file_are_written_together(models: dict[str, Any], command: Generate) -> None:
     code, said, _ = command("mlp", "--out", "digits.png", "--onnx", "mlp.onnx", "--count", "2")
     assert code == 0
@@ -190,6 +203,7 @@ def test_a_picture_and_an_onnx_file_are_written_together(models: dict[str, Any],
         ("models --out out.png", "models/models: no such generator"),
         ("models/cgna --out out.png", "error: models/cgna: no such generator (did you mean 'cgan'?)"),
         ("mlp --out out.gif --count 2 --seed 4294967294", "expected a whole number from 0 to 4294967293"),
+        ("mlp --out out.gif --count 2000 --interpolate 2 --columns 1", "2000 rows of 1 images are 60 × 116002 pixels"),
         ("mlp --out out.png --count 2 --seed 4294967295", "expected a whole number from 0 to 4294967294"),
     ],
 )

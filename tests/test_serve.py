@@ -262,6 +262,24 @@ def test_other_requests_are_answered_in_one_line_too(client: TestClient, monkeyp
         assert client.get(path).status_code == 200
 
 
+def test_a_client_that_goes_away_while_it_sends_leaves_no_trace(client: TestClient) -> None:
+    said: list[Any] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    answered: list[Any] = []
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
+
+    async def receive() -> Any:
+        return said.pop(0)
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    app: Any = client.app
+    asyncio.run(app(scope, receive, send))  # without a handler it raises what the server would print
+    assert not said
+    assert answered[0]["status"] == 400
+
+
 def test_of_the_best_checkpoint_the_weights_that_samples_were_drawn_with_are_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,11 +288,21 @@ def test_of_the_best_checkpoint_the_weights_that_samples_were_drawn_with_are_ser
     last = write_model(folder, NAME)
     early = {f"generator.{key}": torch.stack([value * 2] * 2) for key, value in last.state_dict().items()}
     write_bytes(folder / SNAPSHOTS, save(early | {"images_seen": torch.tensor([8, 16])}))
-    for rule, images, factor in (("", 0, 1), ("last", 16, 1), ("best", 8, 2)):
-        if rule:
-            write_json(chosen, {"rule": rule, "images": images})
-        served = load_model(folder).generator.state_dict()
-        assert all(torch.equal(served[key], value * factor) for key, value in last.state_dict().items()), rule
+    config = read_json(folder / CONFIG)
+    cases: list[tuple[str, dict[str, Any], int]] = [
+        ("best", {}, 1),
+        ("last", {"rule": "last", "images": 16}, 1),
+        ("best", {"rule": "best", "images": 8}, 2),
+        ("best", {"diverged": "by step 3"}, 1),  # before it was trained again
+        ("last", {"rule": "best", "images": 4}, 1),
+    ]
+    for rule, checkpoint, factor in cases:
+        write_json(folder / CONFIG, config | {"checkpoint": rule})
+        if checkpoint:
+            write_json(chosen, checkpoint)
+        for address in (folder, folder.resolve()):
+            served = load_model(address).generator.state_dict()
+            assert all(torch.equal(served[key], value * factor) for key, value in last.state_dict().items()), checkpoint
 
 
 def test_a_model_without_labels_refuses_one(tmp_path: Path) -> None:

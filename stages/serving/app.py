@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from stages.config.errors import ParameterError, StageError
 from stages.contracts.translator import Translator
@@ -69,6 +70,7 @@ def create_app(model: TrainedModel, hosts: Sequence[str] = ()) -> FastAPI:
         app.add_api_route(path, ping)
     app.add_exception_handler(StageError, refuse)
     app.add_exception_handler(HTTPException, refuse)
+    app.add_exception_handler(ClientDisconnect, forget)
     return app
 
 
@@ -105,6 +107,11 @@ async def read_body(request: Request) -> bytes:
         if len(body) > MOST_BYTES:
             raise HTTPException(413, f"the body is too large; expected at most {MOST_BYTES} bytes")
     return bytes(body)
+
+
+async def forget(request: Request, error: Exception) -> Response:
+    """Nothing, to a client that went away while it sent its request."""
+    return Response(status_code=400)
 
 
 async def refuse(request: Request, error: Exception) -> Response:

@@ -98,6 +98,8 @@ def translate_test_images(model: TrainedModel, generator: Translator, request: D
     test = read_split("test")
     if test.image_shape != model.image_shape:
         raise StageError(f"{PROCESSED}/test: its images are {test.image_shape}, those of the model {model.image_shape}")
+    if list(test.classes) != list(model.classes):
+        raise StageError(f"{PROCESSED}/test: its classes are not those of the images that {model.name} learned from")
     found = np.flatnonzero(test.labels == request.label) if request.label is not None else np.arange(len(test.labels))
     if request.count > len(found):
         raise ParameterError(f"count: {request.count} is not allowed; there are {len(found)} test images to translate")

@@ -63,12 +63,13 @@ def find_model(name: str) -> Path:
 
 
 def find_best(folder: Path) -> int | None:
-    """Images seen at the best snapshot, if `training.checkpoint: best` chose one for a model in models/."""
-    chosen = SAMPLES / folder.relative_to(MODELS) / CHECKPOINT if folder.is_relative_to(MODELS) else None
-    if chosen is None or not chosen.exists():
+    """Images seen at the best snapshot, if one was chosen for a model in models/, by `training.checkpoint: best`."""
+    here, models = folder.resolve(), MODELS.resolve()
+    if read_json(folder / CONFIG).get("checkpoint") != "best" or not here.is_relative_to(models):
         return None
-    checkpoint = read_json(chosen)
-    return int(checkpoint["images"]) if checkpoint["rule"] == "best" else None
+    chosen = SAMPLES / here.relative_to(models) / CHECKPOINT
+    checkpoint = read_json(chosen) if chosen.exists() else {}
+    return int(checkpoint["images"]) if checkpoint.get("rule") == "best" else None  # else of an earlier training
 
 
 def load_model(folder: Path, name: str = "") -> TrainedModel:

@@ -60,11 +60,12 @@ class Artifacts:
         model = find_model(client, run, served)
         if not model or not has_files(client, model.model_id):  # otherwise it was scored again: the run has this model
             log_model(client, run, folder)
+        scores = run.data.metrics
         if run.data.tags.get(SERVED_TAG) != served:
             client.set_tag(run_id, SERVED_TAG, served)
-            run = client.get_run(run_id)
+            run, scores = client.get_run(run_id), {}  # those that are there may be another checkpoint's
         if model := find_model(client, run):
-            register(client, PREFIX + run.data.tags[VARIANT_TAG], run, model)
+            register(client, PREFIX + run.data.tags[VARIANT_TAG], run, model, scores)
 
     def _artifact(self, client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
         parent = str(Path(event["path"]).parent)

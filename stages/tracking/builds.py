@@ -27,7 +27,9 @@ def git(*arguments: str) -> str | None:
     """What git prints; None where it fails, or is not installed."""
     if not shutil.which("git"):
         return None
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(  # a subject may be of another encoding
+        ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     return done.stdout.strip() if not done.returncode else None
 
 

@@ -121,7 +121,7 @@ class EventLog(LogFiles):
         if self.folder is None:
             return
         tags = {"reprogan.restored": "true", MODEL_TAG: model_sha256}
-        restored = None if otherwise is None else describe_run(name, otherwise, tags)
+        restored = None if otherwise is None else describe_run(name, otherwise, tags, is_now=False)
         wanted: dict[str, Any] = {"model_sha256": model_sha256, "checkpoint": checkpoint}
         self._write("join", name=name, **wanted, otherwise=restored, notice=notice)
 

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import uuid
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import DEVNULL, Popen
@@ -43,7 +44,7 @@ def new_log_folder(name: str) -> Path:
     settings = sorted(item for item in os.environ.items() if item[0].startswith("MLFLOW_"))
     code = sorted((str(path), path.stat().st_mtime_ns) for path in Path(__file__).parents[1].rglob("[!.]*.py"))
     key = hashlib.sha256(repr((settings, code)).encode()).hexdigest()[:8]
-    return event_logs() / f"{time.strftime('%Y%m%dT%H%M%S')}-{name}-{uuid.uuid4().hex[:8]}.{key}"
+    return event_logs() / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{name}-{uuid.uuid4().hex[:8]}.{key}"
 
 
 def exporter_lock(key: str) -> Path:

@@ -1,5 +1,6 @@
 """Turns the events of one log into calls of MLflow."""
 
+import contextlib
 import itertools
 import json
 from pathlib import Path
@@ -10,7 +11,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from stages.storage.files import write_bytes
 from stages.tracking.artifacts import Artifacts
 from stages.tracking.descriptions import merge
-from stages.tracking.exporter_process import leave_notice
+from stages.tracking.exporter_process import EVENTS, FAILURE, event_logs, leave_notice
 from stages.tracking.model_registry import find_model, log_scores, set_champion
 from stages.tracking.run_names import MODEL_TAG, NOTE_TAG, PARENT_TAG
 from stages.tracking.store import find_active, find_or_create_build, find_run, open_store, settle_build
@@ -18,6 +19,16 @@ from stages.tracking.store import find_active, find_or_create_build, find_run, o
 BORDERS = ("store", "run", "join", "build", "end")  # all other events between two of these belong to one run
 LONGEST_DIGEST = 36  # characters, MLflow's limit
 RUN_ID = "run_id"  # prefix of files, each with the run that was begun for an event
+
+
+def is_left_behind(model_sha256: str) -> bool:
+    """Whether the log of the training that gave these weights was not exported, and waits for `sync`."""
+    for failure in event_logs().glob(f"*/{FAILURE}"):
+        with contextlib.suppress(OSError):
+            text = (failure.parent / EVENTS).read_text(encoding="utf-8")
+            if '"event": "run"' in text and f'"sha256": "{model_sha256}"' in text:
+                return True
+    return False
 
 
 class MLflowExporter:
@@ -55,6 +66,8 @@ class MLflowExporter:
     def _on_join(self, event: dict[str, Any]) -> None:
         self._on_end({"status": "FINISHED", "time": event["time"]})
         found = find_run(self.client, self.experiment_id, event["model_sha256"], event["checkpoint"])
+        if not found and is_left_behind(event["model_sha256"]):
+            raise RuntimeError("the log of the training waits, and comes first")
         if event["otherwise"] is not None:
             if not found or self._marker.exists():
                 self._on_run({**event["otherwise"], "time": event["time"]})
@@ -101,7 +114,7 @@ class MLflowExporter:
         return self.folder / f"{RUN_ID}-{self.position}"
 
     def _on_scores(self, event: dict[str, Any]) -> None:
-        log_scores(self.client, self.run_id, event)
+        log_scores(self.client, self.run_id, event, has_model=self.artifacts.obstacle is None)
 
     def _on_note(self, event: dict[str, Any]) -> None:
         tags = self.client.get_run(self.run_id).data.tags

@@ -56,36 +56,53 @@ def find_version(client: MlflowClient, name: str, weights: str | None, there: Lo
     return next((one for one, source in sources if source == there.model_id or has_files(client, source)), None)
 
 
-def register(client: MlflowClient, name: str, run: Run, model: LoggedModel) -> ModelVersion:
-    """The version with these weights in a registered model; both are created if they are missing."""
+def register(
+    client: MlflowClient, name: str, run: Run, model: LoggedModel, scores: Mapping[str, float]
+) -> ModelVersion:
+    """The version with these weights, which have these scores, in a registered model; both are created if missing."""
     weights = run.data.tags[SERVED_TAG]
     with store_lock():
         if found := find_version(client, name, weights, there=model):
             return found
-        tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS_TAG: weights, **score_tags(run.data.metrics)}
+        tags = {"variant": run.data.tags[VARIANT_TAG], WEIGHTS_TAG: weights, **score_tags(scores)}
         return mlflow.register_model(f"{MODEL_ADDRESS}{model.model_id}", name, await_registration_for=None, tags=tags)
 
 
-def log_scores(client: MlflowClient, run_id: str, event: dict[str, Any]) -> None:
+def log_scores(client: MlflowClient, run_id: str, event: dict[str, Any], *, has_model: bool) -> None:
     """Record scores where MLflow's pages look for them. A later evaluation replaces an earlier one.
 
-    What real images reach is recorded as tags: parameters of a run cannot change, and a metric would be drawn.
+    What real images reach is recorded as tags: parameters of a run cannot change, and a metric would be drawn. Without
+    the model that was scored, the scores are those of the run alone.
     """
-    run, scores, step = client.get_run(run_id), event["scores"], event["step"]
-    model = find_model(client, run)
-    times = {key: find_time(client, run_id, key, step, value) or event["time"] for key, value in scores.items()}
+    run, scores = client.get_run(run_id), event["scores"]
+    model = find_model(client, run) if has_model else None
     owner = model.model_id if model else None
-    metrics = [Metric(key, value, times[key], step, model_id=owner) for key, value in scores.items()]
+    latest = {key: find_latest(client, run_id, key) for key in scores}
+    places = {key: place(latest[key], event["step"], value, event["time"]) for key, value in scores.items()}
+    metrics = [Metric(key, scores[key], time, step, model_id=owner) for key, (step, time) in places.items()]
+    is_late = any(point is not None and point.timestamp > event["time"] for point in latest.values())
     tags = [RunTag(f"{REAL}{key}", f"{value:.6g}") for key, value in event["real"].items()]
-    client.log_batch(run_id, metrics=metrics, tags=tags)
-    tag_scores(client, run, scores)
+    client.log_batch(run_id, metrics=metrics, tags=[] if is_late else tags)
+    if has_model and not is_late:
+        tag_scores(client, run, scores)
 
 
-def find_time(client: MlflowClient, run_id: str, key: str, step: int, value: float) -> int | None:
-    """When the same score was recorded, if it is the latest: recorded with this time it adds no second point."""
+def find_latest(client: MlflowClient, run_id: str, key: str) -> Metric | None:
+    """The point that MLflow shows as the score of a run."""
     history = client.get_metric_history(run_id, key)
-    latest = max(history, key=lambda point: (point.step, point.timestamp), default=None)
-    return latest.timestamp if latest and (latest.step, latest.value) == (step, value) else None
+    return max(history, key=lambda point: (point.step, point.timestamp), default=None)
+
+
+def place(latest: Metric | None, step: int, value: float, time: int) -> tuple[int, int]:
+    """The step and the time to record a score with, so that the last evaluation is what MLflow shows.
+
+    The best checkpoint may be an earlier one than before, and MLflow shows the largest step. The same score adds no
+    second point.
+    """
+    if latest is None:
+        return step, time
+    step = max(step, latest.step)
+    return step, latest.timestamp if (latest.step, latest.value) == (step, value) else time
 
 
 def tag_scores(client: MlflowClient, run: Run, scores: Mapping[str, float]) -> None:
@@ -99,7 +116,7 @@ def tag_scores(client: MlflowClient, run: Run, scores: Mapping[str, float]) -> N
 
 def set_champion(client: MlflowClient, run: Run, model: LoggedModel) -> None:
     """Point the alias at the version of a run's model."""
-    client.set_registered_model_alias(BEST, CHAMPION, register(client, BEST, run, model).version)
+    client.set_registered_model_alias(BEST, CHAMPION, register(client, BEST, run, model, run.data.metrics).version)
 
 
 def score_tags(metrics: Mapping[str, float]) -> dict[str, str]:

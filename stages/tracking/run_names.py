@@ -24,22 +24,24 @@ NOT_SHOWN = ("tracking.", "resume.", "fetch.", "training.seeds")
 MOST_CHANGES = 3  # in a name; the run's parameters list all
 
 
-def describe_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-    """A run has the name of its variant and of what it changes; its parameters have dotted names."""
+def describe_run(
+    name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], *, is_now: bool = True
+) -> dict[str, Any]:
+    """A run has the name of its variant and, if it trains now, of what it changes; its parameters have dotted names."""
     note = {NOTE_TAG: text} if (text := describe_variant(name)) else {}
     return {
-        "name": name_run(name, parameters),
+        "name": name_run(name, parameters, is_now=is_now),
         "parameters": flatten(parameters),
         "tags": {VARIANT_TAG: name, **note, **tags},
         "build": find_build(),
     }
 
 
-def name_run(name: str, parameters: Mapping[str, Any]) -> str:
+def name_run(name: str, parameters: Mapping[str, Any], *, is_now: bool = True) -> str:
     """The variant, its seed if there are several, and parameters that differ from git: `mlp: batch_size=32`."""
     seeds = parameters.get("seeds") or ()
     seed = f" (seed {parameters['seed']})" if len(seeds) > 1 else ""
-    changes = find_changes(name)
+    changes = find_changes(name) if is_now else []
     others = [f"{len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
     listed = ", ".join(changes[:MOST_CHANGES] + others)
     return f"{name}{seed}: {listed}" if listed else f"{name}{seed}"

@@ -33,6 +33,15 @@ def test_signatures_that_git_shows_are_no_part_of_a_build(repository: Path, tmp_
     assert find_build() == Build(head, f"{head[:7]} Sign")
 
 
+def test_a_subject_may_be_of_another_encoding(repository: Path) -> None:
+    Path("message").write_bytes("Größer".encode("latin-1"))
+    git("-c", "i18n.commitEncoding=latin-1", "commit", "--quiet", "--allow-empty", "--file", "message")
+    git("config", "i18n.logOutputEncoding", "latin-1")
+    found = find_build()
+    assert found is not None
+    assert found.name.endswith(" Gr\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}er")
+
+
 def test_there_is_no_build_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,7 @@
 """Scores of models, versions in the registry, and the champion."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import torch
 from stages.config.params import Tracking
 from stages.sampling.loading import load_generator
 from stages.storage.pixels import to_uint8
+from stages.tracking import exporter
 from stages.tracking.event_log import EventLog
+from stages.tracking.exporter_process import FAILURE
 from stages.tracking.recorded_scores import record_report, record_scores
+from stages.tracking.store import quiet
 from tests.conftest import ROOT
 from tests.tracking.conftest import CLASSES, HASH, client, event_logs, logged_models, model_files, runs, store_uri
 
@@ -77,6 +81,54 @@ def test_models_are_ranked_by_their_scores_and_a_later_evaluation_counts(trackin
         assert (
             version.tags.items() >= {"variant": model.name, "fid": f"{fid:g}", "validation_fid": f"{fid - 1:g}"}.items()
         )
+
+
+def test_scores_of_an_earlier_checkpoint_replace_those_of_a_later_one(tracking: Tracking, tmp_path: Path) -> None:
+    """With another classifier, say, another checkpoint is the best."""
+    train(tracking, tmp_path, "x", HASH, 0)
+    for images, fid in ((20, 3.0), (10, 2.5), (10, 2.5)):
+        evaluate(tracking, "x", scored(HASH, fid) | {"checkpoint": {"rule": "last", "images": images}})
+    (run,) = runs(tmp_path)
+    assert run.data.metrics["scores/fid"] == 2.5
+    assert len(client(tmp_path).get_metric_history(run.info.run_id, "scores/fid")) == 2
+    (version,) = versions(tmp_path, "reprogan-x")
+    assert version.tags["fid"] == "2.5"
+
+
+def test_a_log_that_is_exported_late_changes_nothing_newer(alone: Tracking, tmp_path: Path) -> None:
+    train(alone, tmp_path, "x", HASH, 0)
+    for fid in (9.0, 3.0):
+        evaluate(alone, "x", scored(HASH, fid))
+        time.sleep(0.01)  # event logs have milliseconds
+    training, old, new = sorted(event_logs(tmp_path), key=lambda log: (log / "events.jsonl").stat().st_mtime_ns)
+    with quiet():
+        for log in (training, new, old):
+            exporter._follow(log, {})
+    assert event_logs(tmp_path) == []
+    (run,) = runs(tmp_path)
+    assert run.data.metrics["scores/fid"] == 3.0
+    (version,) = versions(tmp_path, "reprogan-x")
+    assert version.tags["fid"] == "3"
+
+
+def test_scores_wait_for_the_log_of_their_training(alone: Tracking, tmp_path: Path) -> None:
+    """The store was away when the training ended, and is back."""
+    train(alone, tmp_path, "x", HASH, 0)
+    (training,) = event_logs(tmp_path)
+    (training / FAILURE).write_text("away")
+    evaluate(alone, "x", scored(HASH, 3.0))
+    record_report(alone, {"x": [scored(HASH, 3.0)]})
+    later = set(event_logs(tmp_path)) - {training}
+    assert len(later) == 2
+    with quiet():
+        for log in later:
+            exporter._follow(log, {})
+            assert (log / FAILURE).read_text().endswith("the log of the training waits, and comes first")
+    assert runs(tmp_path) == []
+    assert exporter.sync() == 0
+    (run,) = runs(tmp_path)
+    assert run.data.metrics["scores/fid"] == 3.0
+    assert champion(tmp_path).tags["weights_sha256"] == run.data.tags["reprogan.served_sha256"]
 
 
 def test_a_variant_has_a_version_for_each_of_its_weights(tracking: Tracking, tmp_path: Path) -> None:

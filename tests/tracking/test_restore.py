@@ -167,6 +167,11 @@ def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorde
     assert bare["0"]["curves"].keys() == {"scores/fid", "scores/fid_ci95"}
     assert run_there(folder, *RESTORE).stdout.startswith(COMPLETED)
     assert read_runs(folder) == recorded
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    served = {run.data.tags["reprogan.served_sha256"] for run in client.search_runs(["1"])}
+    versions = client.search_model_versions("name = 'reprogan-mlp'")
+    assert len(versions) == 2 * len(served)  # the last weights, too, which were not scored
+    assert all(("fid" in one.tags) == (one.tags["weights_sha256"] in served) for one in versions)
 
 
 def test_a_run_whose_scores_dvc_did_not_compute_again_gets_them(folder: Path, recorded: dict[str, Any]) -> None:

@@ -54,6 +54,7 @@ def test_a_run_is_called_by_what_it_changes(repository: Path) -> None:
     change(variants__x__batch_size=16, variants__y__batch_size=4)
     assert name_run("x", {"seed": 0, "seeds": [0]}) == "x: batch_size=16"
     assert name_run("x", {"seed": 3, "seeds": [0, 3]}) == "x (seed 3): batch_size=16"
+    assert name_run("x", {"seed": 3, "seeds": [0, 3]}, is_now=False) == "x (seed 3)"  # of an earlier training
     change(training__log_steps=4, variants__x__images__quick=6, budget="quick", variants__x__batch_size=32)
     assert name_run("x", {}) == "x: training.log_steps=4, batch_size=32, images.quick=6"
     change(variants__x__critic_steps=2)
