@@ -14,6 +14,7 @@ import shlex
 import socket
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -24,7 +25,7 @@ from stages.cluster.plan import Experiment, make_plan
 from stages.cluster.plan_folder import write_plan
 from stages.cluster.snapshot import pack, snapshot
 from stages.cluster.worker import FAILED, Outcome, Task
-from stages.config.errors import ParameterError, StageError, errors_as_lines
+from stages.config.errors import ParameterError, StageError, errors_as_lines, first_ten
 from stages.storage.files import one_line
 
 CONNECT_SECONDS = 10
@@ -131,11 +132,14 @@ def find_gpus(ray: Any, experiments: Sequence[Experiment]) -> float:
 def tell_what_waits(ray: Any, tasks: Sequence[Task], gpus: float) -> None:
     """Say which tasks no node can take: Ray starts them once there is such a node, and waits for it silently."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    waiting = defaultdict[tuple[int, float], list[str]](list)
     for task in tasks:
         cores, cards = task["processes"] * task["threads"], task["processes"] * gpus
         if not any(node.get("CPU", 0) >= cores and node.get("GPU", 0) >= cards for node in nodes):
-            needs = f"{cores} cores" + (f" and {cards:g} GPUs" if cards else "")
-            print(f"fan_out: {task['name']} waits for a node with {needs}: the cluster has none", file=sys.stderr)
+            waiting[cores, cards].append(task["name"])
+    for (cores, cards), names in waiting.items():
+        needs = f"{cores} cores" + (f" and {cards:g} GPUs" if cards else "")
+        print(f"fan_out: no node has {needs}: waiting for one: {', '.join(first_ten(names))}", file=sys.stderr)
 
 
 def run_tasks(ray: Any, archive: bytes, tasks: Sequence[Task], scratch: str, gpus: float) -> list[Outcome]:

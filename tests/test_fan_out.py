@@ -199,11 +199,12 @@ def test_a_part_of_a_gpu_that_no_task_can_use_is_refused(gpus: float, processes:
 def test_a_task_that_no_node_can_take_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     nodes = [("CPU", 2, True), ("GPU", 1, True), ("CPU", 64, False)]  # the last has left
     ray: Any = SimpleNamespace(nodes=lambda: [{"Alive": alive, "Resources": {of: n}} for of, n, alive in nodes])
-    tasks: Any = [{"name": "dcgan", "processes": 2, "threads": 1}, {"name": "mlp", "processes": 2, "threads": 2}]
+    large = {"processes": 2, "threads": 2}
+    tasks: Any = [{"name": "dcgan", "processes": 2, "threads": 1}, {"name": "mlp", **large}, {"name": "conv", **large}]
     tell_what_waits(ray, tasks, 0)
-    assert capsys.readouterr().err == "fan_out: mlp waits for a node with 4 cores: the cluster has none\n"
+    assert capsys.readouterr().err == "fan_out: no node has 4 cores: waiting for one: mlp, conv\n"
     tell_what_waits(ray, tasks[:1], 1)
-    assert "dcgan waits for a node with 2 cores and 2 GPUs" in capsys.readouterr().err
+    assert capsys.readouterr().err == "fan_out: no node has 2 cores and 2 GPUs: waiting for one: dcgan\n"
 
 
 def test_no_array_has_numbers_that_slurm_refuses() -> None:
