@@ -68,9 +68,8 @@ def create_app(model: TrainedModel, hosts: Sequence[str] = ()) -> FastAPI:
 
     for path in ("/ping", "/health"):
         app.add_api_route(path, ping)
-    app.add_exception_handler(StageError, refuse)
-    app.add_exception_handler(HTTPException, refuse)
-    app.add_exception_handler(ClientDisconnect, forget)
+    for error, answered in ((StageError, refuse), (HTTPException, refuse), (ClientDisconnect, forget)):
+        app.add_exception_handler(error, answered)
     return app
 
 

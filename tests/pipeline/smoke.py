@@ -9,8 +9,10 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-# to keep the time short: labelled, translating, plain, growing; test_scoring.py has other kinds, test_networks.py all
-VARIANTS = ("cgan", "cyclegan", "mlp", "progan")
+# to keep the time short: labelled, translating both ways or one, plain, growing; test_scoring.py has codes,
+# test_networks.py all
+VARIANTS = ("cgan", "cyclegan", "mlp", "progan", "srgan")
+TRANSLATORS = ("cyclegan", "srgan")
 FEWER = {  # to keep the time short: images and draws
     "sample.count": 1000,
     "training.snapshots": 4,
@@ -20,10 +22,9 @@ FEWER = {  # to keep the time short: images and draws
     "classifier.images.smoke": 6400,
     "classifier.width": 4,
     "classifier.feature_size": 64,  # FID∞ needs ten samples a feature
-    "downstream.images.smoke": 128,
     "resume.every_seconds": 0.2,
 }
-SHORTER = {"cyclegan": 320, "progan": 800}  # trainings, in images
+SHORTER = {"cyclegan": 320, "progan": 800, "srgan": 320}  # trainings, in images
 BEFORE = {"check", "fetch", "preprocess", "classifier", "reference"}
 
 

@@ -64,10 +64,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     stop_exporters(folder)
 
 
-def read_runs(folder: Path) -> dict[str, Any]:
-    """All that the store has of each seed's run, in a copy: MLflow would not see that another file has its name."""
+def client_of_copy(folder: Path) -> MlflowClient:
+    """A client of a copy of the store: MLflow would not see that another file has its name."""
     shutil.copy(folder / "mlflow.db", copy := Path(tempfile.mkdtemp(dir=folder)) / "copy.db")
-    client = MlflowClient(f"sqlite:///{copy}")
+    return MlflowClient(f"sqlite:///{copy}")
+
+
+def read_runs(folder: Path) -> dict[str, Any]:
+    """All that the store has of each seed's run."""
+    client = client_of_copy(folder)
     found = client.search_runs(["1"])
     assert len({run.data.params["seed"] for run in found}) == len(found)
     return {run.data.params["seed"]: describe(client, run) for run in found}
@@ -167,7 +172,7 @@ def test_a_run_that_the_report_restored_gets_what_it_lacks(folder: Path, recorde
     assert bare["0"]["curves"].keys() == {"scores/fid", "scores/fid_ci95"}
     assert run_there(folder, *RESTORE).stdout.startswith(COMPLETED)
     assert read_runs(folder) == recorded
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = client_of_copy(folder)
     served = {run.data.tags["reprogan.served_sha256"] for run in client.search_runs(["1"])}
     versions = client.search_model_versions("name = 'reprogan-mlp'")
     assert len(versions) == 2 * len(served)  # the last weights, too, which were not scored
