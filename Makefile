@@ -118,7 +118,7 @@ $(BIN)/.installed: requirements.lock
 # Vega, for the page of `dvc plots show` without a network
 .cache/vega.js: $(BIN)/.installed
 	@mkdir -p .cache
-	@$(BIN)/python -c 'import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle().encode())' >$@.tmp && mv $@.tmp $@
+	@$(BIN)/python -c 'import sys; from stages.reporting.html_page import vega_script; sys.stdout.buffer.write(vega_script().encode())' >$@.tmp && mv $@.tmp $@
 
 # resolve the newest versions that pyproject.toml allows, for all platforms; needs the command uv
 lock:

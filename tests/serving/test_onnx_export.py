@@ -11,7 +11,7 @@ import onnxruntime  # type: ignore[import-untyped]
 import pytest
 import torch
 
-from stages.config.errors import StageError
+from stages.config.errors import ParameterError, StageError
 from stages.serving import onnx_export
 from stages.serving.onnx_export import model_to_onnx
 from stages.serving.trained_model import TrainedModel
@@ -85,4 +85,10 @@ def test_a_file_that_draws_something_else_is_refused(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(onnx_export, "cleaned", and_changed)
     with pytest.raises(StageError, match=r"ONNX Runtime's images differ from torch's by .+; allowed: 0\.0001"):
+        model_to_onnx(TrainedModel("mlp", generator, list(CLASSES), SHAPE))
+
+
+def test_a_translator_has_no_truncation() -> None:
+    generator = lively_generator("cyclegan")
+    with pytest.raises(ParameterError, match="cyclegan translates images: it has no latents to truncate"):
         model_to_onnx(TrainedModel("cyclegan", generator, list(CLASSES), SHAPE), 0.5)
